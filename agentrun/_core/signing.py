@@ -39,7 +39,10 @@ def parse_authorization(value: str) -> Authorization | None:
     algorithm, _, rest = value.partition(" ")
     if algorithm not in (CONTROL_ALGORITHM, DATA_ALGORITHM):
         return None
-    fields = dict(part.strip().partition("=")[::2] for part in rest.split(","))
+    fields: dict[str, str] = {}
+    for part in rest.split(","):
+        name, _, text = part.strip().partition("=")
+        fields[name] = text
     if not {"Credential", "SignedHeaders", "Signature"} <= fields.keys():
         return None
     access_key_id, _, scope = fields["Credential"].partition("/")
@@ -79,12 +82,14 @@ def control_query(pairs: Iterable[tuple[str, str]]) -> str:
     return "&".join(f"{key}={quote(value, safe='~')}" for key, value in sorted(pairs))
 
 
+def decoded_query(raw: str) -> list[tuple[str, str]]:
+    """The pairs of a query as they were sent, decoded; nothing is dropped or joined."""
+    return [(unquote_plus(key), unquote_plus(value)) for key, _, value in (p.partition("=") for p in raw.split("&") if p)]
+
+
 def data_query(raw: str) -> str:
     """The canonical query of the data plane: sorted by key, both sides decoded and encoded again."""
-    if not raw:
-        return ""
-    pairs = sorted((unquote_plus(key), unquote_plus(value)) for key, _, value in (p.partition("=") for p in raw.split("&")))
-    return "&".join(f"{quote(key, safe='~')}={quote(value, safe='~')}" for key, value in pairs)
+    return "&".join(f"{quote(key, safe='~')}={quote(value, safe='~')}" for key, value in sorted(decoded_query(raw)))
 
 
 def sign_control(

@@ -103,6 +103,14 @@ class Running(Protocol):
         """Return its exit code once it has ended."""
         ...
 
+    async def pause(self) -> None:
+        """Freeze every process of it."""
+        ...
+
+    async def resume(self) -> None:
+        """Let every process of it go on."""
+        ...
+
     async def stop(self) -> None:
         """End every process of it and remove its folders; calling it twice is allowed."""
         ...

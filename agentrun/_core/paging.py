@@ -1,0 +1,110 @@
+"""Lists that are longer than one answer: pages are asked for when somebody looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable, Sequence
+from typing import Any, Generic, TypeVar, overload
+
+from agentrun._core.blocking import iterate
+
+T = TypeVar("T")
+
+PAGE_SIZE = 50
+
+
+async def numbered(
+    fetch: Callable[[int, int], Awaitable[Sequence[T]]],
+    identity: Callable[[T], Hashable],
+    page_size: int = PAGE_SIZE,
+) -> AsyncIterator[T]:
+    """All items of a list with page numbers from 1; the last page is the first that is not full.
+
+    What moves between two pages while they are read is given once.
+    """
+    seen: set[Hashable] = set()
+    number, items = 1, await fetch(1, page_size)
+    while True:
+        for item in items:
+            if (key := identity(item)) not in seen:
+                seen.add(key)
+                yield item
+        if len(items) < page_size:
+            return
+        number += 1
+        items = await fetch(number, page_size)
+
+
+async def continued(
+    fetch: Callable[[str | None], Awaitable[tuple[Sequence[T], str | None]]],
+) -> AsyncIterator[T]:
+    """All items of a list whose pages name the next one by a token."""
+    items, token = await fetch(None)
+    while True:
+        for item in items:
+            yield item
+        if not token:
+            return
+        items, token = await fetch(token)
+
+
+class LazyList(Sequence[T]):
+    """A list that reads its pages as far as somebody looks; `len` and negative indexes read all of them."""
+
+    def __init__(self, items: AsyncIterator[T]) -> None:
+        self._source = iterate(items)
+        self._read: list[T] = []
+        self._complete = False
+
+    def _fill(self, count: int | None) -> None:
+        while not self._complete and (count is None or len(self._read) < count):
+            try:
+                self._read.append(next(self._source))
+            except StopIteration:
+                self._complete = True
+
+    def __len__(self) -> int:
+        self._fill(None)
+        return len(self._read)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        if isinstance(index, int) and index >= 0:
+            self._fill(index + 1)
+        else:
+            self._fill(None)
+        return self._read[index]
+
+    def __bool__(self) -> bool:
+        self._fill(1)
+        return bool(self._read)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == other if isinstance(other, list) else self is other
+
+    __hash__ = None  # type: ignore[assignment]  # it compares by content, as lists do
+
+    def __repr__(self) -> str:
+        more = "" if self._complete else ", ..." if self._read else "..."
+        return f"[{', '.join(map(repr, self._read))}{more}]"
+
+
+class AsyncLazyList(Generic[T]):
+    """The asynchronous twin: `async for` reads page by page, `await` gives the whole list."""
+
+    def __init__(self, items: AsyncIterator[T]) -> None:
+        self._source = items
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self._source
+
+    def __await__(self) -> Generator[Any, None, list[T]]:
+        return self._all().__await__()
+
+    async def _all(self) -> list[T]:
+        return [item async for item in self._source]
+

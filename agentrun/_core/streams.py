@@ -1,0 +1,131 @@
+"""Server-sent events: a decoder that does no input or output, and a stream that is read in either mode."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from agentrun._core.blocking import iterate, run
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from agentrun._core.session import ByteStream
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ServerSentEvent:
+    """One event: its data with the lines joined, its type, its id."""
+
+    data: str
+    event: str = "message"
+    id: str | None = None
+
+
+class SSEDecoder:
+    """Turns bytes, cut anywhere, into events, as the HTML standard describes them."""
+
+    def __init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        self._rest = ""
+        self._data: list[str] = []
+        self._event = ""
+        self._id: str | None = None
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        """The events that these bytes complete."""
+        text = self._rest + self._decode(chunk)
+        # A carriage return at the very end may be half of a line break; it waits for what follows.
+        held = "\r" if text.endswith("\r") else ""
+        lines = text[: len(text) - len(held)].replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._rest = lines.pop() + held
+        return [event for line in lines if (event := self._line(line)) is not None]
+
+    def _line(self, line: str) -> ServerSentEvent | None:
+        if not line:
+            return self._dispatch()
+        name, _, value = line.partition(":")
+        value = value[1:] if value.startswith(" ") else value
+        if name == "data":
+            self._data.append(value)
+        elif name == "event":
+            self._event = value
+        elif name == "id" and "\0" not in value:
+            self._id = value
+        return None
+
+    def _dispatch(self) -> ServerSentEvent | None:
+        data, event = self._data, self._event
+        self._data, self._event = [], ""
+        return ServerSentEvent("\n".join(data), event or "message", self._id) if data else None
+
+
+async def decode_events(body: ByteStream) -> AsyncIterator[ServerSentEvent]:
+    """The events of a body as they arrive."""
+    decoder = SSEDecoder()
+    try:
+        async for chunk in body:
+            for event in decoder.feed(chunk):
+                yield event
+    finally:
+        await body.close()
+
+
+class Stream(Generic[T]):
+    """Values that arrive one by one: `for` after a synchronous call, `async for` after an asynchronous one.
+
+    Reading to the end or leaving a `with` block gives the connection back; `close` does so at any time.
+    """
+
+    def __init__(self, body: ByteStream, events: AsyncIterator[T]) -> None:
+        self._body = body
+        self._events = events
+
+    @classmethod
+    def of_events(cls, body: ByteStream, parse: Callable[[str], T], *, end: str = "[DONE]") -> Stream[T]:
+        """The data of a body's server-sent events, each through `parse`, up to the one that says `end`."""
+
+        async def values() -> AsyncIterator[T]:
+            async for event in decode_events(body):
+                if event.data == end:
+                    return
+                yield parse(event.data)
+
+        return cls(body, values())
+
+    def __iter__(self) -> Iterator[T]:
+        return iterate(self._events)
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        async for value in self._events:
+            yield value
+
+    def close(self) -> None:
+        """Stop reading and give the connection back; calling it twice is allowed."""
+        run(self._body.close())
+
+    async def close_async(self) -> None:
+        """Stop reading and give the connection back; calling it twice is allowed."""
+        await self._body.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close_async()
+

@@ -1,0 +1,188 @@
+"""A secret that the platform keeps: shown to others on our behalf, or asked of our own callers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from agentrun._core.blocking import run
+from agentrun._core.model import Model, build
+from agentrun._core.paging import AsyncLazyList, LazyList, numbered
+from agentrun._core.resource import Resource
+from agentrun.config import Config
+from agentrun.credential.control import CredentialControlAPI
+from agentrun.credential.model import (
+    CredentialAuthType,
+    CredentialCreateInput,
+    CredentialImmutableProps,
+    CredentialListInput,
+    CredentialMutableProps,
+    CredentialSourceType,
+    CredentialSystemProps,
+    CredentialUpdateInput,
+)
+
+
+class CredentialListOutput(Model):
+    """A credential as a list shows it: everything but its content."""
+
+    created_at: str | None = None
+    credential_auth_type: str | None = None
+    credential_id: str | None = None
+    credential_name: str | None = None
+    credential_source_type: str | None = None
+    description: str | None = None
+    enabled: bool | None = None
+    related_resource_count: int | None = None
+    updated_at: str | None = None
+    workspace_id: str | None = None
+
+    async def to_credential_async(self, config: Config | None = None) -> Credential:
+        """The credential itself, with its secret."""
+        return await Credential.get_by_name_async(self.credential_name or "", config)
+
+    def to_credential(self, config: Config | None = None) -> Credential:
+        """The credential itself, with its secret."""
+        return run(self.to_credential_async(config))
+
+
+class Credential(CredentialMutableProps, CredentialImmutableProps, CredentialSystemProps, Resource):
+    """A credential of the platform; its secret is in `credential_secret` and never in its repr."""
+
+    kind = "Credential"
+
+    @property
+    def label(self) -> str:
+        """The credential's name."""
+        return self.credential_name or ""
+
+    @classmethod
+    async def create_async(
+        cls, input: CredentialCreateInput | None = None, config: Config | None = None, **fields: Any
+    ) -> Credential:
+        """Create a credential from an input object or from its fields as keywords.
+
+        Raises ResourceAlreadyExistError when the name is taken.
+        """
+        wanted = build(CredentialCreateInput, input, fields)
+        return cls.of(await CredentialControlAPI(config).create_credential_async(wanted), config)
+
+    @classmethod
+    def create(
+        cls, input: CredentialCreateInput | None = None, config: Config | None = None, **fields: Any
+    ) -> Credential:
+        """Create a credential from an input object or from its fields as keywords.
+
+        Raises ResourceAlreadyExistError when the name is taken.
+        """
+        return run(cls.create_async(input, config, **fields))
+
+    @classmethod
+    async def get_by_name_async(cls, credential_name: str, config: Config | None = None) -> Credential:
+        """Read a credential with its secret; raises ResourceNotExistError."""
+        return cls.of(await CredentialControlAPI(config).get_credential_async(credential_name), config)
+
+    @classmethod
+    def get_by_name(cls, credential_name: str, config: Config | None = None) -> Credential:
+        """Read a credential with its secret; raises ResourceNotExistError."""
+        return run(cls.get_by_name_async(credential_name, config))
+
+    @classmethod
+    async def update_by_name_async(
+        cls,
+        credential_name: str,
+        input: CredentialUpdateInput | None = None,
+        config: Config | None = None,
+        **fields: Any,
+    ) -> Credential:
+        """Change a credential; what is not given stays. Raises ResourceNotExistError."""
+        wanted = build(CredentialUpdateInput, input, fields)
+        return cls.of(await CredentialControlAPI(config).update_credential_async(credential_name, wanted), config)
+
+    @classmethod
+    def update_by_name(
+        cls,
+        credential_name: str,
+        input: CredentialUpdateInput | None = None,
+        config: Config | None = None,
+        **fields: Any,
+    ) -> Credential:
+        """Change a credential; what is not given stays. Raises ResourceNotExistError."""
+        return run(cls.update_by_name_async(credential_name, input, config, **fields))
+
+    @classmethod
+    async def delete_by_name_async(cls, credential_name: str, config: Config | None = None) -> Credential:
+        """Delete a credential; returns what it was. Raises ResourceNotExistError."""
+        return cls.of(await CredentialControlAPI(config).delete_credential_async(credential_name), config)
+
+    @classmethod
+    def delete_by_name(cls, credential_name: str, config: Config | None = None) -> Credential:
+        """Delete a credential; returns what it was. Raises ResourceNotExistError."""
+        return run(cls.delete_by_name_async(credential_name, config))
+
+    @classmethod
+    def list_all_async(
+        cls,
+        *,
+        credential_auth_type: CredentialAuthType | None = None,
+        credential_name: str | None = None,
+        credential_source_type: CredentialSourceType | None = None,
+        provider: str | None = None,
+        config: Config | None = None,
+    ) -> AsyncLazyList[CredentialListOutput]:
+        """All credentials that match, without their secrets; pages are read as they are looked at."""
+        filters = CredentialListInput(
+            credential_auth_type=credential_auth_type,
+            credential_name=credential_name,
+            credential_source_type=credential_source_type,
+            provider=provider,
+        )
+        return AsyncLazyList(cls._pages(filters, config))
+
+    @classmethod
+    def list_all(
+        cls,
+        *,
+        credential_auth_type: CredentialAuthType | None = None,
+        credential_name: str | None = None,
+        credential_source_type: CredentialSourceType | None = None,
+        provider: str | None = None,
+        config: Config | None = None,
+    ) -> LazyList[CredentialListOutput]:
+        """All credentials that match, without their secrets; pages are read as they are looked at."""
+        filters = CredentialListInput(
+            credential_auth_type=credential_auth_type,
+            credential_name=credential_name,
+            credential_source_type=credential_source_type,
+            provider=provider,
+        )
+        return LazyList(cls._pages(filters, config))
+
+    @classmethod
+    def _pages(cls, filters: CredentialListInput, config: Config | None) -> AsyncIterator[CredentialListOutput]:
+        async def page(number: int, size: int) -> Sequence[CredentialListOutput]:
+            asked = filters.model_copy(update={"page_number": number, "page_size": size})
+            answer = await CredentialControlAPI(config).list_credentials_async(asked)
+            return [CredentialListOutput.from_wire(item) for item in answer.get("items") or ()]
+
+        return numbered(page, lambda item: item.credential_id)
+
+    async def update_async(
+        self, input: CredentialUpdateInput | None = None, config: Config | None = None, **fields: Any
+    ) -> Credential:
+        """Change this credential; what is not given stays."""
+        return self.update_self(await self.update_by_name_async(self.label, input, self._settings(config), **fields))
+
+    def update(
+        self, input: CredentialUpdateInput | None = None, config: Config | None = None, **fields: Any
+    ) -> Credential:
+        """Change this credential; what is not given stays."""
+        return run(self.update_async(input, config, **fields))
+
+    async def get_async(self, config: Config | None = None) -> Credential:
+        """Read this credential again, with its secret."""
+        return self.update_self(await self.get_by_name_async(self.label, self._settings(config)))
+
+    async def delete_async(self, config: Config | None = None) -> Credential:
+        """Delete this credential."""
+        return self.update_self(await self.delete_by_name_async(self.label, self._settings(config)))

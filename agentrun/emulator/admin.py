@@ -1,0 +1,70 @@
+"""The emulator's own interface, which the cloud does not have: `/_emulator/health`, `journal`, `reset`, `status`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from agentrun.emulator.backends.base import BackendError
+from agentrun.emulator.backends.deferred import DeferredBackend
+from agentrun.emulator.http import Request, Response
+from agentrun.emulator.platform import Platform
+from agentrun.emulator.wire.envelope import ServiceError
+
+
+class Admin:
+    """Answers the emulator's own routes."""
+
+    PREFIX = "/_emulator/"
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._routes: dict[tuple[str, str], Callable[[Request], Awaitable[dict[str, Any]]]] = {
+            ("GET", "health"): self._health,
+            ("GET", "status"): self._status,
+            ("GET", "journal"): self._journal,
+            ("POST", "reset"): self._reset,
+        }
+
+    async def handle(self, request: Request, request_id: str) -> int:
+        """Answer a request; returns the status."""
+        route = self._routes.get((request.method, request.path.removeprefix(self.PREFIX)))
+        if route is None:
+            known = ", ".join(f"{method} {self.PREFIX}{name}" for method, name in self._routes)
+            raise ServiceError(404, "ERR_NOT_FOUND", f"there is no {request.method} {request.path}; there are {known}")
+        await Response.json(await route(request)).send(request.send, request_id)
+        return 200
+
+    async def _health(self, request: Request) -> dict[str, Any]:
+        return {"status": "ok"}
+
+    async def _status(self, request: Request) -> dict[str, Any]:
+        """What runs, and how strongly it is isolated; the reason when nothing can run."""
+        backend = self._platform.backend
+        name, problem = backend.name, None
+        if isinstance(backend, DeferredBackend):
+            try:
+                name = (await backend.ready()).name
+            except BackendError as error:
+                problem = str(error)
+        return {
+            "backend": name,
+            "problem": problem,
+            "sandboxes": self._platform.sandboxes.count,
+            "agents": self._platform.instances.count,
+            "state": str(self._platform.settings.state or "in memory"),
+            "profile": self._platform.settings.profile,
+        }
+
+    async def _journal(self, request: Request) -> dict[str, Any]:
+        """The entries after `after`, of one `operation` if named."""
+        after = request.query.get("after", "0")
+        entries = self._platform.journal.entries(
+            int(after) if after.isdigit() else 0, operation=request.query.get("operation") or None
+        )
+        return {"entries": [entry.to_json() for entry in entries]}
+
+    async def _reset(self, request: Request) -> dict[str, Any]:
+        """Forget everything, or one `account`."""
+        await self._platform.reset(request.query.get("account") or None)
+        return {"status": "ok"}

@@ -1,0 +1,163 @@
+"""The emulator as one ASGI application: who may talk, where a request belongs, and how its answer is noted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+from agentrun.emulator.admin import Admin
+from agentrun.emulator.clock import Clock
+from agentrun.emulator.control.call import Call
+from agentrun.emulator.data import invocations, sandboxes
+from agentrun.emulator.guard import Guard
+from agentrun.emulator.http import Receive, Request, Response, Scope, Send
+from agentrun.emulator.platform import Platform
+from agentrun.emulator.settings import Settings
+from agentrun.emulator.wire.envelope import ServiceError, failure, invalid, new_request_id, success, unsupported
+from agentrun.emulator.wire.schema import without_empty_lists
+from agentrun.emulator.wire.table import PREFIX, table
+
+log = logging.getLogger("agentrun.emulator")
+
+MODEL_PREFIX = "/scripted/"
+# Parts of the platform whose time has not come; each is answered with what it is and that it is not here.
+_ABSENT = {
+    "/2023-07-14/": "tool sets are not served by this version of the emulator",
+    "/models/": "model proxies are not served by this version of the emulator; model services are",
+    "/tools/": "tools are not served by this version of the emulator",
+    "/templates/": "templates as MCP servers are not served by this version of the emulator",
+}
+
+
+@dataclass
+class Note:
+    """What the journal will say of a request."""
+
+    plane: str = "data"
+    operation: str = ""
+    account: str = ""
+    remarks: list[str] = field(default_factory=list[str])
+
+
+class App:
+    """The emulator, as ASGI sees it."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        settings = platform.settings
+        self._strict = settings.strict
+        self._table = table()
+        self._guard = Guard(settings.allowed_hosts, settings.allowed_origins)
+        self._admin = Admin(platform)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": "this emulator serves no websockets yet"})
+        else:
+            await self._http(Request(scope, receive, send))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self.platform.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.platform.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, request: Request) -> None:
+        request_id = new_request_id()
+        began = time.perf_counter()
+        note = Note()
+        try:
+            self._guard.check(request.headers)
+            status = await self._answer(request, request_id, note)
+        except ServiceError as error:
+            status = error.status
+            await Response(failure(error, request_id), status).send(request.send, request_id)
+        except ConnectionAbortedError as error:
+            # The answer has begun; returning without its end makes the server cut the connection.
+            status = 502
+            note.remarks.append(str(error))
+        except Exception:
+            log.exception("%s %s failed, request id %s", request.method, request.path, request_id)
+            status = 500
+            error = ServiceError(500, "ERR_INTERNAL_SERVER_ERROR", "the emulator failed; its log has the request id")
+            await Response(failure(error, request_id), status).send(request.send, request_id)
+        duration = (time.perf_counter() - began) * 1000
+        self.platform.journal.add(
+            self.platform.clock.now(),
+            note.plane,
+            note.operation,
+            request.method,
+            request.path,
+            status,
+            request_id,
+            duration,
+            note.account,
+            note.remarks,
+        )
+
+    async def _answer(self, request: Request, request_id: str, note: Note) -> int:
+        path = request.path
+        if path.startswith(PREFIX):
+            return await self._control(request, request_id, note)
+        if path.startswith(Admin.PREFIX):
+            note.plane, note.operation = "admin", path.removeprefix(Admin.PREFIX)
+            return await self._admin.handle(request, request_id)
+        if path.startswith(MODEL_PREFIX):
+            note.plane, note.operation = "model", "scripted"
+            await self.platform.model(request.scope, request.receive, request.send)
+            return 200
+        return await self._data(request, request_id, note)
+
+    async def _control(self, request: Request, request_id: str, note: Note) -> int:
+        note.plane = "control"
+        operation, names = self._table.route(request.method, request.path)
+        note.operation = operation.action
+        tenant = await self.platform.auth.control(request, operation.action)
+        note.account = tenant.scope.account
+        body = await request.json()
+        problems: list[str] = []
+        self._table.check(operation, request.query, body, problems.append)
+        if problems and self._strict:
+            raise invalid("; ".join(problems))
+        note.remarks += problems
+        handler = self.platform.handlers.get(operation.action)
+        if handler is None:
+            raise unsupported(f"{operation.action} is not served by this version of the emulator")
+        self.platform.lifecycle.settle()
+        data = await handler(Call(tenant, names, request.query, without_empty_lists(body or {})))
+        await Response(success(data, request_id)).send(request.send, request_id)
+        return 200
+
+    async def _data(self, request: Request, request_id: str, note: Note) -> int:
+        for prefix, reason in _ABSENT.items():
+            if request.path.startswith(prefix):
+                raise unsupported(reason)
+        gateway = self._gateway(request.path)
+        tenant = self.platform.auth.data(request)
+        note.account, note.operation = tenant.scope.account, request.path.split("/")[1]
+        self.platform.lifecycle.settle()
+        return await gateway.handle(request, tenant, request_id)
+
+    def _gateway(self, path: str) -> invocations.Invocations | sandboxes.SandboxGateway:
+        if path.startswith(invocations.PREFIX):
+            return self.platform.invocations
+        if path == sandboxes.PREFIX or path.startswith(f"{sandboxes.PREFIX}/"):
+            return self.platform.sandbox_gateway
+        raise ServiceError(404, "InvalidAction.NotFound", f"the emulator has no path {path}")
+
+
+def build_app(settings: Settings | None = None, clock: Clock | None = None) -> App:
+    """The emulator as an ASGI application, for a server of one's own or an in-process transport.
+
+    Its lifespan must be run. What it starts reaches it at the settings' port, so a server should listen there.
+    """
+    settings = settings or Settings()
+    platform = Platform(settings, clock)
+    platform.listen_at(settings.port or Settings().port or 0)
+    return App(platform)

@@ -1,0 +1,216 @@
+"""Who calls: verifies both signatures, temporary keys and access tokens, and names the tenant.
+
+A tenant is an access key: each sees an account of its own. Every access key id is accepted with the emulator's
+default secret, so a test takes a new id and has an empty platform; explicit pairs may be added. Temporary keys
+(`STS.*`) and access tokens are minted here and carry their account, sealed with a key of this emulator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from agentrun._core import signing
+from agentrun._core.credentials import Credentials
+from agentrun._core.local import ACCESS_KEY_ID, account_id
+from agentrun.emulator.clock import Clock
+from agentrun.emulator.http import Request
+from agentrun.emulator.settings import Settings
+from agentrun.emulator.store import Scope
+from agentrun.emulator.wire.envelope import unauthorized
+
+LARGEST_SKEW = 15 * 60.0
+TOKEN_SECONDS = 3600
+_STS_PREFIX = "STS."
+# What must be covered by a signature; without these, parts of a request could be changed unnoticed.
+_CONTROL_MUST_SIGN = ("host", "x-acs-action", "x-acs-content-sha256", "x-acs-date", "x-acs-signature-nonce", "x-acs-version")
+_DATA_MUST_SIGN = ("host", "x-acs-content-sha256", "x-acs-date")
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """Who calls: the long-lived access key and the scope in the store that belongs to it."""
+
+    access_key_id: str
+    scope: Scope
+
+
+class Tokens:
+    """Mints and reads short tokens of the form `purpose.subject.expiry.mac`."""
+
+    def __init__(self, key: bytes, clock: Clock) -> None:
+        self._key = key
+        self._clock = clock
+
+    def mint(self, purpose: str, subject: str, seconds: float = TOKEN_SECONDS) -> str:
+        """A token for a subject, good for some seconds."""
+        text = f"{purpose}.{subject.encode().hex()}.{int(self._clock.now() + seconds)}"
+        return f"{text}.{self._mac(text)}"
+
+    def read(self, purpose: str, token: str) -> str | None:
+        """The subject of a token that is ours, for this purpose and not over; else None."""
+        text, _, mac = token.rpartition(".")
+        parts = text.split(".")
+        if len(parts) != 3 or parts[0] != purpose or not hmac.compare_digest(mac, self._mac(text)):
+            return None
+        return bytes.fromhex(parts[1]).decode() if int(parts[2]) >= self._clock.now() else None
+
+    def _mac(self, text: str) -> str:
+        return hmac.digest(self._key, text.encode(), "sha256").hex()
+
+
+class Nonces:
+    """Remembers which nonces were used while a request that carries one could still be accepted."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._new: set[str] = set()
+        self._old: set[str] = set()
+        self._turn = clock.now()
+
+    def use(self, nonce: str) -> bool:
+        """Whether the nonce is new; it is not from now on."""
+        if self._clock.now() - self._turn > 2 * LARGEST_SKEW:
+            self._new, self._old, self._turn = set(), self._new, self._clock.now()
+        if nonce in self._new or nonce in self._old:
+            return False
+        self._new.add(nonce)
+        return True
+
+
+class Authenticator:
+    """Names the tenant of a request or refuses it (401)."""
+
+    def __init__(self, settings: Settings, clock: Clock, key: bytes) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._key = key
+        self._nonces = Nonces(clock)
+        self.tokens = Tokens(key, clock)
+
+    def tenant(self, access_key_id: str) -> Tenant:
+        """The tenant that a long-lived access key is."""
+        return Tenant(access_key_id, Scope(account_id(access_key_id), self._settings.region))
+
+    def temporary_key(self, access_key_id: str, seconds: float = 12 * TOKEN_SECONDS) -> Credentials:
+        """A temporary key for the tenant of an access key, as a role would get it."""
+        sts_id = _STS_PREFIX + access_key_id
+        token = self.tokens.mint("sts", access_key_id, seconds)
+        return Credentials(sts_id, self._sts_secret(sts_id), token)
+
+    def _sts_secret(self, sts_id: str) -> str:
+        return hmac.digest(self._key, f"secret of {sts_id}".encode(), "sha256").hex()
+
+    # Control plane
+
+    async def control(self, request: Request, action: str) -> Tenant:
+        """The tenant of a control request; its signature covers the body."""
+        given = signing.parse_authorization(request.headers.get("authorization", ""))
+        if not self._settings.verify_signatures:
+            return self.tenant(_long_lived(given.access_key_id if given else ACCESS_KEY_ID))
+        if given is None or given.algorithm != signing.CONTROL_ALGORITHM:
+            raise unauthorized("MissingAuthorization", "the request has no ACS3-HMAC-SHA256 signature")
+        headers = request.headers
+        _require_signed(given, headers, _CONTROL_MUST_SIGN)
+        if headers["x-acs-action"] != action:
+            raise unauthorized("SignatureDoesNotMatch", f"x-acs-action is {headers['x-acs-action']}, the path is {action}")
+        self._check_time(headers["x-acs-date"])
+        if hashlib.sha256(await request.body()).hexdigest() != headers["x-acs-content-sha256"]:
+            raise unauthorized("SignatureDoesNotMatch", "x-acs-content-sha256 is not the hash of the body")
+        expected = signing.sign_control(
+            self._secret(given, headers),
+            request.method,
+            request.path,
+            signing.decoded_query(request.query_string),
+            headers,
+            given.signed_headers,
+            headers["x-acs-content-sha256"],
+        )
+        _compare(expected, given)
+        if not self._nonces.use(f"{given.access_key_id} {headers['x-acs-signature-nonce']}"):
+            raise unauthorized("SignatureNonceUsed", "this request was sent before (x-acs-signature-nonce)")
+        return self.tenant(_long_lived(given.access_key_id))
+
+    # Data plane
+
+    def data(self, request: Request) -> Tenant:
+        """The tenant of a data request: by its signature, or by an access token as a bearer."""
+        headers = request.headers
+        given = signing.parse_authorization(headers.get(signing.DATA_HEADER.lower(), ""))
+        if given is None and (bearer := headers.get("authorization", "")).startswith("Bearer at."):
+            return self._by_token(bearer.removeprefix("Bearer "))
+        if not self._settings.verify_signatures:
+            return self.tenant(_long_lived(given.access_key_id if given else ACCESS_KEY_ID))
+        if given is None or given.algorithm != signing.DATA_ALGORITHM:
+            raise unauthorized(
+                "MissingAuthorization", "the request has no Agentrun-Authorization signature and no access token"
+            )
+        _require_signed(given, headers, _DATA_MUST_SIGN)
+        self._check_time(headers["x-acs-date"])
+        date, _, region = given.scope.partition("/")
+        region = region.partition("/")[0]
+        if given.scope != signing.data_scope(date, region) or headers["x-acs-date"].replace("-", "")[:8] != date:
+            raise unauthorized("SignatureDoesNotMatch", f"the credential scope {given.scope} is wrong")
+        secret = self._secret(given, headers)
+        expected = signing.sign_data(
+            secret, date, region, request.method, request.path, request.query_string, headers, given.signed_headers
+        )
+        _compare(expected, given)
+        return self.tenant(_long_lived(given.access_key_id))
+
+    def _by_token(self, token: str) -> Tenant:
+        access_key_id = self.tokens.read("at", token)
+        if access_key_id is None:
+            raise unauthorized("InvalidAccessToken", "the access token is not ours or its time is over")
+        return self.tenant(access_key_id)
+
+    # Both
+
+    def _secret(self, given: signing.Authorization, headers: Mapping[str, str]) -> str:
+        access_key_id = given.access_key_id
+        if access_key_id in self._settings.access_keys:
+            return self._settings.access_keys[access_key_id]
+        if not access_key_id.startswith(_STS_PREFIX):
+            return self._settings.secret
+        token = headers.get("x-acs-security-token", "")
+        if "x-acs-security-token" not in given.signed_headers:
+            raise unauthorized("MissingSecurityToken", f"the temporary key {access_key_id} needs a signed security token")
+        if self.tokens.read("sts", token) != _long_lived(access_key_id):
+            raise unauthorized("InvalidSecurityToken.Expired", f"the security token of {access_key_id} is not valid any more")
+        return self._sts_secret(access_key_id)
+
+    def _check_time(self, text: str) -> None:
+        try:
+            sent = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
+        except ValueError as error:
+            raise unauthorized("InvalidTimeStamp.Format", f"x-acs-date {text!r} is not a time in UTC") from error
+        skew = sent - self._clock.now()
+        if abs(skew) > LARGEST_SKEW:
+            raise unauthorized("InvalidTimeStamp.Expired", f"x-acs-date is {skew:+.0f} s off; fifteen minutes are allowed")
+
+
+def _long_lived(access_key_id: str) -> str:
+    return access_key_id.removeprefix(_STS_PREFIX)
+
+
+def _require_signed(given: signing.Authorization, headers: Mapping[str, str], names: tuple[str, ...]) -> None:
+    missing = [name for name in (*names, *given.signed_headers) if name not in headers]
+    if missing:
+        raise unauthorized("MissingHeader", f"the signature needs the header {missing[0]}")
+    unsigned = [name for name in names if name not in given.signed_headers]
+    if unsigned:
+        raise unauthorized("SignatureDoesNotMatch", f"the signature must cover the header {unsigned[0]}")
+
+
+def _compare(expected: str, given: signing.Authorization) -> None:
+    if not hmac.compare_digest(expected, given.signature):
+        raise unauthorized(
+            "SignatureDoesNotMatch",
+            f"the signature of access key {given.access_key_id} does not match: its secret is wrong, or a signed part of "
+            "the request was changed on the way",
+        )
+
+

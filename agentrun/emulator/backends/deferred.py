@@ -1,0 +1,49 @@
+"""A backend that comes up while the emulator already answers: probing a machine takes longer than starting to listen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from agentrun.emulator.backends.base import Backend, BackendError, Running, SandboxSpec, ServiceSpec
+
+
+class DeferredBackend:
+    """Stands in for the backend that `pick` will give; whoever needs it waits for it, and gets its failure."""
+
+    name = "deferred"
+
+    def __init__(self, pick: Callable[[], Coroutine[Any, Any, Backend]]) -> None:
+        self._pick = pick
+        self._picked: asyncio.Task[Backend] | None = None
+
+    async def start(self) -> None:
+        """Begin to bring the backend up."""
+        self._picked = asyncio.get_running_loop().create_task(self._pick())
+        # A failure is told to whoever asks for something; here it only must not be reported as never looked at.
+        self._picked.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def ready(self) -> Backend:
+        """The backend itself; raises BackendError with the fix when the machine cannot isolate."""
+        if self._picked is None:
+            raise BackendError("the emulator has not started")
+        return await asyncio.shield(self._picked)
+
+    async def start_sandbox(self, spec: SandboxSpec) -> Running:
+        """Start a sandbox."""
+        return await (await self.ready()).start_sandbox(spec)
+
+    async def start_service(self, spec: ServiceSpec) -> Running:
+        """Start a service."""
+        return await (await self.ready()).start_service(spec)
+
+    async def close(self) -> None:
+        """End everything that was started."""
+        if self._picked is None:
+            return
+        if not self._picked.done():
+            self._picked.cancel()
+        with contextlib.suppress(asyncio.CancelledError, BackendError):
+            await (await self._picked).close()

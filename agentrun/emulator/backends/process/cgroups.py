@@ -1,0 +1,142 @@
+"""Control groups: limits for everything a sandbox runs together, on cgroup v1 and v2, wherever they are writable."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentrun.emulator.backends.base import Limits
+
+ROOT = Path("/sys/fs/cgroup")
+PREFIX = "agentrun-"
+CONTROLLERS = ("memory", "pids", "cpu")
+FREEZER = "freezer"
+FREEZE_ROUNDS = 200
+MEBIBYTE = 1024 * 1024
+CPU_PERIOD = 100_000
+REMOVE_TIMEOUT = 2.0
+
+
+@dataclass(frozen=True)
+class Cgroup:
+    """The folders of one running thing: one per controller on v1, a single one on v2."""
+
+    folders: tuple[Path, ...]
+
+    def freeze(self, frozen: bool) -> bool:
+        """Freeze or thaw everything inside; False when no freezer is there."""
+        for folder in self.folders:
+            if (folder / "cgroup.freeze").exists():
+                return _write(folder / "cgroup.freeze", str(int(frozen)))
+            if (folder / "freezer.state").exists():
+                return _set_freezer(folder / "freezer.state", "FROZEN" if frozen else "THAWED")
+        return False
+
+    @property
+    def entrances(self) -> list[Path]:
+        """The files that take the id of a process which shall be inside."""
+        return [folder / "cgroup.procs" for folder in self.folders]
+
+    def remove(self) -> None:
+        """Remove the folders; the kernel lets go of a group a moment after its last process."""
+        deadline = time.monotonic() + REMOVE_TIMEOUT
+        for folder in self.folders:
+            while not _removed(folder) and time.monotonic() < deadline:
+                time.sleep(0.002)
+
+
+class Cgroups:
+    """The place on this machine where groups can be made; `controllers` says which limits it really offers."""
+
+    def __init__(self) -> None:
+        self.version = 2 if (ROOT / "cgroup.controllers").exists() else 1
+        self.parents = _find_v2() if self.version == 2 else _find_v1()
+        self.controllers = tuple(name for name in self.parents if name in CONTROLLERS)
+
+    def sweep(self) -> None:
+        """Remove the empty groups that a killed emulator left."""
+        for parent in set(self.parents.values()):
+            for leftover in parent.glob(f"{PREFIX}*"):
+                _removed(leftover)
+
+    def create(self, name: str, limits: Limits) -> Cgroup:
+        """A group with these limits; without any controller it has no folders and limits nothing."""
+        folders = {parent / f"{PREFIX}{name}" for parent in self.parents.values()}
+        for folder in folders:
+            folder.mkdir(exist_ok=True)
+        for controller, parent in self.parents.items():
+            for file, value in _settings(self.version, controller, limits):
+                _write(parent / f"{PREFIX}{name}" / file, value)
+        return Cgroup(tuple(sorted(folders)))
+
+
+def _settings(version: int, controller: str, limits: Limits) -> list[tuple[str, str]]:
+    memory, quota = str(limits.memory * MEBIBYTE), int(limits.cpu * CPU_PERIOD)
+    if controller == FREEZER:
+        return []
+    if controller == "pids":
+        return [("pids.max", str(limits.processes))]
+    if controller == "memory" and version == 1:
+        return [("memory.limit_in_bytes", memory), ("memory.memsw.limit_in_bytes", memory)]
+    if controller == "memory":
+        return [("memory.max", memory), ("memory.swap.max", "0")]
+    if version == 1:
+        return [("cpu.cfs_period_us", str(CPU_PERIOD)), ("cpu.cfs_quota_us", str(quota))]
+    return [("cpu.max", f"{quota} {CPU_PERIOD}")]
+
+
+def _find_v1() -> dict[str, Path]:
+    """The own group of every controller we may make children in."""
+    parents: dict[str, Path] = {}
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, names, path = line.split(":", 2)
+        for controller in set(names.split(",")) & {*CONTROLLERS, FREEZER}:
+            own = ROOT / controller / path.lstrip("/")
+            parent = own if own.is_dir() else ROOT / controller
+            if os.access(parent, os.W_OK) and (parent / "cgroup.procs").exists():
+                parents[controller] = parent
+    return parents
+
+
+def _find_v2() -> dict[str, Path]:
+    """The root of the hierarchy: any other group that has processes may not have children with limits."""
+    if not os.access(ROOT, os.W_OK):
+        return {}
+    for controller in CONTROLLERS:
+        _write(ROOT / "cgroup.subtree_control", f"+{controller}")
+    try:
+        offered = (ROOT / "cgroup.subtree_control").read_text().split()
+    except OSError:
+        return {}
+    return {controller: ROOT for controller in CONTROLLERS if controller in offered}
+
+
+def _set_freezer(file: Path, state: str) -> bool:
+    """Freezing may take several requests while processes are being made."""
+    for _ in range(FREEZE_ROUNDS):
+        if not _write(file, state):
+            return False
+        if file.read_text().strip() == state:
+            return True
+        time.sleep(0.001)
+    return False
+
+
+def _write(file: Path, value: str) -> bool:
+    try:
+        file.write_text(value)
+    except OSError:
+        return False
+    return True
+
+
+def _removed(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,61 @@
+"""What of this machine the inside may see, read-only: the system's programs, the emulator's Python, this package."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[3]
+GUEST_MODULE = "agentrun.emulator.guest"
+PACKAGE_FOLDERS = ("site-packages", "dist-packages")
+INIT = Path(__file__).with_name("init.py")
+SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SYSTEM_FILES = (
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/fonts",
+    "/etc/pki/tls/certs",
+    "/etc/pki/ca-trust/extracted/pem",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+)
+
+
+def python_folders() -> list[Path]:
+    """Everything the emulator's interpreter imports from, without the folders that hold one another."""
+    installed = [Path(sys.prefix), Path(sys.base_prefix)]
+    installed += [Path(entry) for entry in sys.path if entry.endswith(PACKAGE_FOLDERS)]
+    folders = {folder for folder in [*installed, PACKAGE] if folder.is_dir()}
+    covered = [Path("/usr")]
+    for folder in sorted(folders, key=lambda folder: len(folder.parts)):
+        if not any(folder.is_relative_to(other) for other in covered):
+            covered.append(folder)
+    return covered[1:]
+
+
+def search_path() -> str:
+    """PATH inside: the emulator's own interpreter first, so that `python3` there is the one that has this package."""
+    programs = [Path(sys.prefix) / "bin", Path(sys.base_prefix) / "bin"]
+    system = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"]
+    return ":".join(dict.fromkeys([*map(str, programs), *system]))
+
+
+def python_path() -> str | None:
+    """PYTHONPATH for what is importable here but not installed with the interpreter; None when nothing is."""
+    own = [PACKAGE.parent, *(Path(entry) for entry in sys.path if entry.endswith(PACKAGE_FOLDERS))]
+    known = (Path(sys.prefix), Path(sys.base_prefix), Path("/usr"))
+    needed = [str(entry) for entry in own if not any(entry.is_relative_to(prefix) for prefix in known)]
+    return ":".join(dict.fromkeys(needed)) or None
+
+
+def interpreter() -> str:
+    """The emulator's own Python."""
+    return sys.executable
+
+
+def init_command() -> list[str]:
+    """The program that starts, relays and reaps everything inside."""
+    return [interpreter(), "-I", "-S", str(INIT)]

@@ -1,0 +1,33 @@
+"""Whether a server on a unix socket is there and well."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+MAX_STATUS_LINE = 4096
+
+
+async def listening(path: Path) -> bool:
+    """Whether somebody accepts connections on the socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        return sock.connect_ex(str(path)) == 0
+
+
+async def healthy(path: Path, url_path: str, timeout: float) -> bool:
+    """Whether GET answers 2xx within `timeout` seconds."""
+    try:
+        return 200 <= await asyncio.wait_for(_status(path, url_path), timeout) < 300
+    except (OSError, ValueError, IndexError, asyncio.TimeoutError):
+        return False
+
+
+async def _status(path: Path, url_path: str) -> int:
+    reader, writer = await asyncio.open_unix_connection(str(path), limit=MAX_STATUS_LINE)
+    try:
+        writer.write(f"GET {url_path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        return int((await reader.readline()).split()[1])
+    finally:
+        writer.close()

@@ -1,0 +1,110 @@
+"""Credentials: kept encrypted, shown whole to a get, masked to a list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agentrun.credential.model import CredentialAuthType, CredentialSourceType
+from agentrun.emulator.control.call import Call, Handler
+from agentrun.emulator.resources import Kind, Resources
+from agentrun.emulator.store import Record, field_in, field_is, matches
+from agentrun.emulator.wire.envelope import invalid
+
+KIND = Kind(
+    "Credential",
+    "credential",
+    "Credential",
+    "credentialId",
+    "credentialName",
+    "cred",
+    updated_field="updatedAt",
+    secrets=("credentialSecret", "credentialPublicConfig.users", "credentialPublicConfig.authConfig"),
+    by_name=True,
+)
+# Which kinds of resources may name a credential, and where in their document.
+_USERS = (
+    ("AgentRuntime", "runtime", "credentialName"),
+    ("ModelService", "model_service", "credentialName"),
+    ("Template", "template", "credentialConfiguration.credentialName"),
+)
+
+
+def _require_member(field: str, value: str, allowed: list[str]) -> None:
+    if value not in allowed:
+        raise invalid(f"{field} must be one of {', '.join(allowed)}, not {value}")
+
+
+class Credentials:
+    """The operations on credentials."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """The operations by their actions."""
+        return {
+            "CreateCredential": self.create,
+            "GetCredential": self.get,
+            "UpdateCredential": self.update,
+            "DeleteCredential": self.delete,
+            "ListCredentials": self.list,
+        }
+
+    async def create(self, call: Call) -> dict[str, Any]:
+        """Add a credential; it is enabled unless the caller says otherwise."""
+        body = call.body
+        _require_member("credentialAuthType", body["credentialAuthType"], [kind.value for kind in CredentialAuthType])
+        _require_member("credentialSourceType", body["credentialSourceType"], [kind.value for kind in CredentialSourceType])
+        record = self._resources.create(call.tenant, body["credentialName"], {"enabled": True, **body})
+        return self._shown(call, record)
+
+    async def get(self, call: Call) -> dict[str, Any]:
+        """The whole credential, with its secret."""
+        return self._shown(call, self._resources.get(call.scope, call.label))
+
+    async def update(self, call: Call) -> dict[str, Any]:
+        """Change what is given."""
+        record = self._resources.get(call.scope, call.label)
+        return self._shown(call, self._resources.update(record, call.body))
+
+    async def delete(self, call: Call) -> dict[str, Any]:
+        """Remove a credential."""
+        return self._shown(call, self._resources.delete(self._resources.get(call.scope, call.label)))
+
+    async def list(self, call: Call) -> dict[str, Any]:
+        """One page, without contents."""
+        query = call.query
+        enabled = query.get("enabled")
+        page = self._resources.page(
+            call.scope,
+            query,
+            [
+                *matches("name", query.get("credentialName")),
+                *field_is("credentialAuthType", query.get("credentialAuthType")),
+                *field_is("credentialSourceType", query.get("credentialSourceType")),
+                *field_is("credentialPublicConfig.provider", query.get("provider")),
+                *field_is("workspaceId", query.get("workspaceId")),
+                *field_in("workspaceId", query.get("workspaceIds")),
+                *([("json_extract(document, '$.enabled') = ?", (enabled == "true",))] if enabled else []),
+            ],
+        )
+        for item in page["items"]:
+            item.pop("credentialPublicConfig", None)
+            item.pop("credentialSecret", None)
+            item["relatedResourceCount"] = len(self._related(call, item["credentialName"]))
+        return page
+
+    def _shown(self, call: Call, record: Record) -> dict[str, Any]:
+        shown = self._resources.shown(record)
+        public = {"users": [], **shown.get("credentialPublicConfig", {})}
+        return {**shown, "credentialPublicConfig": public, "relatedResources": self._related(call, record.name)}
+
+    def _related(self, call: Call, name: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for kind, type_name, path in _USERS:
+            records, _, _ = self._resources.store.page(call.scope, kind, filters=field_is(path, name), limit=100)
+            found += [
+                {"resourceId": record.id, "resourceName": record.name, "resourceType": type_name} for record in records
+            ]
+        return found

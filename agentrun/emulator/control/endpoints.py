@@ -1,0 +1,150 @@
+"""Endpoints of agent runtimes: names under which versions are called, with weights between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentrun.emulator.control.call import Call, Handler
+from agentrun.emulator.control.runtimes import Runtimes
+from agentrun.emulator.instances import LATEST
+from agentrun.emulator.resources import Kind, Resources
+from agentrun.emulator.store import Record, matches
+from agentrun.emulator.wire.envelope import invalid, not_found
+
+KIND = Kind(
+    "AgentRuntimeEndpoint",
+    "agent runtime endpoint",
+    "AgentRuntimeEndpoint",
+    "agentRuntimeEndpointId",
+    "agentRuntimeEndpointName",
+    "are",
+)
+DEFAULT = "Default"
+
+
+@dataclass
+class Turns:
+    """Smooth weighted round robin: over time each choice comes up exactly as often as its weight says."""
+
+    credit: dict[str, float] = field(default_factory=dict[str, float])
+
+    def next(self, weights: Mapping[str, float]) -> str:
+        """The choice whose turn it is."""
+        total = sum(weights.values())
+        self.credit = {name: self.credit.get(name, 0.0) + weight for name, weight in weights.items()}
+        chosen = max(self.credit, key=self.credit.__getitem__)
+        self.credit[chosen] -= total
+        return chosen
+
+
+def weights(document: Mapping[str, Any]) -> dict[str, float]:
+    """The versions that an endpoint calls and their weights.
+
+    Weights are shares of one; what they leave over goes to the target version. Shares that are more than one
+    together count as proportions.
+    """
+    target = document.get("targetVersion") or LATEST
+    shares: dict[str, float] = {}
+    for entry in (document.get("routingConfiguration") or {}).get("versionWeights") or ():
+        if entry.get("weight"):
+            shares[entry["version"]] = shares.get(entry["version"], 0.0) + entry["weight"]
+    left = 1.0 - sum(shares.values())
+    if left > 1e-9:
+        shares[target] = shares.get(target, 0.0) + left
+    return shares
+
+
+class Endpoints:
+    """The operations on endpoints."""
+
+    def __init__(self, resources: Resources, runtimes: Runtimes) -> None:
+        self._resources = resources
+        self._runtimes = runtimes
+        self._turns: dict[str, Turns] = {}
+        self.public_url = ""
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """The operations by their actions."""
+        return {
+            "CreateAgentRuntimeEndpoint": self.create,
+            "GetAgentRuntimeEndpoint": self.get,
+            "UpdateAgentRuntimeEndpoint": self.update,
+            "DeleteAgentRuntimeEndpoint": self.delete,
+            "ListAgentRuntimeEndpoints": self.list,
+        }
+
+    async def create(self, call: Call) -> dict[str, Any]:
+        """Add an endpoint; its name is Default unless given."""
+        runtime = self._runtimes.resources.get(call.scope, call.label)
+        name = call.body.get("agentRuntimeEndpointName") or DEFAULT
+        document = {"targetVersion": LATEST, **call.body, "agentRuntimeId": runtime.id}
+        self._check(runtime, document)
+        document["endpointPublicUrl"] = f"{self.public_url}/agent-runtimes/{runtime.name}/endpoints/{name}/invocations"
+        record = self._resources.create(call.tenant, name, document, parent=runtime.id)
+        arn = f"{runtime.document['agentRuntimeArn']}/endpoints/{record.id}"
+        record = record.with_document(agentRuntimeEndpointArn=arn)
+        self._resources.save(record)
+        return self._shown(record)
+
+    async def get(self, call: Call) -> dict[str, Any]:
+        """One endpoint."""
+        return self._shown(self._find(call))
+
+    async def update(self, call: Call) -> dict[str, Any]:
+        """Change what is given."""
+        record = self._find(call)
+        changes = {key: value for key, value in call.body.items() if key != "deleteScalingConfig"}
+        if call.body.get("deleteScalingConfig"):
+            changes["scalingConfig"] = None
+        runtime = self._runtimes.resources.get(call.scope, call.label)
+        self._check(runtime, {**record.document, **changes})
+        return self._shown(self._resources.update(record, changes))
+
+    async def delete(self, call: Call) -> dict[str, Any]:
+        """Remove an endpoint."""
+        record = self._find(call)
+        self._turns.pop(record.id, None)
+        return self._shown(self._resources.delete(record))
+
+    async def list(self, call: Call) -> dict[str, Any]:
+        """One page of a runtime's endpoints."""
+        runtime = self._runtimes.resources.get(call.scope, call.label)
+        page = self._resources.page(
+            call.scope, call.query, matches("name", call.query.get("endpointName")), parent=runtime.id
+        )
+        return page
+
+    # For the gateway
+
+    def choose(self, runtime: Record, name: str) -> Record:
+        """The version of a runtime that the next request to an endpoint goes to.
+
+        A runtime without an endpoint named Default answers there with its latest version. Raises ServiceError (404).
+        """
+        endpoint = self._resources.find_by_name(runtime.scope, name, runtime.id)
+        if endpoint is None or endpoint.status == "DELETING":
+            if name == DEFAULT:
+                return runtime
+            raise not_found("agent runtime endpoint", f"{name} of {runtime.name}")
+        turns = self._turns.setdefault(endpoint.id, Turns())
+        version = turns.next(weights(endpoint.document))
+        return runtime if version == LATEST else self._runtimes.version(runtime, version)
+
+    def _find(self, call: Call) -> Record:
+        self._runtimes.resources.get(call.scope, call.label)
+        record = self._resources.get(call.scope, call.names[1])
+        if record.parent != call.label:
+            raise not_found("agent runtime endpoint", call.names[1])
+        return record
+
+    def _check(self, runtime: Record, document: Mapping[str, Any]) -> None:
+        for version, weight in weights(document).items():
+            if weight < 0:
+                raise invalid(f"routingConfiguration: the weight of version {version} is negative")
+            if version != LATEST and self._runtimes.versions.find_by_name(runtime.scope, version, runtime.id) is None:
+                raise invalid(f"version {version} of {runtime.name} was not published; publish it or use {LATEST}")
+
+    def _shown(self, record: Record) -> dict[str, Any]:
+        return self._resources.shown(record)

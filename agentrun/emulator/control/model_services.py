@@ -1,0 +1,79 @@
+"""Model services: where a model is reached, and with which key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agentrun.emulator.control.call import Call, Handler
+from agentrun.emulator.resources import Kind, Resources
+from agentrun.emulator.store import field_in, field_is
+from agentrun.emulator.wire.envelope import invalid
+
+KIND = Kind(
+    "ModelService",
+    "model service",
+    "ModelService",
+    "modelServiceId",
+    "modelServiceName",
+    "ms",
+    secrets=("providerSettings.apiKey",),
+    by_name=True,
+)
+
+
+class ModelServices:
+    """The operations on model services."""
+
+    def __init__(self, resources: Resources, credentials: Resources) -> None:
+        self._resources = resources
+        self._credentials = credentials
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """The operations by their actions."""
+        return {
+            "CreateModelService": self.create,
+            "GetModelService": self.get,
+            "UpdateModelService": self.update,
+            "DeleteModelService": self.delete,
+            "ListModelServices": self.list,
+        }
+
+    async def create(self, call: Call) -> dict[str, Any]:
+        """Add a model service."""
+        self._check_credential(call)
+        body = call.body
+        return self._resources.shown(self._resources.create(call.tenant, body["modelServiceName"], body))
+
+    async def get(self, call: Call) -> dict[str, Any]:
+        """The whole model service, with its key."""
+        return self._resources.shown(self._resources.get(call.scope, call.label))
+
+    async def update(self, call: Call) -> dict[str, Any]:
+        """Change what is given; provider settings are changed field by field."""
+        self._check_credential(call)
+        record = self._resources.get(call.scope, call.label)
+        changes = dict(call.body)
+        if "providerSettings" in changes:
+            changes["providerSettings"] = {**record.document.get("providerSettings", {}), **changes["providerSettings"]}
+        return self._resources.shown(self._resources.update(record, changes))
+
+    async def delete(self, call: Call) -> dict[str, Any]:
+        """Remove a model service."""
+        return self._resources.shown(self._resources.delete(self._resources.get(call.scope, call.label)))
+
+    async def list(self, call: Call) -> dict[str, Any]:
+        """One page, with keys masked."""
+        query = call.query
+        filters = [
+            *field_is("modelType", query.get("modelType")),
+            *field_is("provider", query.get("provider")),
+            *field_is("workspaceId", query.get("workspaceId")),
+            *field_in("workspaceId", query.get("workspaceIds")),
+        ]
+        return self._resources.page(call.scope, query, filters)
+
+    def _check_credential(self, call: Call) -> None:
+        name = call.body.get("credentialName")
+        if name and self._credentials.find_by_name(call.scope, name) is None:
+            raise invalid(f"credentialName: there is no credential {name}; create it first")

@@ -1,0 +1,236 @@
+"""Agent runtimes and their versions: code that really runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from agentrun.emulator import packages
+from agentrun.emulator.control.call import Call, Handler
+from agentrun.emulator.lifecycle import CREATE, UPDATE
+from agentrun.emulator.instances import LATEST, Instances, Key
+from agentrun.emulator.packages import Packages
+from agentrun.emulator.resources import Kind, Resources
+from agentrun.emulator.store import Record, Scope, field_in, field_is, matches
+from agentrun.emulator.wire.envelope import ServiceError, conflict, invalid, not_found, unsupported
+
+KIND = Kind(
+    "AgentRuntime",
+    "agent runtime",
+    "AgentRuntime",
+    "agentRuntimeId",
+    "agentRuntimeName",
+    "ar",
+    secrets=(
+        "environmentVariables",
+        "containerConfiguration.registryConfig.authConfig.password",
+    ),
+)
+VERSION = Kind(
+    "AgentRuntimeVersion",
+    "agent runtime version",
+    "AgentRuntimeVersion",
+    "agentRuntimeVersionId",
+    "agentRuntimeVersion",
+    "arv",
+    secrets=KIND.secrets,
+)
+ARTIFACTS = ("Code", "Container")
+_DEFAULTS = {"sessionConcurrencyLimitPerInstance": 1}
+# What of a package's upload is not kept in the document: the zip itself is a file, found by its digest.
+_UPLOAD = ("zipFile",)
+
+
+class Runtimes:
+    """The operations on agent runtimes and their versions."""
+
+    def __init__(self, resources: Resources, versions: Resources, endpoints: Resources, running: Instances, kept: Packages) -> None:
+        self.resources = resources
+        self.versions = versions
+        self._endpoints = endpoints
+        self._running = running
+        self._packages = kept
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """The operations by their actions."""
+        return {
+            "CreateAgentRuntime": self.create,
+            "GetAgentRuntime": self.get,
+            "UpdateAgentRuntime": self.update,
+            "DeleteAgentRuntime": self.delete,
+            "ListAgentRuntimes": self.list,
+            "PublishRuntimeVersion": self.publish,
+            "ListAgentRuntimeVersions": self.list_versions,
+        }
+
+    async def create(self, call: Call) -> dict[str, Any]:
+        """Add a runtime and start it: CREATING, then READY once it answers, or CREATE_FAILED with the reason."""
+        document = {**_DEFAULTS, **self._prepared(call.body), "agentRuntimeVersion": LATEST, "owner": call.tenant.access_key_id}
+        self._check_runnable(document)
+        record = self.resources.create(call.tenant, document["agentRuntimeName"], document)
+        arn = f"acs:agentrun:{call.scope.region}:{call.scope.account}:runtimes/{record.id}"
+        record = self.resources.hold(record.with_document(agentRuntimeArn=arn))
+        self._bring_up(record, CREATE, "CREATE_FAILED")
+        return self.resources.shown(record)
+
+    async def get(self, call: Call) -> dict[str, Any]:
+        """A runtime, or one of its published versions."""
+        record = self.resources.get(call.scope, call.label)
+        version = call.query.get("agentRuntimeVersion")
+        return self._shown(record if version in (None, "", LATEST) else self.version(record, version))
+
+    async def update(self, call: Call) -> dict[str, Any]:
+        """Change a runtime and start it anew: UPDATING, then READY or UPDATE_FAILED."""
+        record = self.resources.get(call.scope, call.label)
+        changes = self._prepared(call.body, record.document.get("codeConfiguration"))
+        changes["artifactType"] = record.document["artifactType"]
+        self._check_runnable({**record.document, **changes})
+        changed = self.resources.hold(self.resources.update(record, changes))
+        await self._running.replace(self.key(changed))
+        self._bring_up(changed, UPDATE, "UPDATE_FAILED")
+        return self._shown(changed)
+
+    async def delete(self, call: Call) -> dict[str, Any]:
+        """Stop a runtime and remove it with its endpoints and versions."""
+        record = self.resources.get(call.scope, call.label)
+        leaving = self.resources.delete(record)
+        await self._running.stop(call.scope, record.id)
+        for below in (self._endpoints, self.versions):
+            for child in below.children(call.scope, record.id):
+                below.store.delete(child)
+        return self._shown(leaving)
+
+    async def list(self, call: Call) -> dict[str, Any]:
+        """One page of runtimes."""
+        query = call.query
+        filters = [
+            *_by_name(query.get("agentRuntimeName"), query.get("searchMode")),
+            *matches("status", query.get("status")),
+            *field_is("workspaceId", query.get("workspaceId")),
+            *field_in("workspaceId", query.get("workspaceIds")),
+            *_by_tags(query.get("systemTags")),
+        ]
+        return self.resources.page(call.scope, query, filters)
+
+    async def publish(self, call: Call) -> dict[str, Any]:
+        """Keep what LATEST is now as the next version."""
+        record = self.resources.get(call.scope, call.label)
+        if record.status != "READY":
+            raise conflict(f"agent runtime {record.name} is {record.status}; only a READY one can be published")
+        number = str(record.document.get("published", 0) + 1)
+        document = {**record.document, "description": call.body.get("description"), "runtimeName": record.name}
+        published = self.versions.create(call.tenant, number, document, parent=record.id)
+        self.resources.save(record.with_document(published=int(number)))
+        return self._version_shown(published)
+
+    async def list_versions(self, call: Call) -> dict[str, Any]:
+        """One page of a runtime's published versions."""
+        record = self.resources.get(call.scope, call.label)
+        page = self.versions.page(call.scope, call.query, parent=record.id)
+        return {**page, "items": [{**item, "agentRuntimeName": record.name} for item in page["items"]]}
+
+    # For the gateway
+
+    def key(self, record: Record) -> Key:
+        """Which process a record means: LATEST for a runtime, its number for a version."""
+        if record.kind == VERSION.name:
+            return Key(record.scope, record.parent, record.name)
+        return Key(record.scope, record.id, LATEST)
+
+    def version(self, record: Record, number: str) -> Record:
+        """A published version of a runtime; raises ServiceError (404)."""
+        found = self.versions.find_by_name(record.scope, number, record.id)
+        if found is None:
+            raise not_found("agent runtime version", f"{number} of {record.name}")
+        return found
+
+    def by_name(self, scope: Scope, name: str) -> Record:
+        """A runtime by its name; raises ServiceError (404)."""
+        found = self.resources.find_by_name(scope, name)
+        if found is None:
+            raise not_found("agent runtime", name)
+        return found
+
+    # Parts
+
+    def _prepared(self, body: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        document = dict(body)
+        code = document.get("codeConfiguration")
+        if code and (code.get("zipFile") or code.get("ossBucketName") or before is None):
+            document["package"] = self._packages.keep(packages.decoded(code))
+        if code:
+            kept = {**(before or {}), **code}
+            document["codeConfiguration"] = {key: value for key, value in kept.items() if key not in _UPLOAD}
+        return document
+
+    def _check_runnable(self, document: Mapping[str, Any]) -> None:
+        artifact = document["artifactType"]
+        if artifact not in ARTIFACTS:
+            raise invalid(f"artifactType must be one of {', '.join(ARTIFACTS)}, not {artifact}")
+        if artifact == "Container":
+            raise unsupported("the process backend runs code packages; container images need the docker backend")
+        if not (document.get("codeConfiguration") or {}).get("command"):
+            raise invalid("codeConfiguration.command is required: the program to start and its arguments")
+        if not 1 <= document["port"] <= 65535:
+            raise invalid(f"port must be from 1 to 65535, not {document['port']}")
+
+    def _bring_up(self, record: Record, verb: str, failed: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._start(record, verb, failed))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _start(self, record: Record, verb: str, failed: str) -> None:
+        key = self.key(record)
+        at_least = asyncio.create_task(asyncio.sleep(self.resources.least_duration(verb)))
+        try:
+            await self._running.ready(key, record)
+            await at_least
+        except ServiceError as error:
+            await self._running.replace(key)
+            self.resources.finish(record, failed, error.message)
+        else:
+            self.resources.finish(record, "READY")
+        finally:
+            at_least.cancel()
+
+    def recover(self) -> None:
+        """Finish what an earlier emulator did not: a runtime that was coming up starts at its first call."""
+        for record in self.resources.store.every(KIND.name):
+            if record.status in ("CREATING", "UPDATING") and record.due is None:
+                self.resources.finish(record, "READY")
+
+    async def close(self) -> None:
+        """Stop waiting for runtimes that are coming up."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _shown(self, record: Record) -> dict[str, Any]:
+        shown = self.resources.shown(record)
+        supervised = self._running.state(self.key(record))
+        if record.status == "READY" and supervised is not None and supervised.state == "CRASHED":
+            shown["statusReason"] = supervised.reason
+        return shown
+
+    def _version_shown(self, record: Record) -> dict[str, Any]:
+        return {**self.versions.shown(record), "agentRuntimeName": record.document["runtimeName"]}
+
+
+def _by_name(name: str | None, mode: str | None) -> list[tuple[str, tuple[Any, ...]]]:
+    if not name or mode == "exact":
+        return matches("name", name)
+    if mode not in (None, "", "prefix", "fuzzy"):
+        raise invalid(f"searchMode must be exact, prefix or fuzzy, not {mode}")
+    escaped = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    pattern = f"%{escaped}%" if mode == "fuzzy" else f"{escaped}%"
+    return [("name LIKE ? ESCAPE '\\'", (pattern,))]
+
+
+def _by_tags(tags: str | None) -> list[tuple[str, tuple[Any, ...]]]:
+    return [
+        ("EXISTS (SELECT 1 FROM json_each(document, '$.systemTags') WHERE value = ?)", (tag,))
+        for tag in (tags or "").split(",")
+        if tag
+    ]

@@ -1,0 +1,139 @@
+"""Agent runtimes as they run: one supervised process for each version that is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentrun.emulator.auth import Authenticator
+from agentrun.emulator.backends.base import Backend, BackendError, HealthCheck, Limits, Running, ServiceSpec
+from agentrun.emulator.backends.supervisor import Supervised
+from agentrun.emulator.packages import Packages
+from agentrun.emulator.store import Record, Scope
+from agentrun.emulator.wire.envelope import ServiceError, unsupported
+
+LATEST = "LATEST"
+
+
+@dataclass(frozen=True)
+class Key:
+    """Which process: a runtime's version in somebody's scope."""
+
+    scope: Scope
+    runtime_id: str
+    version: str
+
+
+def health_check(configuration: Mapping[str, Any]) -> HealthCheck:
+    """The health check of a runtime, in the backend's terms."""
+    return HealthCheck(
+        path=configuration.get("httpGetUrl"),
+        initial_delay=configuration.get("initialDelaySeconds") or 0.0,
+        timeout=configuration.get("timeoutSeconds") or 2.0,
+        failure_threshold=configuration.get("failureThreshold") or 3,
+    )
+
+
+class Instances:
+    """Starts, finds and stops the processes of agent runtimes."""
+
+    def __init__(self, backend: Backend, packages: Packages, auth: Authenticator) -> None:
+        self._backend = backend
+        self._packages = packages
+        self._auth = auth
+        self._running: dict[Key, Supervised] = {}
+        self.endpoint = ""
+
+    async def ensure(self, key: Key, record: Record) -> Supervised:
+        """The process of a version, started if it does not run; `record` tells its code and settings."""
+        found = self._running.get(key)
+        if found is None:
+            spec = self._spec(key, record)
+            found = self._running[key] = Supervised(lambda: self._backend.start_service(spec))
+            await found.start()
+        return found
+
+    async def ready(self, key: Key, record: Record) -> Running:
+        """The running process of a version; raises ServiceError (503) with the reason when it does not come up."""
+        try:
+            return await (await self.ensure(key, record)).wait_ready()
+        except BackendError as error:
+            raise ServiceError(503, "ERR_RUNTIME_UNAVAILABLE", f"agent runtime {record.name}: {error}") from error
+
+    def logs(self, key: Key, tail: int | None) -> list[str]:
+        """The last lines of a version's process."""
+        found = self._running.get(key)
+        return found.logs(tail) if found else []
+
+    def state(self, key: Key) -> Supervised | None:
+        """The supervisor of a version, None when nothing was started for it."""
+        return self._running.get(key)
+
+    @property
+    def count(self) -> int:
+        """How many run."""
+        return len(self._running)
+
+    async def replace(self, key: Key) -> None:
+        """Stop the process of a version, so that the next request starts it with new settings."""
+        found = self._running.pop(key, None)
+        if found is not None:
+            await found.stop()
+
+    async def stop(self, scope: Scope, runtime_id: str) -> None:
+        """Stop every process of a runtime."""
+        keys = [key for key in self._running if key.scope == scope and key.runtime_id == runtime_id]
+        await asyncio.gather(*(self.replace(key) for key in keys))
+
+    async def reset(self, account: str | None) -> None:
+        """Stop every process of one account, or of all."""
+        keys = [key for key in self._running if account in (None, key.scope.account)]
+        await asyncio.gather(*(self.replace(key) for key in keys))
+
+    async def close(self) -> None:
+        """Stop everything."""
+        with contextlib.suppress(BackendError):
+            await self.reset(None)
+
+    def _spec(self, key: Key, record: Record) -> ServiceSpec:
+        document = record.document
+        code = document.get("codeConfiguration") or {}
+        if "package" not in document:
+            raise unsupported("the process backend runs code packages; container images need the docker backend")
+        if not code.get("command"):
+            raise ServiceError(400, "ERR_VALIDATION_FAILED", "codeConfiguration.command is required")
+        return ServiceSpec(
+            service_id=f"{key.runtime_id}-{key.version}",
+            folder=self._folder(document["package"]),
+            command=tuple(code["command"]),
+            port=document["port"],
+            environment=self._environment(record),
+            health=health_check(document.get("healthCheckConfiguration") or {}),
+            limits=Limits(memory=document["memory"], cpu=document["cpu"]),
+            network=(document.get("networkConfiguration") or {}).get("networkMode") != "PRIVATE",
+        )
+
+    def _folder(self, digest: str) -> Path:
+        return self._packages.folder(digest)
+
+    def _environment(self, record: Record) -> dict[str, str]:
+        """What the platform gives an agent: where it is, and a temporary key of the account it belongs to."""
+        owner = record.document.get("owner", "")
+        key = self._auth.temporary_key(owner)
+        account, region = record.scope
+        return {
+            "AGENTRUN_ACCESS_KEY_ID": key.access_key_id,
+            "AGENTRUN_ACCESS_KEY_SECRET": key.access_key_secret,
+            "AGENTRUN_SECURITY_TOKEN": key.security_token or "",
+            "AGENTRUN_ACCOUNT_ID": account,
+            "AGENTRUN_REGION": region,
+            "AGENTRUN_CONTROL_ENDPOINT": self.endpoint,
+            "AGENTRUN_DATA_ENDPOINT": self.endpoint,
+            "AGENTRUN_RUNTIME_NAME": record.name,
+            "PORT": str(record.document["port"]),
+            **(record.document.get("environmentVariables") or {}),
+        }

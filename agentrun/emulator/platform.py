@@ -1,0 +1,141 @@
+"""All parts of the emulator, put together from its settings: wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from agentrun.emulator.auth import Authenticator
+from agentrun.emulator.backends import pick
+from agentrun.emulator.backends.base import Backend
+from agentrun.emulator.backends.deferred import DeferredBackend
+from agentrun.emulator.clock import Clock, SystemClock
+from agentrun.emulator.control import access_tokens, credentials, endpoints, model_services, runtimes, sandboxes, templates
+from agentrun.emulator.control.call import Handler
+from agentrun.emulator.data.invocations import Invocations
+from agentrun.emulator.data.models import ScriptedModel
+from agentrun.emulator.data.proxy import Proxy
+from agentrun.emulator.data.sandboxes import SandboxGateway
+from agentrun.emulator.instances import Instances
+from agentrun.emulator.journal import Journal
+from agentrun.emulator.lifecycle import Lifecycle
+from agentrun.emulator.packages import Packages
+from agentrun.emulator.resources import Kind, Resources
+from agentrun.emulator.settings import Settings
+from agentrun.emulator.store import Store
+from agentrun.emulator.vault import Vault
+
+SOCKET = "http.sock"
+
+
+class Platform:
+    """The emulator without its HTTP: what the operations work on."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        # What exists only while we run is outside the state, and its path is short enough for unix sockets.
+        self.directory = Path(tempfile.mkdtemp(prefix="agentrun-"))
+        self.directory.chmod(0o711)
+        state = _prepared(settings.state)
+        self.store = Store(state)
+        self.vault = Vault(state)
+        self.journal = Journal()
+        self.lifecycle = Lifecycle(self.store, self.clock, settings.profile)
+        self.auth = Authenticator(settings, self.clock, self.vault.key)
+        self.backend: Backend = DeferredBackend(self._pick)
+        self.proxy = Proxy()
+        self.model = ScriptedModel(settings.script)
+        packages = Packages((state or self.directory) / "packages")
+        self.instances = Instances(self.backend, packages, self.auth)
+        self._build(packages)
+        self._sweeper: asyncio.Task[None] | None = None
+        self.endpoint = ""
+
+    def _build(self, packages: Packages) -> None:
+        kept = self._resources
+        stored_credentials, stored_templates = kept(credentials.KIND), kept(templates.KIND)
+        stored_endpoints = kept(endpoints.KIND)
+        self.runtimes = runtimes.Runtimes(
+            kept(runtimes.KIND), kept(runtimes.VERSION), stored_endpoints, self.instances, packages
+        )
+        self.endpoints = endpoints.Endpoints(stored_endpoints, self.runtimes)
+        self.sandboxes = sandboxes.Sandboxes(kept(sandboxes.KIND), stored_templates, self.backend)
+        parts = (
+            credentials.Credentials(stored_credentials),
+            model_services.ModelServices(kept(model_services.KIND), stored_credentials),
+            templates.Templates(stored_templates),
+            access_tokens.AccessTokens(self.auth.tokens),
+            self.runtimes,
+            self.endpoints,
+            self.sandboxes,
+        )
+        self.handlers: Mapping[str, Handler] = {
+            action: handler for part in parts for action, handler in part.handlers().items()
+        }
+        self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy)
+        self.sandbox_gateway = SandboxGateway(self.sandboxes, self.proxy)
+
+    def _resources(self, kind: Kind) -> Resources:
+        return Resources(kind, self.store, self.lifecycle, self.vault, self.clock)
+
+    @property
+    def socket(self) -> Path:
+        """The unix socket on which what runs inside reaches the emulator."""
+        return self.directory / "listen" / SOCKET
+
+    async def _pick(self) -> Backend:
+        return await pick(
+            self.settings.backend,
+            allow_unconfined=self.settings.allow_unconfined,
+            run_directory=self.directory / "run",
+            emulator_socket=self.socket,
+            emulator_port=int(self.endpoint.rpartition(":")[2]),
+        )
+
+    def listen_at(self, port: int) -> None:
+        """Tell all parts at which port of loopback the emulator is reached; must come before `start`."""
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self.instances.endpoint = self.endpoint
+        self.endpoints.public_url = self.endpoint
+
+    async def start(self) -> None:
+        """Begin to work."""
+        self.sandboxes.recover()
+        self.runtimes.recover()
+        await self.backend.start()
+        self._sweeper = asyncio.get_running_loop().create_task(self.sandboxes.sweep())
+
+    async def reset(self, account: str | None = None) -> None:
+        """Stop what runs and forget everything, of one account or of all."""
+        await self.sandboxes.reset(account)
+        await self.instances.reset(account)
+        self.store.clear(account)
+        if account is None:
+            self.journal.clear()
+
+    async def close(self) -> None:
+        """Stop everything that runs and leave nothing behind but the state."""
+        if self._sweeper:
+            self._sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeper
+        await self.runtimes.close()
+        await asyncio.gather(self.sandboxes.close(), self.instances.close())
+        await self.proxy.close()
+        await self.backend.close()
+        self.store.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _prepared(state: Path | None) -> Path | None:
+    if state is not None:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.chmod(state, 0o700)
+    return state
+

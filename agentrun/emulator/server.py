@@ -1,0 +1,300 @@
+"""Serves the emulator: on loopback for clients, on a unix socket for what runs inside, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import ssl
+import tempfile
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+import uvicorn
+from uvicorn.server import ServerState
+
+from agentrun._core import local
+from agentrun.config import Config
+from agentrun.emulator.app import MODEL_PREFIX, App
+from agentrun.emulator.clock import Clock
+from agentrun.emulator.journal import Journal
+from agentrun.emulator.platform import Platform
+from agentrun.emulator.settings import Settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from agentrun.emulator.data.models import Script
+    from agentrun.emulator.tls import Certificates
+
+T = TypeVar("T")
+
+START_SECONDS = 30.0
+# Longer than clients keep an idle connection, so that it is never we who close one that is about to be used.
+_KEEP_ALIVE_SECONDS = 120
+_BACKLOG = 1024
+
+
+class EmulatorError(Exception):
+    """The emulator cannot start; the text says what to do."""
+
+
+class SocketTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Reaches the emulator without a port, over its unix socket, in both modes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._sync = httpx.HTTPTransport(uds=self._path)
+        self._loops: dict[asyncio.AbstractEventLoop, httpx.AsyncHTTPTransport] = {}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and wait in place."""
+        return self._sync.handle_request(request)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request on the running event loop."""
+        loop = asyncio.get_running_loop()
+        transport = self._loops.get(loop)
+        if transport is None:
+            transport = self._loops[loop] = httpx.AsyncHTTPTransport(uds=self._path)
+        return await transport.handle_async_request(request)
+
+    def close(self) -> None:
+        """Close the connections of synchronous calls."""
+        self._sync.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        transport = self._loops.pop(asyncio.get_running_loop(), None)
+        if transport is not None:
+            await transport.aclose()
+
+
+class _Listeners:
+    """The sockets on which an app is served, all in one event loop, by uvicorn's protocols."""
+
+    def __init__(self, app: App) -> None:
+        self._state = ServerState()
+        self._app = app
+        self._servers: list[asyncio.AbstractServer] = []
+
+    async def listen(self, listening: socket.socket, tls: Certificates | None = None) -> None:
+        """Serve one more socket."""
+        config = uvicorn.Config(
+            self._app,  # type: ignore[arg-type]  # uvicorn's own ASGI types are closed TypedDicts
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        )
+        config.load()
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> Any:
+            kind: Any = config.http_protocol_class
+            return kind(config=config, server_state=self._state, app_state={}, _loop=loop)
+
+        context = _tls_context(tls) if tls else None
+        self._servers.append(await loop.create_server(protocol, sock=listening, ssl=context, backlog=_BACKLOG))
+
+    async def close(self) -> None:
+        """Stop listening and cut the connections; requests under way are cancelled."""
+        for server in self._servers:
+            server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        for task in list(self._state.tasks):
+            task.cancel()
+        await asyncio.gather(*self._state.tasks, return_exceptions=True)
+
+
+def _tls_context(files: Certificates) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    return context
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise EmulatorError(
+            f"cannot listen on {host}:{port}: {error.strerror}; stop what listens there, or choose another port (0 takes a free one)"
+        ) from error
+    return listening
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(str(path))
+    # What runs inside has a user of its own; a signature, not the file's mode, decides what it may do.
+    os.chmod(path, 0o666)
+    return listening
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # quicker, but not to be had on every platform
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+class Emulator:
+    """The platform on this machine, for as long as a `with` block lasts.
+
+    `port` 0 takes a free one; None opens none, and clients reach it through the transport in `config()`. Further
+    settings are those of `Settings`. Raises EmulatorError when it cannot start.
+    """
+
+    def __init__(
+        self, port: int | None = 0, *, settings: Settings | None = None, clock: Clock | None = None, **choices: Any
+    ) -> None:
+        self.settings = settings or Settings(port=port, **choices)
+        self._clock = clock
+        self._loop = _new_loop()
+        self._thread: threading.Thread | None = None
+        self._stopping: asyncio.Event | None = None
+        self._platform: Platform | None = None
+        self._certificates: Certificates | None = None
+        self._transport: SocketTransport | None = None
+        self.port = 0
+
+    # Life
+
+    def start(self) -> Self:
+        """Start and return once it answers."""
+        started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(started,), name="agentrun-emulator", daemon=True)
+        self._thread.start()
+        started.result(START_SECONDS)
+        return self
+
+    def stop(self) -> None:
+        """Stop everything that runs in it; calling it twice is allowed."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stopping.set if self._stopping else _nothing)
+        thread.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self, started: Future[None]) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve(started))
+        except BaseException as error:
+            if not started.done():
+                started.set_exception(error)
+            else:
+                logging.getLogger("agentrun.emulator").exception("the emulator ended")
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    async def _serve(self, started: Future[None]) -> None:
+        self._stopping = asyncio.Event()
+        listening = None if self.settings.port is None else _bind(self.settings.host, self.settings.port)
+        self.port = listening.getsockname()[1] if listening else local.PORT
+        platform = self._platform = Platform(self.settings, self._clock)
+        platform.listen_at(self.port)
+        listeners = _Listeners(App(platform))
+        try:
+            await platform.start()
+            await listeners.listen(_bind_unix(platform.socket))
+            if listening:
+                self._certificates = _certificates(self.settings)
+                await listeners.listen(listening, self._certificates)
+            started.set_result(None)
+            await self._stopping.wait()
+        finally:
+            await listeners.close()
+            await platform.close()
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    # Use
+
+    @property
+    def platform(self) -> Platform:
+        """The parts; for tests that look inside."""
+        if self._platform is None:
+            raise EmulatorError("the emulator has not started; use it in a with block or call start()")
+        return self._platform
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it."""
+        return f"https://localhost:{self.port}" if self.settings.tls else f"http://{local.HOST}:{self.port}"
+
+    @property
+    def journal(self) -> Journal:
+        """The requests it answered."""
+        return self.platform.journal
+
+    @property
+    def script(self) -> Script:
+        """What the scripted model answers; assign another script at any time."""
+        return self.platform.model.script
+
+    @script.setter
+    def script(self, script: Script) -> None:
+        self.platform.model.script = script
+
+    def config(self, access_key_id: str = local.ACCESS_KEY_ID, **changes: Any) -> Config:
+        """The settings for an SDK; each access key id is an account of its own."""
+        secret = self.settings.access_keys.get(access_key_id, self.settings.secret)
+        config = Config.local(self.port, access_key_id=access_key_id, access_key_secret=secret)
+        if self.settings.port is None:
+            self._transport = self._transport or SocketTransport(self.platform.socket)
+            config = config.replace(transport=self._transport)
+        elif self.settings.tls:
+            endpoints = ("control_endpoint", "data_endpoint", "devs_endpoint", "bailian_endpoint")
+            config = config.replace(**dict.fromkeys(endpoints, self.url))
+        return config.replace(**changes)
+
+    def environment(self, access_key_id: str = local.ACCESS_KEY_ID) -> dict[str, str]:
+        """Every variable that an SDK reads, so that nothing half reaches the cloud."""
+        from agentrun.emulator.environment import variables  # reads the certificates' place, which few need
+
+        secret = self.settings.access_keys.get(access_key_id, self.settings.secret)
+        bundle = self._certificates.bundle if self._certificates else None
+        return variables(self.url, f"http://{local.HOST}:{self.port}{MODEL_PREFIX}v1", access_key_id, secret, bundle)
+
+    def reset(self, access_key_id: str | None = None) -> None:
+        """Stop what runs and forget everything, of one access key's account or of all."""
+        self._call(self.platform.reset(local.account_id(access_key_id) if access_key_id else None))
+
+
+def _certificates(settings: Settings) -> Certificates | None:
+    if not settings.tls:
+        return None
+    from agentrun.emulator.tls import certificates  # cryptography is slow to import, and TLS is asked for
+
+    directory = settings.state or Path(tempfile.gettempdir()) / f"agentrun-tls-{os.getuid()}"
+    return certificates(directory / "tls")
+
+
+def _nothing() -> None:
+    return None

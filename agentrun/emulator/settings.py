@@ -1,0 +1,38 @@
+"""What can be chosen about an emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentrun._core import local
+
+if TYPE_CHECKING:
+    from agentrun.emulator.data.models.script import Script
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices; the defaults are those of `agentrun emulator up`.
+
+    `port` 0 takes a free one and None opens none. `state` is the directory that survives, None keeps everything in
+    memory. `access_keys` are pairs of id and secret that are accepted beside the default secret, which fits every id.
+    """
+
+    host: str = local.HOST
+    port: int | None = local.PORT
+    state: Path | None = None
+    region: str = local.REGION
+    access_keys: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    secret: str = field(default=local.ACCESS_KEY_SECRET, repr=False)
+    verify_signatures: bool = True
+    strict: bool = True
+    profile: str = "instant"
+    backend: str = "auto"
+    allow_unconfined: bool = False
+    tls: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    script: Script | None = None

@@ -1,0 +1,84 @@
+"""Keeps secrets encrypted at rest: AES-256-GCM with a key in a file that only its owner can read."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_MARK = "sealed:v1:"
+_NONCE_BYTES = 12
+MASK = "******"
+
+
+class Vault:
+    """Seals and opens secrets; without a directory the key lives in memory and dies with the process."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory
+
+    @cached_property
+    def key(self) -> bytes:
+        """The 32 bytes that everything is sealed with; made on first use."""
+        if self._directory is None:
+            return secrets.token_bytes(32)
+        path = self._directory / "vault.key"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_bytes()
+        with os.fdopen(descriptor, "wb") as file:
+            key = secrets.token_bytes(32)
+            file.write(key)
+            file.flush()
+            os.fsync(file.fileno())
+        return key
+
+    @cached_property
+    def _cipher(self) -> AESGCM:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # slow to import, and many runs keep no secret
+
+        return AESGCM(self.key)
+
+    def seal(self, secret: str) -> str:
+        """The secret as it may be written down."""
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._cipher.encrypt(nonce, secret.encode(), None)
+        return _MARK + base64.b64encode(nonce + sealed).decode()
+
+    def open(self, text: str) -> str:
+        """The secret again; text that was never sealed comes back as it is."""
+        if not text.startswith(_MARK):
+            return text
+        data = base64.b64decode(text[len(_MARK) :])
+        return self._cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], None).decode()
+
+
+def each_string(value: Any, change: Callable[[str], str]) -> Any:
+    """A value with every string in it changed, however deep."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: each_string(entry, change) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [each_string(entry, change) for entry in value]
+    return value
+
+
+def at_paths(document: dict[str, Any], paths: tuple[str, ...], change: Callable[[str], str]) -> dict[str, Any]:
+    """A document with every string below these dotted paths changed; missing paths are passed over."""
+    changed = dict(document)
+    for path in paths:
+        head, _, rest = path.partition(".")
+        if changed.get(head) is None:
+            continue
+        below = changed[head]
+        changed[head] = at_paths(below, (rest,), change) if rest and isinstance(below, dict) else each_string(below, change)
+    return changed

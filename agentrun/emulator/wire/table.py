@@ -1,0 +1,128 @@
+"""The operations of the control plane, compiled from the wire contract: routing and checking of requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+from urllib.parse import unquote
+
+from agentrun.emulator.wire.envelope import ServiceError, invalid
+from agentrun.emulator.wire.schema import Report, SchemaCheck, nearest
+
+CONTRACT = "control-2025-09-10.json"
+PREFIX = "/2025-09-10/"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of the contract."""
+
+    action: str
+    method: str
+    path: str
+    query: tuple[str, ...] = ()
+    body: str | None = None
+    body_fields: tuple[str, ...] = ()
+    response: str = ""
+
+
+@dataclass
+class _Node:
+    literals: dict[str, _Node] = field(default_factory=dict["str", "_Node"])
+    placeholder: tuple[str, _Node] | None = None
+    operations: dict[str, Operation] = field(default_factory=dict[str, Operation])
+
+
+class Table:
+    """All operations: which one a request means, and whether its query and body fit."""
+
+    def __init__(self, contract: Mapping[str, Any]) -> None:
+        self.schemas: Mapping[str, Any] = contract["schemas"]
+        self.operations = tuple(_operation(spec) for spec in contract["operations"])
+        self.schema_check = SchemaCheck(self.schemas)
+        self._root = _Node()
+        for operation in self.operations:
+            self._add(operation)
+
+    def _add(self, operation: Operation) -> None:
+        node = self._root
+        for part in operation.path.strip("/").split("/"):
+            if part.startswith("{"):
+                node.placeholder = node.placeholder or (part, _Node())
+                node = node.placeholder[1]
+            else:
+                node = node.literals.setdefault(part, _Node())
+        node.operations[operation.method] = operation
+
+    def route(self, method: str, raw_path: str) -> tuple[Operation, tuple[str, ...]]:
+        """The operation of a request and the decoded names in its path.
+
+        `raw_path` is still percent-encoded, since a name may hold a slash. Raises ServiceError (404, 405).
+        """
+        node, names = self._root, []
+        for part in raw_path.strip("/").split("/"):
+            following = node.literals.get(part)
+            if following is None and node.placeholder is not None:
+                following = node.placeholder[1]
+                names.append(unquote(part))
+            if following is None:
+                raise ServiceError(404, "InvalidAction.NotFound", f"the API has no path {raw_path}")
+            node = following
+        operation = node.operations.get(method)
+        if operation is None:
+            allowed = ", ".join(sorted(node.operations)) or "nothing"
+            raise ServiceError(405, "UnsupportedHTTPMethod", f"{raw_path} takes {allowed}, not {method}")
+        return operation, tuple(names)
+
+    def check(self, operation: Operation, query: Mapping[str, str], body: Any, report: Report) -> None:
+        """Report everything in a request that the contract does not know or does not allow."""
+        for name in query:
+            if name not in operation.query:
+                report(f"query parameter {name} is unknown: {nearest(name, operation.query)}")
+        if operation.body is not None:
+            for problem in self.schema_check.problems(operation.body, body):
+                report(problem)
+        elif operation.body_fields:
+            for name in body or {}:
+                if name not in operation.body_fields:
+                    report(f"{name} is not a field of {operation.action}: {nearest(name, operation.body_fields)}")
+        elif body:
+            report(f"{operation.action} takes no body")
+
+    def fields(self, schema: str) -> Mapping[str, Any]:
+        """The fields of a schema with their types."""
+        found: Mapping[str, Any] = self.schemas[schema]
+        return found
+
+
+def _operation(spec: Mapping[str, Any]) -> Operation:
+    return Operation(
+        spec["action"],
+        spec["method"],
+        spec["path"],
+        tuple(spec.get("query", ())),
+        spec.get("body"),
+        tuple(spec.get("bodyFields", ())),
+        spec.get("response", ""),
+    )
+
+
+@lru_cache(maxsize=1)
+def table() -> Table:
+    """The compiled contract that ships with the package."""
+    text = files(__package__).joinpath(CONTRACT).read_text(encoding="utf-8")
+    return Table(json.loads(text))
+
+
+def whole_number(query: Mapping[str, str], name: str, default: int, *, most: int) -> int:
+    """A positive whole number out of a query; raises ServiceError (400) when it is not one."""
+    text = query.get(name, "")
+    if not text:
+        return default
+    if not text.isdigit() or not 1 <= int(text) <= most:
+        raise invalid(f"query parameter {name} must be a whole number from 1 to {most}, not {text!r}")
+    return int(text)

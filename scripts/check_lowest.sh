@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Runs the unit tests with the lowest version that pyproject.toml allows of each direct dependency.
+# PYTHON=... picks the interpreter; without it the oldest one at hand is taken.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+VENV=.venv-lowest
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+
+oldest_python() {
+    local candidate
+    for candidate in ${PYTHON:-} python3.10 .venv/bin/python; do
+        # Run it: a version manager puts names on the path that lead nowhere.
+        "$candidate" -c 'import ensurepip, venv' 2>/dev/null && echo "$candidate" && return
+    done
+}
+
+mkdir -p .cache
+.venv/bin/python scripts/lowest.py >.cache/lowest.txt
+"$(oldest_python)" -m venv --clear "$VENV"
+"$VENV/bin/python" -m pip install -qq --upgrade 'pip>=25.1'
+"$VENV/bin/python" -m pip install -qq --constraint .cache/lowest.txt --editable '.[emulator]' --group test
+echo "$("$VENV/bin/python" -V) with $(paste -s -d ' ' .cache/lowest.txt)"
+"$VENV/bin/python" -m pytest --quiet -p no:cacheprovider tests/unit "$@"

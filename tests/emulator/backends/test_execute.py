@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+MEBIBYTE = 1024 * 1024
+
+
+async def execute(client: httpx.AsyncClient, code: str, **fields: Any) -> dict[str, dict[str, Any]]:
+    """The entries of the answer by their type."""
+    response = await client.post("/contexts/execute", json={"code": code, **fields})
+    assert response.status_code == 200, response.text
+    return {entry["type"]: entry for entry in response.json()["results"]}
+
+
+async def new_context(client: httpx.AsyncClient, language: str = "python") -> str:
+    response = await client.post("/contexts", json={"language": language})
+    assert response.status_code == 200, response.text
+    context_id: str = response.json()["id"]
+    return context_id
+
+
+async def test_health(client: httpx.AsyncClient) -> None:
+    answer = (await client.get("/health")).json()
+    assert answer["status"] == "ok"
+    assert set(answer) == {"status", "service", "version", "timestamp", "uptime"}
+
+
+async def test_last_expression_is_the_result(client: httpx.AsyncClient) -> None:
+    answer = await execute(client, "x = 20\nx + 22")
+    assert answer["result"]["text"] == "42"
+    assert answer["endOfExecution"]["status"] == "ok"
+
+
+async def test_state_lasts_in_a_context_and_only_there(client: httpx.AsyncClient) -> None:
+    first, second = await new_context(client), await new_context(client)
+    await execute(client, "x = 41", contextId=first)
+    assert (await execute(client, "x + 1", contextId=first))["result"]["text"] == "42"
+    assert (await execute(client, "x + 1", contextId=second))["error"]["name"] == "NameError"
+
+
+async def test_streams_are_separate_and_captured_from_child_processes(client: httpx.AsyncClient) -> None:
+    code = "import os, sys\nprint('one')\nprint('two', file=sys.stderr)\nos.system('echo three; echo four >&2')\nNone"
+    answer = await execute(client, code)
+    assert answer["stdout"]["text"].split() == ["one", "three"]
+    assert answer["stderr"]["text"].split() == ["two", "four"]
+
+
+async def test_error_has_name_value_and_plain_traceback(client: httpx.AsyncClient) -> None:
+    answer = await execute(client, "print('before')\n1/0")
+    assert answer["stdout"]["text"] == "before\n"
+    assert (answer["error"]["name"], answer["error"]["value"]) == ("ZeroDivisionError", "division by zero")
+    assert "1/0" in answer["error"]["text"]
+    assert "\x1b" not in answer["error"]["text"]
+    assert answer["endOfExecution"]["status"] == "error"
+
+
+async def test_the_value_of_an_error_may_be_broken(client: httpx.AsyncClient) -> None:
+    code = "class E(Exception):\n    def __str__(self): raise ValueError\nraise E()"
+    assert (await execute(client, code))["error"]["name"] == "E"
+
+
+async def test_shell_commands_and_top_level_await(client: httpx.AsyncClient) -> None:
+    assert (await execute(client, "!echo $GREETING"))["stdout"]["text"] == "hello\n"
+    assert (await execute(client, "import asyncio\nawait asyncio.sleep(0, 'slept')"))["result"]["text"] == "'slept'"
+
+
+async def test_environment_reaches_the_code(client: httpx.AsyncClient) -> None:
+    assert (await execute(client, "import os; os.environ['GREETING']"))["result"]["text"] == "'hello'"
+
+
+@pytest.mark.parametrize("code", ["import time; time.sleep(30)", "while True: pass", "!sleep 30"])
+async def test_timeout_interrupts_and_keeps_the_state(client: httpx.AsyncClient, code: str) -> None:
+    context = await new_context(client)
+    await execute(client, "x = 1", contextId=context)
+    began = time.monotonic()
+    answer = await execute(client, code, contextId=context, timeout=0.3)
+    assert time.monotonic() - began < 1.3
+    assert "kept" in answer["timeout"]["text"]
+    assert (await execute(client, "x", contextId=context))["result"]["text"] == "1"
+
+
+async def test_code_that_ignores_interrupts_is_killed_and_the_loss_is_told(client: httpx.AsyncClient) -> None:
+    context = await new_context(client)
+    stubborn = "import os, signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint(os.getpid())\ntime.sleep(60)"
+    answer = await execute(client, stubborn, contextId=context, timeout=0.3)
+    assert "lost" in answer["timeout"]["text"]
+    pids = {item["processId"] for item in (await client.get("/processes")).json()["items"]}
+    assert answer["stdout"]["text"].strip() not in pids
+    assert (await execute(client, "1 + 1", contextId=context))["result"]["text"] == "2"
+
+
+async def test_a_dead_interpreter_is_told_and_replaced(client: httpx.AsyncClient) -> None:
+    context = await new_context(client)
+    answer = await execute(client, "import os; os._exit(7)", contextId=context)
+    assert answer["error"]["value"] == "7"
+    assert "lost" in answer["error"]["text"]
+    assert (await execute(client, "1 + 1", contextId=context))["result"]["text"] == "2"
+
+
+async def test_output_is_limited_and_says_so(client: httpx.AsyncClient) -> None:
+    text = (await execute(client, "print('x' * 5_000_000)"))["stdout"]["text"]
+    assert MEBIBYTE < len(text) < MEBIBYTE + 200
+    assert "dropped" in text[-150:]
+
+
+async def test_result_text_is_limited(client: httpx.AsyncClient) -> None:
+    assert len((await execute(client, "'x' * 5_000_000"))["result"]["text"]) < MEBIBYTE + 200
+
+
+async def test_executions_of_one_context_queue_and_others_run_beside_it(client: httpx.AsyncClient) -> None:
+    first, second = await new_context(client), await new_context(client)
+    for context in (first, second):
+        await execute(client, "import time; seen = []", contextId=context)
+    slow = "time.sleep(0.4); seen.append(1)"
+    began = time.monotonic()
+    both = (execute(client, slow, contextId=first), execute(client, slow, contextId=second))
+    _, _, after = await asyncio.gather(*both, execute(client, "len(seen)", contextId=first))
+    assert time.monotonic() - began < 0.75
+    assert after["result"]["text"] == "1"
+
+
+async def test_contexts_are_listed_described_and_deleted(client: httpx.AsyncClient) -> None:
+    context = await new_context(client)
+    expected = {"id": context, "language": "python", "cwd": "/home/user"}
+    assert (await client.get(f"/contexts/{context}")).json() == expected
+    assert expected in (await client.get("/contexts")).json()
+    deleted = await client.delete(f"/contexts/{context}")
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    assert (await client.get(f"/contexts/{context}")).status_code == 404
+
+
+async def test_deleting_a_context_ends_what_runs_in_it(client: httpx.AsyncClient) -> None:
+    context = await new_context(client)
+    running = asyncio.create_task(execute(client, "import time; time.sleep(30)", contextId=context))
+    await asyncio.sleep(0.3)
+    await client.delete(f"/contexts/{context}")
+    assert "error" in await asyncio.wait_for(running, 5)
+
+
+async def test_bash_keeps_variables_and_folder(client: httpx.AsyncClient) -> None:
+    context = await new_context(client, "bash")
+    await execute(client, "x=5; cd /tmp", contextId=context)
+    answer = await execute(client, "echo $x; pwd; echo bad >&2; cat", contextId=context)
+    assert answer["stdout"]["text"] == "5\n/tmp\n"
+    assert answer["stderr"]["text"] == "bad\n"
+
+
+async def test_bash_reports_the_exit_status_and_survives_a_timeout(client: httpx.AsyncClient) -> None:
+    context = await new_context(client, "bash")
+    assert (await execute(client, "x=1; (exit 3)", contextId=context))["error"]["value"] == "3"
+    for code in ("sleep 30; echo after", "while :; do :; done"):
+        answer = await execute(client, code, contextId=context, timeout=0.3)
+        assert "kept" in answer["timeout"]["text"]
+        assert "stdout" not in answer
+    assert (await execute(client, "echo $x", contextId=context))["stdout"]["text"] == "1\n"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+async def test_javascript_keeps_names_and_survives_a_timeout(client: httpx.AsyncClient) -> None:
+    context = await new_context(client, "javascript")
+    await execute(client, "let x = 5; console.log('hi')", contextId=context)
+    assert (await execute(client, "await Promise.resolve(x + 1)", contextId=context))["result"]["text"] == "6"
+    assert (await execute(client, "throw new TypeError('no')", contextId=context))["error"]["name"] == "TypeError"
+    for code in ("while (true);", "new Promise(() => {})"):
+        assert "kept" in (await execute(client, code, contextId=context, timeout=0.3))["timeout"]["text"]
+    assert (await execute(client, "x", contextId=context))["result"]["text"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"code": "1", "language": "ruby"}, 400, ["ruby", "python", "bash"]),
+        ({"code": "1", "contextID": "x"}, 400, ["contextID", "did you mean 'contextId'"]),
+        ({"language": "python"}, 400, ["'code' is required"]),
+        ({"code": 1}, 400, ["'code' must be a string"]),
+        ({"code": "1", "timeout": -1}, 400, ["timeout"]),
+        ({"code": "1", "contextId": "nope"}, 404, ["nope does not exist"]),
+    ],
+)
+async def test_refusals_say_what_to_do(
+    client: httpx.AsyncClient, body: dict[str, Any], status: int, words: list[str]
+) -> None:
+    response = await client.post("/contexts/execute", json=body)
+    answer = response.json()
+    assert response.status_code == status
+    assert answer["code"].startswith("ERR_")
+    assert answer["requestId"]
+    for word in words:
+        assert word in answer["message"]
+
+
+async def test_unknown_working_folder_is_refused(client: httpx.AsyncClient) -> None:
+    response = await client.post("/contexts", json={"cwd": "/nowhere"})
+    assert response.status_code == 400
+    assert "/nowhere" in response.json()["message"]

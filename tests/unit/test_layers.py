@@ -1,0 +1,89 @@
+"""What the layer contracts in pyproject.toml cannot say: no import cycles, and libraries that stay in their place."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import agentrun
+
+ROOT = Path(agentrun.__file__).parent.parent
+# Who may know a library: the emulator is a program of its own, and `testing` plugs into what it tests.
+HOMES = {
+    "httpx": ("agentrun._core", "agentrun.emulator", "agentrun.testing"),
+    "tenacity": ("agentrun._core",),
+    "alibabacloud_credentials": ("agentrun._core",),
+    "typer": ("agentrun.cli",),
+    "starlette": ("agentrun.emulator", "agentrun.server", "agentrun.testing"),
+}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+SOURCES = sorted(Path(agentrun.__file__).parent.rglob("*.py"))
+MODULES = {module_name(path): ast.parse(path.read_text()) for path in SOURCES}
+
+
+def imports_at_load(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The imports that run when a module is loaded: not those in functions, nor those for type checkers."""
+    for node in body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield node
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.unparse(node.test):
+            yield from imports_at_load([*node.body, *node.orelse])
+        elif isinstance(node, ast.Try):
+            yield from imports_at_load([*node.body, *node.orelse, *node.finalbody])
+
+
+def imported_names(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """Absolute dotted names: `from a import b` is `a.b`, which may be a module or something in one."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [f"{node.module}.{alias.name}" for alias in node.names]
+
+
+def module_of(name: str) -> str | None:
+    """The module of the package that holds a dotted name, None when it is somebody else's."""
+    while name and name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
+def dependencies(tree: ast.Module) -> set[str]:
+    names = [name for node in imports_at_load(tree.body) for name in imported_names(node)]
+    return {module for name in names if (module := module_of(name))}
+
+
+def find_cycle(graph: dict[str, set[str]]) -> list[str]:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    assert find_cycle({module: dependencies(tree) - {module} for module, tree in MODULES.items()}) == []
+
+
+def test_a_cycle_is_found() -> None:
+    assert set(find_cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}})) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_a_library_stays_where_it_belongs(library: str) -> None:
+    strangers = [
+        module
+        for module, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        and any(name.partition(".")[0] == library for name in imported_names(node))
+        and not module.startswith(HOMES[library])
+    ]
+    assert strangers == []
