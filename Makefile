@@ -18,7 +18,7 @@ setup:  ## Create .venv with the package, its emulator and the test tools.
 
 demo:  ## Run examples/quickstart.py against the emulator.
 	@scripts/setup.sh
-	@$(BIN)/agentrun emulator exec -- $(BIN)/python examples/quickstart.py $(ARGS)
+	@$(BIN)/agentrun emulator exec --script examples/quickstart_model.py -- $(BIN)/python examples/quickstart.py $(ARGS)
 
 test:  ## Run the whole test suite.
 	@scripts/setup.sh test
