@@ -17,6 +17,74 @@ if TYPE_CHECKING:
     from agentrun.sandbox import *
     from agentrun.status import NetworkMode as NetworkMode
     from agentrun.status import Status as Status
+    from agentrun.utils.credential_context import *
+    from agentrun.utils.model import NetworkConfig as NetworkConfig
 
 __version__ = "0.1.0"
 
+# Where each public name lives.
+_NAMES = {
+    "agentrun.agent_runtime": """
+        AgentRuntime AgentRuntimeArtifact AgentRuntimeClient AgentRuntimeCode AgentRuntimeContainer
+        AgentRuntimeControlAPI AgentRuntimeCreateInput AgentRuntimeDataAPI AgentRuntimeEndpoint
+        AgentRuntimeEndpointCreateInput AgentRuntimeEndpointListInput AgentRuntimeEndpointRoutingConfig
+        AgentRuntimeEndpointRoutingWeight AgentRuntimeEndpointUpdateInput AgentRuntimeHealthCheckConfig
+        AgentRuntimeLanguage AgentRuntimeListInput AgentRuntimeLogConfig AgentRuntimeProtocolConfig
+        AgentRuntimeProtocolType AgentRuntimeUpdateInput AgentRuntimeVersion AgentRuntimeVersionListInput
+    """,
+    "agentrun.config": """
+        Config
+    """,
+    "agentrun.credential": """
+        Credential CredentialAuthType CredentialBasicAuth CredentialClient CredentialConfig CredentialControlAPI
+        CredentialCreateInput CredentialListInput CredentialListOutput CredentialSourceType
+        CredentialUpdateInput RelatedResource
+    """,
+    "agentrun.errors": """
+        AgentRunError AuthenticationError BlockingError BrowserToolError ClientError ConfigError ConnectError
+        DeleteResourceError Executed HTTPError InvalidInputError InvalidResponseError PermissionDeniedError
+        RateLimitError RequestTimeoutError ResourceAlreadyExistError ResourceFailedError ResourceNotExistError
+        SandboxError ServerError TransportError UnsupportedError WaitTimeoutError
+    """,
+    "agentrun.model": """
+        BackendType BaseInfo ModelClient ModelCompletionAPI ModelControlAPI ModelFeatures ModelInfoConfig
+        ModelParameterRule ModelProperties ModelProxyCreateInput ModelProxyListInput ModelProxyUpdateInput
+        ModelService ModelServiceCreateInput ModelServiceListInput ModelServiceUpdateInput ModelType Provider
+        ProviderSettings ProxyConfig ProxyConfigEndpoint ProxyConfigFallback ProxyConfigPolicies ProxyMode
+    """,
+    "agentrun.sandbox": """
+        CodeInterpreterDataAPI CodeInterpreterSandbox CodeLanguage CustomSandbox ExecutionResult
+        ListSandboxesInput ListSandboxesOutput NASConfig NASMountConfig OSSMountConfig OSSMountPoint
+        PageableInput PolarFsConfig PolarFsMountConfig Sandbox SandboxClient SandboxControlAPI SandboxDataAPI
+        SandboxInput Template TemplateArmsConfiguration TemplateContainerConfiguration
+        TemplateCredentialConfiguration TemplateInput TemplateLogConfiguration TemplateMcpOptions
+        TemplateMcpState TemplateNetworkConfiguration TemplateNetworkMode TemplateOSSPermission
+        TemplateOssConfiguration TemplateType TemplateUpdateInput
+    """,
+    "agentrun.status": """
+        NetworkMode Status
+    """,
+    "agentrun.utils.credential_context": """
+        StsCredential get_request_sts reset_request_sts set_request_sts sts_from_headers use_sts_credentials
+        use_sts_from_headers
+    """,
+    "agentrun.utils.model": """
+        NetworkConfig
+    """,
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+# Computed, so that each name is written once; type checkers read the imports above instead.
+__all__ = sorted([*_MODULES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'agentrun' has no attribute {name!r}")
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value  # The next use does not come here again.
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

@@ -34,6 +34,32 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+__all__ = [
+    "AgentRunError",
+    "AuthenticationError",
+    "BlockingError",
+    "BrowserToolError",
+    "ClientError",
+    "ConfigError",
+    "ConnectError",
+    "DeleteResourceError",
+    "Executed",
+    "HTTPError",
+    "InvalidInputError",
+    "InvalidResponseError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RequestTimeoutError",
+    "ResourceAlreadyExistError",
+    "ResourceFailedError",
+    "ResourceNotExistError",
+    "SandboxError",
+    "ServerError",
+    "TransportError",
+    "UnsupportedError",
+    "WaitTimeoutError",
+]
+
 
 class Executed(str, Enum):
     """Whether the service carried a failed request out."""
@@ -61,6 +87,10 @@ class AgentRunError(Exception):
     def __str__(self) -> str:
         return f"{self.message}. {self.hint}" if self.hint else self.message
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Constructors differ in their arguments; a copy or a pickle takes over what the error holds instead.
+        return _restored, (type(self), self.args, self.__dict__)
+
     @property
     def code(self) -> str | None:
         """The service's error code, such as `ERR_NOT_FOUND`; the same as `error_code`."""
@@ -70,6 +100,12 @@ class AgentRunError(Exception):
     def status(self) -> int | None:
         """The HTTP status; the same as `status_code`."""
         return self.status_code
+
+
+def _restored(kind: type[AgentRunError], arguments: tuple[Any, ...], state: dict[str, Any]) -> AgentRunError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigError(AgentRunError, ValueError):
@@ -156,8 +192,7 @@ class RateLimitError(ClientError):
     @property
     def retry_after(self) -> float | None:
         """Seconds to wait, None when the answer does not say."""
-        value = str(self.response_headers.get("retry-after", ""))
-        return float(value) if value.replace(".", "", 1).isdigit() else None
+        return seconds_to_wait(self.response_headers)
 
 
 class TransportError(ClientError):
@@ -193,9 +228,7 @@ class UnsupportedError(ServerError):
 class _ResourceError(AgentRunError):
     """An error about one resource; keeps the status, code and request id of the answer it stems from."""
 
-    def __init__(
-        self, message: str, resource_type: str, resource_id: str | None, source: AgentRunError | None
-    ) -> None:
+    def __init__(self, message: str, resource_type: str, resource_id: str | None, source: AgentRunError | None) -> None:
         super().__init__(message)
         self.resource_type = resource_type
         self.resource_id = resource_id or ""
@@ -255,6 +288,12 @@ _BY_STATUS: dict[int, type[HTTPError]] = {
     429: RateLimitError,
     501: UnsupportedError,
 }
+
+
+def seconds_to_wait(headers: Mapping[str, Any]) -> float | None:
+    """The seconds of a `retry-after` header, None when there is none; a date counts as none."""
+    value = str(headers.get("retry-after", ""))
+    return float(value) if value.isascii() and value.replace(".", "", 1).isdigit() else None
 
 
 def from_response(

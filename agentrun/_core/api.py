@@ -16,6 +16,8 @@ from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
+from pydantic import BaseModel
+
 from agentrun._core import signing
 from agentrun._core.credentials import Credentials
 from agentrun._core.model import Model
@@ -57,7 +59,14 @@ def _text(value: Any) -> str:
 
 def _json(body: Any) -> bytes:
     value = body.to_wire() if isinstance(body, Model) else body
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    # Messages of other libraries, such as an answer of a model that is sent back, are pydantic models too.
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    raise InvalidInputError(f"{type(value).__name__} {value!r:.100} cannot be sent as JSON")
 
 
 def _url(base: str, path: str, pairs: list[tuple[str, str]]) -> str:
@@ -119,7 +128,9 @@ def enveloped(reply: Reply) -> dict[str, Any]:
         raise error_of(reply.status, reply.headers, reply.content)
     body = parsed(reply.content)
     if not isinstance(body, dict):
-        raise InvalidResponseError(f"the service's answer is not JSON: {reply.content[:200]!r}", hint="Check the endpoint")
+        raise InvalidResponseError(
+            f"the service's answer is not JSON: {reply.content[:200]!r}", hint="Check the endpoint"
+        )
     envelope: dict[str, Any] = body
     if envelope.get("code") != "SUCCESS":
         raise from_response(
@@ -159,7 +170,13 @@ def control_signer(operation: Operation, credentials: Credentials) -> Callable[[
             headers["x-acs-security-token"] = credentials.security_token
         pairs = signing.decoded_query(url.query)
         signature = signing.sign_control(
-            credentials.access_key_secret, request.method, url.path, pairs, headers, headers, headers["x-acs-content-sha256"]
+            credentials.access_key_secret,
+            request.method,
+            url.path,
+            pairs,
+            headers,
+            headers,
+            headers["x-acs-content-sha256"],
         )
         headers["authorization"] = signing.control_authorization(credentials.access_key_id, headers, signature)
         return headers
@@ -183,7 +200,9 @@ def data_headers(method: str, url: str, credentials: Credentials, region: str) -
         credentials.access_key_secret, date, region, method, parts.path, parts.query, headers, headers
     )
     scope = signing.data_scope(date, region)
-    headers[signing.DATA_HEADER.lower()] = signing.data_authorization(credentials.access_key_id, scope, headers, signature)
+    headers[signing.DATA_HEADER.lower()] = signing.data_authorization(
+        credentials.access_key_id, scope, headers, signature
+    )
     return headers
 
 
@@ -258,11 +277,16 @@ class DataAPI(API):
         signed = data_headers(method, url, found, settings.get_region_id()) if found else {}
         return {**signed, **settings.get_headers()}
 
-    def _request(self, method: str, url: str, content: Content, settings: Config) -> Request:
+    def _request(
+        self, method: str, url: str, content: Content, settings: Config, timeout: float | None = None
+    ) -> Request:
         headers = {"user-agent": USER_AGENT}
         if isinstance(content, bytes):
             headers["content-type"] = "application/json"
-        return Request(method, url, headers, content, timeouts(settings), settings.get_max_retries())
+        times = timeouts(settings)
+        if timeout is not None:
+            times = Timeouts(max(times.total, timeout), times.connect, timeout)
+        return Request(method, url, headers, content, times, settings.get_max_retries())
 
     async def _send(
         self,
@@ -271,14 +295,14 @@ class DataAPI(API):
         *,
         query: Mapping[str, Any] | None = None,
         body: Any = None,
+        headers: Mapping[str, str] | None = None,
         config: Config | None = None,
         timeout: float | None = None,
     ) -> Reply:
         settings = self._config(config)
         url = self.url(path, query, config)
-        request = self._request(method, url, None if body is None else _json(body), settings)
-        if timeout is not None:
-            request.timeouts = Timeouts(max(request.timeouts.total, timeout), request.timeouts.connect, timeout)
+        request = self._request(method, url, None if body is None else _json(body), settings, timeout)
+        request.headers.update(headers or {})
         return await settings.session.send(request, lambda made: self.headers(made.method, made.url, config))
 
     async def _call(self, method: str, path: str = "", **options: Any) -> Any:
@@ -298,16 +322,18 @@ class DataAPI(API):
         path: str,
         *,
         query: Mapping[str, Any] | None = None,
+        body: Any = None,
         content: Content = None,
         headers: Mapping[str, str] | None = None,
         config: Config | None = None,
+        timeout: float | None = None,
     ) -> ByteStream:
-        """The body of the answer as it arrives; errors are raised."""
+        """The body of the answer as it arrives; errors are raised. What is sent is `body` as JSON, or `content`."""
         settings = self._config(config)
-        request = self._request(method, self.url(path, query, config), content, settings)
+        sent = content if body is None else _json(body)
+        request = self._request(method, self.url(path, query, config), sent, settings, timeout)
         request.headers.update(headers or {})
         stream = await settings.session.open(request, lambda made: self.headers(made.method, made.url, config))
         if stream.status >= 400:
             raise error_of(stream.status, stream.headers, await stream.read())
         return stream
-

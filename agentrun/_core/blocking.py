@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -38,7 +39,8 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         return result
     finally:
         _blocking.reset(token)
-        coroutine.close()
+        with suppress(RuntimeError):  # A coroutine that awaits while it is closed; the refusal below says more.
+            coroutine.close()
     raise BlockingError(
         f"{getattr(coroutine, '__qualname__', 'the call')} awaits something that needs an event loop",
         hint="Call the method whose name ends in _async and await it",
@@ -70,5 +72,13 @@ async def sleep(seconds: float) -> None:
 async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """All results in order: at the same time on an event loop, one after the other in blocking mode."""
     if is_blocking():
-        return [await coroutine for coroutine in coroutines]
+        return await _one_by_one(list(coroutines))
     return list(await asyncio.gather(*coroutines))
+
+
+async def _one_by_one(coroutines: list[Coroutine[Any, Any, T]]) -> list[T]:
+    try:
+        return [await coroutine for coroutine in coroutines]
+    finally:
+        for coroutine in coroutines:
+            coroutine.close()  # What a failure left unstarted would be reported as never awaited.

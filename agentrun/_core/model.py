@@ -96,7 +96,9 @@ class Model(BaseModel):
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
             path = ".".join(str(part) for part in problem["loc"])
-            raise InvalidResponseError(f"the service's answer is not a {cls.__name__}: {path}: {problem['msg']}") from error
+            raise InvalidResponseError(
+                f"the service's answer is not a {cls.__name__}: {path}: {problem['msg']}"
+            ) from error
 
     def to_wire(self) -> dict[str, Any]:
         """What travels: the wire's names, without what is None."""

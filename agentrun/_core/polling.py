@@ -33,7 +33,8 @@ async def wait_until(
         value = await look()
         if done(value):
             return value
-        if time.monotonic() + pause > deadline:
+        left = deadline - time.monotonic()
+        if left <= 0:
             raise WaitTimeoutError(f"{what} was not done within {timeout:g} s")
-        await sleep(pause)
+        await sleep(min(pause, left))
         pause = min(pause * 2, interval)

@@ -11,25 +11,38 @@ import asyncio
 import contextlib
 import logging
 import os
+import ssl
 import threading
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+)
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-import anyio
 import httpx
 
 from agentrun._core.blocking import is_blocking
-from agentrun._core.retry import with_retries
+from agentrun._core.deadline import DeadlineTransport, within
+from agentrun._core.retry import Answer, with_retries
 from agentrun.errors import (
     AgentRunError,
     BlockingError,
+    ConfigError,
     ConnectError,
     Executed,
     InvalidInputError,
+    InvalidResponseError,
     RequestTimeoutError,
     TransportError,
 )
@@ -37,7 +50,7 @@ from agentrun.errors import (
 Transport: TypeAlias = "httpx.BaseTransport | httpx.AsyncBaseTransport"
 Content: TypeAlias = "bytes | Iterable[bytes] | AsyncIterable[bytes] | None"
 
-T = TypeVar("T")
+A = TypeVar("A", bound=Answer)
 
 log = logging.getLogger("agentrun")
 
@@ -99,6 +112,45 @@ def _wrong_mode(kind: str) -> InvalidInputError:
     return InvalidInputError(f"the transport cannot make {kind} calls", field="transport")
 
 
+def _wrong_stream() -> BlockingError:
+    return BlockingError(
+        "this stream was opened in the other mode",
+        hint="Read with `for` what a synchronous call opened, and with `async for` what was awaited",
+    )
+
+
+@lru_cache(maxsize=4)
+def _certificates(file: str | None, directory: str | None) -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the certificates to trust: {error}", hint="Check SSL_CERT_FILE and SSL_CERT_DIR"
+        ) from error
+
+
+def _trust() -> ssl.SSLContext:
+    # Loading them takes longer than a whole call, and every client needs them.
+    return _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+class _BlockingClient(httpx.Client):
+    def _init_transport(self, *arguments: Any, **options: Any) -> httpx.BaseTransport:
+        # To pass a transport would switch off the proxies that the environment names.
+        return options.get("transport") or DeadlineTransport(_trust(), _LIMITS)
+
+
+@contextlib.contextmanager
+def _settings_checked() -> Generator[None, None, None]:
+    """What httpx says about proxies that it cannot use, as an error of our tree."""
+    try:
+        yield
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        if isinstance(error, AgentRunError):
+            raise
+        raise ConfigError(f"the proxy settings cannot be used: {error}", hint="Check the *_PROXY variables") from error
+
+
 class ByteStream:
     """The body of an answer as it arrives; close it when not reading to the end."""
 
@@ -110,6 +162,8 @@ class ByteStream:
         self._blocking = is_blocking()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._blocking is not is_blocking():
+            raise _wrong_stream()
         try:
             if self._blocking:
                 for chunk in self._response.iter_bytes():
@@ -119,8 +173,8 @@ class ByteStream:
                 async for chunk in self._response.aiter_bytes():
                     self._check_deadline()
                     yield chunk
-        except httpx.HTTPError as error:
-            raise translated(error, sent=True) from error
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            raise translated(error) from error
         finally:
             await self.close()
 
@@ -132,26 +186,44 @@ class ByteStream:
         """The rest of the body in one piece."""
         return b"".join([chunk async for chunk in self])
 
+    async def buffer(self) -> None:
+        """Read the body now and give the connection back; it can be read from here afterwards."""
+        try:
+            _ = self._response.read() if self._blocking else await self._response.aread()
+        except httpx.HTTPError as error:
+            raise translated(error) from error
+
     async def close(self) -> None:
         """Give the connection back; calling it twice is allowed."""
         if self._blocking:
             self._response.close()
         elif is_blocking():
-            raise BlockingError("this stream belongs to an event loop", hint="Use async for, or the synchronous method")
+            raise _wrong_stream()
         else:
             await self._response.aclose()
 
 
-def translated(error: Exception, *, sent: bool = True) -> AgentRunError:
+def translated(error: Exception) -> AgentRunError:
     """The error of our tree for one of httpx."""
     text = str(error) or type(error).__name__
     request = getattr(error, "_request", None)
-    where = f" {request.url.scheme}://{request.url.netloc.decode()}" if request is not None else ""
+    where = f"{request.url.scheme}://{request.url.netloc.decode()}" if request is not None else "the service"
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)):
-        return ConnectError(f"cannot reach{where}: {text}", hint="Check the endpoint and the network")
+        return ConnectError(f"cannot reach {where}: {text}", hint="Check the endpoint and the network")
     if isinstance(error, httpx.TimeoutException):
-        return RequestTimeoutError(f"no answer from{where} in time", hint="Raise Config(timeout=..., read_timeout=...)")
-    return TransportError(f"the connection to{where} broke: {text}", executed=Executed.UNKNOWN if sent else Executed.NO)
+        return RequestTimeoutError(f"no answer from {where} in time", hint="Raise Config(timeout=..., read_timeout=...)")
+    if isinstance(error, httpx.LocalProtocolError):
+        return TransportError(f"this cannot be sent to {where}: {text}", executed=Executed.NO)
+    if isinstance(error, httpx.DecodingError):
+        return InvalidResponseError(f"the answer of {where} cannot be decoded: {text}")
+    if isinstance(error, httpx.StreamError):
+        return TransportError("this stream was closed before it was read to its end")
+    return TransportError(f"the connection to {where} broke: {text}")
+
+
+class _LoopClient(NamedTuple):
+    client: httpx.AsyncClient
+    guard: AsyncGenerator[None, None]
 
 
 class Session:
@@ -161,7 +233,7 @@ class Session:
         self._transport = transport
         self._lock = threading.Lock()
         self._sync: httpx.Client | None = None
-        self._async: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
+        self._async: dict[asyncio.AbstractEventLoop, _LoopClient] = {}
 
     # Sending
 
@@ -173,23 +245,23 @@ class Session:
             stream = await self._open(request, sign, deadline)
             return Reply(stream.status, stream.headers, await stream.read())
 
-        return await self._bounded(self._repeated(attempt, request, deadline), request.timeouts.total)
+        return await within(request.timeouts.total, self._repeated(attempt, request, deadline))
 
     async def open(self, request: Request, sign: Signer | None = None) -> ByteStream:
         """The answer with its body still to come; `timeouts.total` bounds only the wait for its head."""
         deadline = time.monotonic() + request.timeouts.total
-        return await self._repeated(lambda: self._open(request, sign, None), request, deadline)
 
-    async def _repeated(self, attempt: Callable[[], Awaitable[T]], request: Request, deadline: float) -> T:
+        async def attempt() -> ByteStream:
+            stream = await self._open(request, sign, None)
+            if stream.status >= 400:
+                await stream.buffer()  # Whether it is raised or sent again, nobody reads it as a stream.
+            return stream
+
+        return await within(request.timeouts.total, self._repeated(attempt, request, deadline))
+
+    async def _repeated(self, attempt: Callable[[], Awaitable[A]], request: Request, deadline: float) -> A:
         retries = request.retries if request.repeatable else 0
         return await with_retries(attempt, reads_only=request.reads_only, retries=retries, deadline=deadline)
-
-    async def _bounded(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
-        if is_blocking():
-            return await work
-        with anyio.move_on_after(seconds):
-            return await work
-        raise RequestTimeoutError(f"no complete answer in {seconds:g} s", hint="Raise Config(timeout=...)")
 
     async def _open(self, request: Request, sign: Signer | None, deadline: float | None) -> ByteStream:
         headers = {**request.headers, **sign(request)} if sign else request.headers
@@ -200,20 +272,24 @@ class Session:
             response = await self._exchange(request, headers, timeout)
         except httpx.HTTPError as error:
             raise translated(error) from error
-        except (httpx.InvalidURL, UnicodeError) as error:
+        except httpx.InvalidURL as error:
             raise InvalidInputError(f"{request.url!r} is not a URL that can be called: {error}") from error
+        except UnicodeError as error:
+            raise InvalidInputError(f"a header or the URL has characters that cannot be sent: {error}") from error
         log.debug("%s %s %s", request.method, request.url.partition("?")[0], response.status_code)
         return ByteStream(response, deadline)
 
     async def _exchange(self, request: Request, headers: Mapping[str, str], timeout: httpx.Timeout) -> httpx.Response:
         content: Any = request.content
         if is_blocking():
+            if isinstance(request.content, AsyncIterable):
+                raise BlockingError("the content is asynchronous, the call is not", hint="Give bytes or an iterable")
             client = self._blocking_client()
             built = client.build_request(request.method, request.url, content=content, headers=headers, timeout=timeout)
             return client.send(built, stream=True)
-        async_client = self._loop_client()
-        if content is not None and not isinstance(content, (bytes, AsyncIterable)):
-            content = _in_steps(content)
+        async_client = await self._loop_client()
+        if not isinstance(request.content, (bytes, AsyncIterable, type(None))):
+            content = _in_steps(request.content)
         built = async_client.build_request(
             request.method, request.url, content=content, headers=headers, timeout=timeout
         )
@@ -224,35 +300,59 @@ class Session:
     def _blocking_client(self) -> httpx.Client:
         with self._lock:
             if self._sync is None:
-                if self._transport is not None and not isinstance(self._transport, httpx.BaseTransport):
-                    raise _wrong_mode("synchronous")
-                self._sync = httpx.Client(
-                    transport=self._transport,
-                    limits=_LIMITS,
-                    cookies=_no_cookies(),
-                    mounts={} if self._transport else {host: httpx.HTTPTransport(limits=_LIMITS) for host in _LOOPBACK},
-                )
+                self._sync = self._new_blocking_client()
             return self._sync
 
-    def _loop_client(self) -> httpx.AsyncClient:
+    def _new_blocking_client(self) -> httpx.Client:
+        transport = self._transport
+        if transport is not None and not isinstance(transport, httpx.BaseTransport):
+            raise _wrong_mode("synchronous")
+        direct = transport or DeadlineTransport(_trust(), _LIMITS)
+        with _settings_checked():
+            return _BlockingClient(
+                transport=transport,
+                verify=_trust(),
+                limits=_LIMITS,
+                cookies=_no_cookies(),
+                mounts=dict.fromkeys(_LOOPBACK, direct),
+            )
+
+    async def _loop_client(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
-        client = self._async.get(loop)
-        if client is None:
+        found = self._async.get(loop)
+        if found is None:
             client = self._new_loop_client()
+            found = _LoopClient(client, self._closed_with(loop, client))
             with self._lock:
-                self._async[loop] = client
-        return client
+                self._async[loop] = found
+            await anext(found.guard)
+        return found.client
 
     def _new_loop_client(self) -> httpx.AsyncClient:
         transport = self._transport
         if transport is not None and not isinstance(transport, httpx.AsyncBaseTransport):
             raise _wrong_mode("asynchronous")
-        return httpx.AsyncClient(
-            transport=transport,
-            limits=_LIMITS,
-            cookies=_no_cookies(),
-            mounts={} if transport else {host: httpx.AsyncHTTPTransport(limits=_LIMITS) for host in _LOOPBACK},
-        )
+        direct = transport or httpx.AsyncHTTPTransport(verify=_trust(), limits=_LIMITS)
+        with _settings_checked():
+            return httpx.AsyncClient(
+                transport=transport,
+                verify=_trust(),
+                limits=_LIMITS,
+                cookies=_no_cookies(),
+                mounts=dict.fromkeys(_LOOPBACK, direct),
+            )
+
+    async def _closed_with(
+        self, loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient
+    ) -> AsyncGenerator[None, None]:
+        # A loop that ends closes the generators that were started on it: that is how it closes our connections, and
+        # how we learn that it is gone.
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._async.pop(loop, None)
+            await client.aclose()
 
     # Ending
 
@@ -265,17 +365,16 @@ class Session:
 
     async def close_async(self) -> None:
         """Close the connections of the running event loop; the next call opens new ones."""
-        with self._lock:
-            client = self._async.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        found = self._async.get(asyncio.get_running_loop())
+        if found is not None:
+            await found.guard.aclose()
 
     def forget(self) -> None:
         """Drop all clients without closing them: after a fork their sockets belong to the parent."""
         self._lock = threading.Lock()
-        _inherited.extend((self._sync, dict(self._async)))
+        _inherited.extend((self._sync, self._async))
         self._sync = None
-        self._async = WeakKeyDictionary()
+        self._async = {}
 
 
 async def _in_steps(content: Iterable[bytes]) -> AsyncIterator[bytes]:
@@ -317,7 +416,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextlib.contextmanager
-def errors_translated() -> Iterator[None]:
+def errors_translated() -> Generator[None, None, None]:
     """Turn what httpx raises inside the block into errors of our tree."""
     try:
         yield

@@ -84,7 +84,8 @@ def control_query(pairs: Iterable[tuple[str, str]]) -> str:
 
 def decoded_query(raw: str) -> list[tuple[str, str]]:
     """The pairs of a query as they were sent, decoded; nothing is dropped or joined."""
-    return [(unquote_plus(key), unquote_plus(value)) for key, _, value in (p.partition("=") for p in raw.split("&") if p)]
+    parts = (part.partition("=") for part in raw.split("&") if part)
+    return [(unquote_plus(key), unquote_plus(value)) for key, _, value in parts]
 
 
 def data_query(raw: str) -> str:

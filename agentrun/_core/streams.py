@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -31,19 +32,25 @@ class SSEDecoder:
     """Turns bytes, cut anywhere, into events, as the HTML standard describes them."""
 
     def __init__(self) -> None:
-        self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")(errors="replace").decode
         self._rest = ""
+        self._after_return = False
         self._data: list[str] = []
         self._event = ""
         self._id: str | None = None
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """The events that these bytes complete."""
-        text = self._rest + self._decode(chunk)
-        # A carriage return at the very end may be half of a line break; it waits for what follows.
-        held = "\r" if text.endswith("\r") else ""
-        lines = text[: len(text) - len(held)].replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._rest = lines.pop() + held
+        text = self._decode(chunk)
+        if not text:
+            return []
+        # A carriage return ends a line at once; a line feed that follows it, even in the next piece, belongs to it.
+        if self._after_return:
+            text = text.removeprefix("\n")
+        self._after_return = text.endswith("\r")
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        lines[0] = self._rest + lines[0]
+        self._rest = lines.pop()
         return [event for line in lines if (event := self._line(line)) is not None]
 
     def _line(self, line: str) -> ServerSentEvent | None:
@@ -65,7 +72,7 @@ class SSEDecoder:
         return ServerSentEvent("\n".join(data), event or "message", self._id) if data else None
 
 
-async def decode_events(body: ByteStream) -> AsyncIterator[ServerSentEvent]:
+async def decode_events(body: ByteStream) -> AsyncGenerator[ServerSentEvent, None]:
     """The events of a body as they arrive."""
     decoder = SSEDecoder()
     try:
@@ -91,10 +98,11 @@ class Stream(Generic[T]):
         """The data of a body's server-sent events, each through `parse`, up to the one that says `end`."""
 
         async def values() -> AsyncIterator[T]:
-            async for event in decode_events(body):
-                if event.data == end:
-                    return
-                yield parse(event.data)
+            async with aclosing(decode_events(body)) as events:
+                async for event in events:
+                    if event.data == end:
+                        return
+                    yield parse(event.data)
 
         return cls(body, values())
 
@@ -128,4 +136,3 @@ class Stream(Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close_async()
-

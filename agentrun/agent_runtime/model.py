@@ -62,9 +62,7 @@ class AgentRuntimeCode(Model):
         return cls._packed(language, command, read_archive(zip_file_path))
 
     @classmethod
-    def from_oss(
-        cls, language: AgentRuntimeLanguage, command: list[str], bucket: str, object: str
-    ) -> AgentRuntimeCode:
+    def from_oss(cls, language: AgentRuntimeLanguage, command: list[str], bucket: str, object: str) -> AgentRuntimeCode:
         """The code in a zip archive in a bucket."""
         return cls(language=language, command=command, oss_bucket_name=bucket, oss_object_name=object)
 
@@ -300,14 +298,15 @@ class AgentRuntimeCreateInput(AgentRuntimeMutableProps, AgentRuntimeImmutablePro
 
     def _artifact(self) -> str:
         if self.artifact_type is not None:
-            return AgentRuntimeArtifact(self.artifact_type).value
+            return str(AgentRuntimeArtifact(self.artifact_type).value)
         if self.code_configuration is None and self.container_configuration is None:
             raise InvalidInputError(
                 "an agent runtime is made of code or of a container image",
                 field="code_configuration",
                 hint="Give code_configuration=AgentRuntimeCode.from_file(...) or container_configuration=...",
             )
-        return (AgentRuntimeArtifact.CODE if self.code_configuration else AgentRuntimeArtifact.CONTAINER).value
+        kind = AgentRuntimeArtifact.CODE if self.code_configuration else AgentRuntimeArtifact.CONTAINER
+        return kind.value
 
     def _network(self) -> dict[str, Any]:
         return (self.network_configuration or NetworkConfig()).to_wire()

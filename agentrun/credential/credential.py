@@ -183,6 +183,14 @@ class Credential(CredentialMutableProps, CredentialImmutableProps, CredentialSys
         """Read this credential again, with its secret."""
         return self.update_self(await self.get_by_name_async(self.label, self._settings(config)))
 
+    def get(self, config: Config | None = None) -> Credential:
+        """Read this credential again, with its secret."""
+        return run(self.get_async(config))
+
     async def delete_async(self, config: Config | None = None) -> Credential:
         """Delete this credential."""
         return self.update_self(await self.delete_by_name_async(self.label, self._settings(config)))
+
+    def delete(self, config: Config | None = None) -> Credential:
+        """Delete this credential."""
+        return run(self.delete_async(config))

@@ -53,7 +53,9 @@ class CredentialConfigInner(Model):
     credential_secret: str | None = Field(default=None, repr=False)
 
 
-def _config(auth: CredentialAuthType, source: CredentialSourceType, public: dict[str, Any], secret: str) -> dict[str, Any]:
+def _config(
+    auth: CredentialAuthType, source: CredentialSourceType, public: dict[str, Any], secret: str
+) -> dict[str, Any]:
     return {
         "credential_auth_type": auth,
         "credential_source_type": source,
@@ -78,7 +80,9 @@ class CredentialConfig(CredentialConfigInner):
     @classmethod
     def inbound_static_jwt(cls, jwks: str) -> CredentialConfig:
         """Callers must send a token signed by a key of this JSON Web Key Set."""
-        return cls(**_config(CredentialAuthType.JWT, CredentialSourceType.INTERNAL, {"authType": "static", "jwks": jwks}, ""))
+        return cls(
+            **_config(CredentialAuthType.JWT, CredentialSourceType.INTERNAL, {"authType": "static", "jwks": jwks}, "")
+        )
 
     @classmethod
     def inbound_remote_jwt(cls, uri: str, timeout: int = 3000, ttl: int = 30000, **kwargs: Any) -> CredentialConfig:
@@ -86,7 +90,10 @@ class CredentialConfig(CredentialConfigInner):
         remote = {"uri": uri, "timeout": timeout, "ttl": ttl, **kwargs}
         return cls(
             **_config(
-                CredentialAuthType.JWT, CredentialSourceType.INTERNAL, {"authType": "remote", "remoteConfig": remote}, ""
+                CredentialAuthType.JWT,
+                CredentialSourceType.INTERNAL,
+                {"authType": "remote", "remoteConfig": remote},
+                "",
             )
         )
 
@@ -185,4 +192,3 @@ class CredentialListInput(PageableInput):
     credential_source_type: CredentialSourceType | None = None
     provider: str | None = None
     workspace_id: str | None = None
-

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentrun.emulator.app import build_app as build_app
     from agentrun.emulator.clock import ManualClock as ManualClock
+    from agentrun.emulator.data.models import Conversation as Conversation
     from agentrun.emulator.data.models import Reply as Reply
     from agentrun.emulator.data.models import ReplyError as ReplyError
     from agentrun.emulator.data.models import Rule as Rule
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # The guest inside a sandbox is part of this package and must not load the emulator, so names are looked up when used.
 _WHERE = {
+    "Conversation": "data.models",
     "Emulator": "server",
     "EmulatorError": "server",
     "ManualClock": "clock",
@@ -33,6 +35,7 @@ _WHERE = {
     "build_app": "app",
 }
 __all__ = [
+    "Conversation",
     "Emulator",
     "EmulatorError",
     "ManualClock",

@@ -10,6 +10,7 @@ from agentrun.emulator.backends.deferred import DeferredBackend
 from agentrun.emulator.http import Request, Response
 from agentrun.emulator.platform import Platform
 from agentrun.emulator.wire.envelope import ServiceError
+from agentrun.emulator.wire.table import whole_number
 
 
 class Admin:
@@ -57,10 +58,12 @@ class Admin:
         }
 
     async def _journal(self, request: Request) -> dict[str, Any]:
-        """The entries after `after`, of one `operation` if named."""
-        after = request.query.get("after", "0")
+        """The entries after `after`, of one `operation` and one `account` if named."""
+        query = request.query
         entries = self._platform.journal.entries(
-            int(after) if after.isdigit() else 0, operation=request.query.get("operation") or None
+            whole_number(query, "after", 0, most=2**63, least=0),
+            operation=query.get("operation") or None,
+            account=query.get("account") or None,
         )
         return {"entries": [entry.to_json() for entry in entries]}
 

@@ -130,7 +130,14 @@ class App:
         if handler is None:
             raise unsupported(f"{operation.action} is not served by this version of the emulator")
         self.platform.lifecycle.settle()
-        data = await handler(Call(tenant, names, request.query, without_empty_lists(body or {})))
+        call = Call(tenant, names, request.query, without_empty_lists(body or {}))
+        try:
+            data = await handler(call)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if not problems:
+                raise
+            # What the loose form let through is what the operation cannot do without.
+            raise invalid("; ".join(problems)) from error
         await Response(success(data, request_id)).send(request.send, request_id)
         return 200
 

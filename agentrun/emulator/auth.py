@@ -54,7 +54,7 @@ class Tokens:
         """The subject of a token that is ours, for this purpose and not over; else None."""
         text, _, mac = token.rpartition(".")
         parts = text.split(".")
-        if len(parts) != 3 or parts[0] != purpose or not hmac.compare_digest(mac, self._mac(text)):
+        if len(parts) != 3 or parts[0] != purpose or not hmac.compare_digest(mac.encode(), self._mac(text).encode()):
             return None
         return bytes.fromhex(parts[1]).decode() if int(parts[2]) >= self._clock.now() else None
 
@@ -206,7 +206,7 @@ def _require_signed(given: signing.Authorization, headers: Mapping[str, str], na
 
 
 def _compare(expected: str, given: signing.Authorization) -> None:
-    if not hmac.compare_digest(expected, given.signature):
+    if not hmac.compare_digest(expected.encode(), given.signature.encode()):
         raise unauthorized(
             "SignatureDoesNotMatch",
             f"the signature of access key {given.access_key_id} does not match: its secret is wrong, or a signed part of "

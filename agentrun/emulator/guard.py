@@ -20,7 +20,7 @@ def host_name(value: str) -> str:
     """
     netloc = value.rpartition("://")[2].rstrip("/")
     name, colon, port = netloc.rpartition(":")
-    return name if colon and port.isdigit() else netloc
+    return (name if colon and port.isdigit() else netloc).lower()
 
 
 class Guard:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -50,6 +51,8 @@ class Request:
             size, more = 0, True
             while more:
                 message = await self.receive()
+                if message["type"] == "http.disconnect":
+                    raise ConnectionAbortedError("the caller went away before its body was whole")
                 chunk: bytes = message.get("body", b"")
                 chunks.append(chunk)
                 size, more = size + len(chunk), message.get("more_body", False)
@@ -64,9 +67,24 @@ class Request:
         if not content:
             return None
         try:
-            return json.loads(content)
-        except ValueError as error:
+            return _decoded(content)
+        except (ValueError, RecursionError) as error:
             raise invalid(f"the body is not JSON: {error}") from error
+
+
+def _decoded(content: bytes) -> Any:
+    value = json.loads(content, parse_float=_finite, parse_constant=_finite)
+    if b"\\u" in content:
+        # Half of a surrogate pair can be written as an escape, but is no text that could be stored or sent back.
+        dump(value)
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a number that JSON has")
+    return number
 
 
 @dataclass

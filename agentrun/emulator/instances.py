@@ -11,7 +11,7 @@ from typing import Any
 
 from agentrun.emulator.auth import Authenticator
 from agentrun.emulator.backends.base import Backend, BackendError, HealthCheck, Limits, Running, ServiceSpec
-from agentrun.emulator.backends.supervisor import Supervised
+from agentrun.emulator.backends.supervisor import State, Supervised
 from agentrun.emulator.packages import Packages
 from agentrun.emulator.store import Record, Scope
 from agentrun.emulator.wire.envelope import ServiceError, unsupported
@@ -48,35 +48,43 @@ class Instances:
         self._running: dict[Key, Supervised] = {}
         self.endpoint = ""
 
-    async def ensure(self, key: Key, record: Record) -> Supervised:
-        """The process of a version, started if it does not run; `record` tells its code and settings."""
+    async def ready(self, key: Key, record: Record) -> Running:
+        """The running process of a version, started if it does not run; `record` tells its code and settings.
+
+        Raises ServiceError (503) with the reason when it does not come up.
+        """
         found = self._running.get(key)
-        if found is None:
+        if found is None or found.state is State.STOPPED:
             spec = self._spec(key, record)
             found = self._running[key] = Supervised(lambda: self._backend.start_service(spec))
-            await found.start()
-        return found
-
-    async def ready(self, key: Key, record: Record) -> Running:
-        """The running process of a version; raises ServiceError (503) with the reason when it does not come up."""
         try:
-            return await (await self.ensure(key, record)).wait_ready()
+            await found.wait_ready()
         except BackendError as error:
             raise ServiceError(503, "ERR_RUNTIME_UNAVAILABLE", f"agent runtime {record.name}: {error}") from error
+        if found.current is None:
+            raise ServiceError(503, "ERR_RUNTIME_UNAVAILABLE", f"agent runtime {record.name} has just ended; try again")
+        return found.current
 
     def logs(self, key: Key, tail: int | None) -> list[str]:
         """The last lines of a version's process."""
         found = self._running.get(key)
         return found.logs(tail) if found else []
 
-    def state(self, key: Key) -> Supervised | None:
-        """The supervisor of a version, None when nothing was started for it."""
-        return self._running.get(key)
+    def crash(self, key: Key) -> str | None:
+        """Why the process of a version is down at the moment, None when it is not."""
+        found = self._running.get(key)
+        return found.reason if found and found.state is State.CRASHED else None
+
+    async def give_up(self, key: Key) -> None:
+        """Stop the process of a version and do not start it again by itself; its logs stay."""
+        found = self._running.get(key)
+        if found is not None:
+            await found.stop()
 
     @property
     def count(self) -> int:
         """How many run."""
-        return len(self._running)
+        return sum(found.state is not State.STOPPED for found in self._running.values())
 
     async def replace(self, key: Key) -> None:
         """Stop the process of a version, so that the next request starts it with new settings."""

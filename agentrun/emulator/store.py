@@ -16,8 +16,12 @@ from typing import Any, NamedTuple
 
 FORMAT = 1
 FILE = "emulator.db"
+# Which credential a resource names; the words of the query must be those of the index.
+_NAMED_CREDENTIAL = """coalesce(
+    json_extract(document, '$.credentialName'), json_extract(document, '$.credentialConfiguration.credentialName')
+)"""
 # Creation order is the order of every list, and no filter looks at more than one kind of one account.
-_SCHEMA = """
+_SCHEMA = f"""
 CREATE TABLE resources (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     account TEXT NOT NULL, region TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,
@@ -27,6 +31,7 @@ CREATE TABLE resources (
 CREATE UNIQUE INDEX by_id ON resources (account, region, kind, id);
 CREATE UNIQUE INDEX by_name ON resources (account, region, kind, parent, name);
 CREATE INDEX by_order ON resources (account, region, kind, parent, seq);
+CREATE INDEX by_credential ON resources (account, region, kind, parent, {_NAMED_CREDENTIAL});
 CREATE INDEX by_due ON resources (due) WHERE due IS NOT NULL;
 CREATE TABLE counts (
     account TEXT, region TEXT, kind TEXT, parent TEXT, n INTEGER NOT NULL,
@@ -220,6 +225,8 @@ def _open(path: Path | None) -> sqlite3.Connection:
         _prepare(database, path)
     except sqlite3.DatabaseError as error:
         database.close()
+        if "locked" in str(error):
+            raise StoreError(f"{path} is used by another emulator; stop it, or choose another --state directory") from error
         raise StoreError(f"{path} is not a state of the emulator ({error}); choose another --state directory") from error
     except StoreError:
         database.close()
@@ -229,10 +236,12 @@ def _open(path: Path | None) -> sqlite3.Connection:
 
 def _prepare(database: sqlite3.Connection, path: Path | None) -> None:
     if path is not None:
+        # Two emulators would each end what the other runs; the lock goes with the process, however that ends.
+        database.execute("PRAGMA locking_mode=EXCLUSIVE")
+        database.execute("PRAGMA busy_timeout=1000")
         database.execute("PRAGMA journal_mode=WAL")
         # The death of the process loses nothing with this; only a power cut may lose the last moments.
         database.execute("PRAGMA synchronous=NORMAL")
-        database.execute("PRAGMA busy_timeout=5000")
     version: int = database.execute("PRAGMA user_version").fetchone()[0]
     if version > FORMAT:
         raise StoreError(
@@ -251,6 +260,11 @@ def matches(column: str, value: str | None) -> list[tuple[str, tuple[Any, ...]]]
 def field_is(path: str, value: str | None) -> list[tuple[str, tuple[Any, ...]]]:
     """The filter that a field of the document equals a value, none when there is no value."""
     return [("json_extract(document, ?) = ?", (f"$.{path}", value))] if value else []
+
+
+def names_credential(name: str) -> list[tuple[str, tuple[Any, ...]]]:
+    """The filter that a resource names a credential."""
+    return [(f"{_NAMED_CREDENTIAL} = ?", (name,))]
 
 
 def field_in(path: str, values: str | None) -> list[tuple[str, tuple[Any, ...]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import secrets
 from collections.abc import Callable
@@ -10,12 +11,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentrun.emulator.wire.envelope import ServiceError
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _MARK = "sealed:v1:"
 _NONCE_BYTES = 12
+_KEY_BYTES = 32
 MASK = "******"
+
+
+class VaultError(ServiceError):
+    """A secret cannot be opened; the text says what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(500, "ERR_VAULT_KEY", message)
 
 
 class Vault:
@@ -28,17 +39,13 @@ class Vault:
     def key(self) -> bytes:
         """The 32 bytes that everything is sealed with; made on first use."""
         if self._directory is None:
-            return secrets.token_bytes(32)
+            return secrets.token_bytes(_KEY_BYTES)
         path = self._directory / "vault.key"
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_bytes()
-        with os.fdopen(descriptor, "wb") as file:
-            key = secrets.token_bytes(32)
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
+        if not path.exists():
+            _write_whole(path, secrets.token_bytes(_KEY_BYTES))
+        key = path.read_bytes()
+        if len(key) != _KEY_BYTES:
+            raise VaultError(f"{path} is not a key of {_KEY_BYTES} bytes; put back the one that this state was made with")
         return key
 
     @cached_property
@@ -57,8 +64,28 @@ class Vault:
         """The secret again; text that was never sealed comes back as it is."""
         if not text.startswith(_MARK):
             return text
+        from cryptography.exceptions import InvalidTag  # slow to import, as above
+
         data = base64.b64decode(text[len(_MARK) :])
-        return self._cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], None).decode()
+        try:
+            return self._cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], None).decode()
+        except InvalidTag as error:
+            raise VaultError("a secret was sealed with another key; put back the vault.key of this state") from error
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file that only its owner reads; at no moment is there half of it, and one that exists stays."""
+    temporary = path.with_suffix(f".{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()
 
 
 def each_string(value: Any, change: Callable[[str], str]) -> Any:

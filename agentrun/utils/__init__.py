@@ -1,0 +1,1 @@
+"""Names that code written for the official client imports from here; they live elsewhere."""

@@ -93,8 +93,8 @@ class Supervised:
             self._become(State.READY)
             code = await self.current.wait_ended()
             self.reason = f"the service ended with exit code {code} after {time.monotonic() - began:.1f} s"
-        except BackendError as error:
-            self.reason = str(error)
+        except Exception as error:  # whatever a start raises is a reason to show and to try again
+            self.reason = str(error) or type(error).__name__
         await self._retire()
         self._become(State.CRASHED)
         return time.monotonic() - began

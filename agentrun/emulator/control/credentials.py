@@ -8,7 +8,7 @@ from typing import Any
 from agentrun.credential.model import CredentialAuthType, CredentialSourceType
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.resources import Kind, Resources
-from agentrun.emulator.store import Record, field_in, field_is, matches
+from agentrun.emulator.store import Record, field_in, field_is, matches, names_credential
 from agentrun.emulator.wire.envelope import invalid
 
 KIND = Kind(
@@ -22,12 +22,8 @@ KIND = Kind(
     secrets=("credentialSecret", "credentialPublicConfig.users", "credentialPublicConfig.authConfig"),
     by_name=True,
 )
-# Which kinds of resources may name a credential, and where in their document.
-_USERS = (
-    ("AgentRuntime", "runtime", "credentialName"),
-    ("ModelService", "model_service", "credentialName"),
-    ("Template", "template", "credentialConfiguration.credentialName"),
-)
+# Which kinds of resources may name a credential, and what the service calls them there.
+_USERS = (("AgentRuntime", "runtime"), ("ModelService", "model_service"), ("Template", "template"))
 
 
 def _require_member(field: str, value: str, allowed: list[str]) -> None:
@@ -102,8 +98,8 @@ class Credentials:
 
     def _related(self, call: Call, name: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        for kind, type_name, path in _USERS:
-            records, _, _ = self._resources.store.page(call.scope, kind, filters=field_is(path, name), limit=100)
+        for kind, type_name in _USERS:
+            records, _, _ = self._resources.store.page(call.scope, kind, filters=names_credential(name), limit=-1)
             found += [
                 {"resourceId": record.id, "resourceName": record.name, "resourceType": type_name} for record in records
             ]

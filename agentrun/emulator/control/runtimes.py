@@ -188,7 +188,7 @@ class Runtimes:
             await self._running.ready(key, record)
             await at_least
         except ServiceError as error:
-            await self._running.replace(key)
+            await self._running.give_up(key)
             self.resources.finish(record, failed, error.message)
         else:
             self.resources.finish(record, "READY")
@@ -209,9 +209,8 @@ class Runtimes:
 
     def _shown(self, record: Record) -> dict[str, Any]:
         shown = self.resources.shown(record)
-        supervised = self._running.state(self.key(record))
-        if record.status == "READY" and supervised is not None and supervised.state == "CRASHED":
-            shown["statusReason"] = supervised.reason
+        if record.status == "READY" and (reason := self._running.crash(self.key(record))):
+            shown["statusReason"] = reason
         return shown
 
     def _version_shown(self, record: Record) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from agentrun.emulator.clock import iso
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.resources import Kind, Resources, ulid
 from agentrun.emulator.store import NameTaken, Record, Scope, field_is, matches
-from agentrun.emulator.wire.envelope import ServiceError, already_exists, conflict, invalid, not_found, unsupported
+from agentrun.emulator.wire.envelope import ServiceError, already_exists, conflict, not_found, unsupported
 from agentrun.emulator.wire.table import whole_number
 
 KIND = Kind("Sandbox", "sandbox", "Sandbox", "sandboxId", "sandboxName", "sb")
 READY, PAUSED, TERMINATED = "READY", "PAUSED", "TERMINATED"
 SUPPORTED = ("CodeInterpreter",)
 _SWEEP_SECONDS = 1.0
+_LAST_NUMBER = 2**63 - 1
 
 
 @dataclass
@@ -104,9 +105,7 @@ class Sandboxes:
         """Sandboxes in the order of their creation; `nextToken` says where the next page begins."""
         query = call.query
         size = whole_number(query, "maxResults", 10, most=100)
-        token = query.get("nextToken") or "0"
-        if not token.isdigit():
-            raise invalid(f"nextToken {token!r} was not given by this service")
+        after = whole_number(query, "nextToken", 0, most=_LAST_NUMBER, least=0)
         filters = [
             *matches("id", query.get("sandboxId")),
             *matches("status", query.get("status")),
@@ -114,7 +113,7 @@ class Sandboxes:
             *field_is("templateType", query.get("templateType")),
         ]
         records, total, last = self._resources.store.page(
-            call.scope, KIND.name, filters=filters, limit=size, after=int(token)
+            call.scope, KIND.name, filters=filters, limit=size, after=after
         )
         page: dict[str, Any] = {"items": [self._resources.shown(record) for record in records]}
         return {**page, "nextToken": str(last)} if len(records) == size < total else page
@@ -190,10 +189,13 @@ class Sandboxes:
             document.get("environmentVariables") or {},
             Limits(memory=document["memory"], cpu=document["cpu"]),
         )
+        running: Running | None = None
         try:
             running = await self._backend.start_sandbox(spec)
             await running.wait_ready()
         except BackendError as error:
+            if running is not None:
+                await running.stop()
             raise ServiceError(503, "ERR_SANDBOX_UNAVAILABLE", f"sandbox {sandbox_id} cannot start: {error}") from error
         return running
 

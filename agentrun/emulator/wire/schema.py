@@ -119,7 +119,7 @@ class SchemaCheck:
                 return
             prefix = f"{path}." if path else ""
             for field in required:
-                if value.get(field) is None:
+                if value.get(field) in (None, []):
                     report(f"{prefix}{field} is required")
             for field, entry in value.items():
                 if field not in fields:

@@ -72,9 +72,11 @@ class Table:
             if following is None:
                 raise ServiceError(404, "InvalidAction.NotFound", f"the API has no path {raw_path}")
             node = following
+        if not node.operations:
+            raise ServiceError(404, "InvalidAction.NotFound", f"the API has no path {raw_path}")
         operation = node.operations.get(method)
         if operation is None:
-            allowed = ", ".join(sorted(node.operations)) or "nothing"
+            allowed = ", ".join(sorted(node.operations))
             raise ServiceError(405, "UnsupportedHTTPMethod", f"{raw_path} takes {allowed}, not {method}")
         return operation, tuple(names)
 
@@ -86,6 +88,8 @@ class Table:
         if operation.body is not None:
             for problem in self.schema_check.problems(operation.body, body):
                 report(problem)
+        elif body and not isinstance(body, dict):
+            report(f"the body must be an object, not {type(body).__name__}")
         elif operation.body_fields:
             for name in body or {}:
                 if name not in operation.body_fields:
@@ -118,11 +122,13 @@ def table() -> Table:
     return Table(json.loads(text))
 
 
-def whole_number(query: Mapping[str, str], name: str, default: int, *, most: int) -> int:
-    """A positive whole number out of a query; raises ServiceError (400) when it is not one."""
+def whole_number(query: Mapping[str, str], name: str, default: int, *, most: int, least: int = 1) -> int:
+    """A whole number out of a query; raises ServiceError (400) when it is not one."""
     text = query.get(name, "")
     if not text:
         return default
-    if not text.isdigit() or not 1 <= int(text) <= most:
-        raise invalid(f"query parameter {name} must be a whole number from 1 to {most}, not {text!r}")
+    # Neither digits of other scripts nor more of them than Python reads.
+    plain = text.isascii() and text.isdigit() and len(text) < 20
+    if not plain or not least <= int(text) <= most:
+        raise invalid(f"query parameter {name} must be a whole number from {least} to {most}, not {text[:40]!r}")
     return int(text)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,8 @@ import pytest_asyncio
 
 from agentrun.emulator.backends import pick
 from agentrun.emulator.backends.base import Backend, Running, SandboxSpec
+
+POLL = 0.005
 
 
 def client_of(running: Running) -> httpx.AsyncClient:
@@ -31,6 +34,26 @@ def host_processes(word: str) -> list[int]:
         if word.encode() in line:
             found.append(int(name))
     return found
+
+
+def inherited_descriptor() -> int:
+    """An open descriptor that every child process gets, unless somebody prevents it."""
+    fd = os.open(os.devnull, os.O_RDONLY)
+    os.set_inheritable(fd, True)
+    return fd
+
+
+def entries_of(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+async def eventually(check: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait until the check is true; AssertionError when it does not become so."""
+    for _ in range(round(seconds / POLL)):
+        if check():
+            return
+        await asyncio.sleep(POLL)
+    raise AssertionError(f"not within {seconds} s")
 
 
 def cgroup_folders() -> list[str]:

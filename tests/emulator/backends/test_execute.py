@@ -88,7 +88,9 @@ async def test_timeout_interrupts_and_keeps_the_state(client: httpx.AsyncClient,
 
 async def test_code_that_ignores_interrupts_is_killed_and_the_loss_is_told(client: httpx.AsyncClient) -> None:
     context = await new_context(client)
-    stubborn = "import os, signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint(os.getpid())\ntime.sleep(60)"
+    stubborn = (
+        "import os, signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint(os.getpid())\ntime.sleep(60)"
+    )
     answer = await execute(client, stubborn, contextId=context, timeout=0.3)
     assert "lost" in answer["timeout"]["text"]
     pids = {item["processId"] for item in (await client.get("/processes")).json()["items"]}
@@ -120,10 +122,13 @@ async def test_executions_of_one_context_queue_and_others_run_beside_it(client: 
         await execute(client, "import time; seen = []", contextId=context)
     slow = "time.sleep(0.4); seen.append(1)"
     began = time.monotonic()
-    both = (execute(client, slow, contextId=first), execute(client, slow, contextId=second))
-    _, _, after = await asyncio.gather(*both, execute(client, "len(seen)", contextId=first))
+    answers = await asyncio.gather(
+        execute(client, slow, contextId=first),
+        execute(client, slow, contextId=second),
+        execute(client, "len(seen)", contextId=first),
+    )
     assert time.monotonic() - began < 0.75
-    assert after["result"]["text"] == "1"
+    assert answers[2]["result"]["text"] == "1"
 
 
 async def test_contexts_are_listed_described_and_deleted(client: httpx.AsyncClient) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import json
 import os
 import shutil
 import socket
+from asyncio.subprocess import Process
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from agentrun.emulator.backends.process.identities import Identities
 from agentrun.emulator.backends.process.running import ProcessRunning
 
 MAX_SOCKET_PATH = 100
+LONGEST_NAME = "/4194304-ffffffff/http"
 MEBIBYTE = 1024 * 1024
 SERVICE_GRACE = 2.0
 SANDBOX_START_TIMEOUT = 60.0
@@ -106,6 +107,7 @@ class ProcessBackend:
         """Probe the machine and open the way out; BackendError with the fix when it cannot isolate."""
         self.run_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._check_paths()
+        await asyncio.to_thread(_sweep, self.run_directory)
         if self.confined:
             await asyncio.to_thread(bubblewrap.probe)
         if self._cgroups:
@@ -153,13 +155,13 @@ class ProcessBackend:
 
     @property
     def _egress_folder(self) -> Path:
-        return self.run_directory / "egress"
+        return self.run_directory / f"{os.getpid()}-egress"
 
     def _taken_ports(self) -> set[int]:
         return {PROXY_PORT, self._emulator_port} if self._emulator_socket else {PROXY_PORT}
 
     def _check_paths(self) -> None:
-        longest = len(os.fsencode(self.run_directory)) + len("/00000000/http")
+        longest = len(os.fsencode(self.run_directory)) + len(LONGEST_NAME)
         if longest > MAX_SOCKET_PATH:
             raise BackendError(
                 f"the run directory {self.run_directory} is too long for unix sockets: choose a shorter one"
@@ -170,7 +172,12 @@ class ProcessBackend:
             )
 
     async def _launch(self, launch: Launch) -> ProcessRunning:
-        place = await asyncio.to_thread(self._make_place, launch)
+        making = asyncio.ensure_future(asyncio.to_thread(self._make_place, launch))
+        try:
+            place = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            await asyncio.to_thread(self._remove_place, await making)
+            raise
         try:
             return await self._spawn(launch, place)
         except BaseException:
@@ -178,9 +185,9 @@ class ProcessBackend:
             raise
 
     def _make_place(self, launch: Launch) -> Place:
-        folder = self.run_directory / f"{next(self._numbers):x}"
+        name = f"{os.getpid()}-{next(self._numbers):x}"
+        folder = self.run_directory / name
         folder.mkdir(mode=0o711)
-        name = f"{os.getpid()}-{folder.name}"
         cgroup = self._cgroups.create(name, launch.limits) if self._cgroups else Cgroup(())
         place = Place(folder, self._identities.take() if self._identities else None, cgroup)
         try:
@@ -197,25 +204,35 @@ class ProcessBackend:
             self._identities.give_back(place.uid)
 
     async def _spawn(self, launch: Launch, place: Place) -> ProcessRunning:
-        with contextlib.ExitStack() as stack:
-            server = stack.enter_context(_bound_socket(place.socket))
-            info_read, info_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-            stack.callback(os.close, info_write)
-            process = await asyncio.create_subprocess_exec(
-                *self._command(launch, place, info_write),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                pass_fds=(server.fileno(), info_write),
-                env={"PATH": os.environ.get("PATH", os.defpath)},
-                start_new_session=True,
-            )
-            plan = self._plan(launch, place, server.fileno())
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(plan).encode() + b"\n")
-        return self._track(launch, place, process, info_read)
+        server = _bound_socket(place.socket)
+        info_read, info_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            process = await self._execute(launch, place, server.fileno(), info_write)
+        except BaseException:
+            os.close(info_read)
+            server.close()
+            raise
+        finally:
+            os.close(info_write)
+        return self._track(launch, place, process, server, info_read)
 
-    def _track(self, launch: Launch, place: Place, process: asyncio.subprocess.Process, info_fd: int) -> ProcessRunning:
+    async def _execute(self, launch: Launch, place: Place, server_fd: int, info_fd: int) -> Process:
+        process = await asyncio.create_subprocess_exec(
+            *self._command(launch, place, info_fd),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            pass_fds=(server_fd, info_fd),
+            env={"PATH": os.environ.get("PATH", os.defpath)},
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(self._plan(launch, place, server_fd)).encode() + b"\n")
+        return process
+
+    def _track(
+        self, launch: Launch, place: Place, process: Process, server: socket.socket, info_fd: int
+    ) -> ProcessRunning:
         def release() -> None:
             self._running.discard(running)
             self._remove_place(place)
@@ -223,7 +240,8 @@ class ProcessBackend:
         running = ProcessRunning(
             process,
             name=launch.name,
-            socket=place.socket,
+            path=place.socket,
+            server=server,
             isolation=bubblewrap.isolation(self._cgroups.controllers) if self._cgroups else UNCONFINED,
             health=launch.health,
             port=launch.port,
@@ -327,6 +345,14 @@ def _fill(place: Place, code: Path | None) -> None:
         _give(place.home, place.uid)
         if code:
             _give(place.code, place.uid)
+
+
+def _sweep(run_directory: Path) -> None:
+    """Remove what killed emulators left; every name begins with the id of its emulator's process."""
+    for folder in run_directory.iterdir():
+        pid = folder.name.partition("-")[0]
+        if pid.isdecimal() and not Path("/proc", pid).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _give(folder: Path, uid: int) -> None:

@@ -17,7 +17,7 @@ import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def isolation(controllers: Sequence[str]) -> Isolation:
 def command(walls: Walls, info_fd: int) -> list[str]:
     """The command line up to and including the init; its plan then goes to its stdin."""
     parts = [program(), "--die-with-parent", "--new-session", "--as-pid-1", "--clearenv", "--info-fd", str(info_fd)]
-    parts += _namespaces() + _parents([*walls.writable.values(), *walls.readable.values()])
+    parts += _namespaces() + _parents(map(Path, [*walls.writable.values(), *walls.readable.values()]))
     parts += _system() + _private() + _etc(walls.etc)
     for source, target in walls.writable.items():
         parts += ["--bind", str(source), target]
@@ -76,7 +76,7 @@ def command(walls: Walls, info_fd: int) -> list[str]:
 
 def probe() -> None:
     """Start something harmless behind the walls; BackendError with the fix when the machine does not allow it."""
-    walls = [*_namespaces(), *_parents([]), *_system(), *_private(), *_python()]
+    walls = [*_namespaces(), *_system(), *_private(), *_python()]
     parts = [program(), "--die-with-parent", "--as-pid-1", *walls, "/usr/bin/env", "true"]
     try:
         done = subprocess.run(parts, capture_output=True, text=True, timeout=PROBE_TIMEOUT, check=False)
@@ -129,7 +129,7 @@ def _namespaces() -> list[str]:
 
 @functools.cache
 def _system() -> list[str]:
-    parts: list[str] = []
+    parts = _parents(map(Path, host.SYSTEM_FILES))
     for folder in map(Path, host.SYSTEM_FOLDERS):
         if folder.is_symlink():
             parts += ["--symlink", os.readlink(folder), str(folder)]
@@ -143,13 +143,14 @@ def _system() -> list[str]:
 
 def _python() -> list[str]:
     """Last of all, because the interpreter may be installed below a folder that is private inside, such as /tmp."""
-    return [part for folder in host.python_folders() for part in ("--ro-bind", str(folder), str(folder))]
+    folders = host.python_folders()
+    binds = [part for folder in folders for part in ("--ro-bind", str(folder), str(folder))]
+    return [*_parents(folders), *binds]
 
 
-def _parents(targets: Sequence[str]) -> list[str]:
-    """The folders above everything shown; made by bubblewrap itself they would be closed to all but their owner."""
-    shown = [*map(Path, targets), *map(Path, host.SYSTEM_FILES), *host.python_folders()]
-    folders = {parent for path in shown for parent in path.parents if parent != Path("/")}
+def _parents(targets: Iterable[Path]) -> list[str]:
+    """The folders above what is shown; made by bubblewrap itself they would be closed to all but their owner."""
+    folders = {parent for path in targets for parent in path.parents if parent != Path("/")}
     return [part for folder in sorted(folders) for part in ("--perms", "0755", "--dir", str(folder))]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from agentrun.emulator.backends.base import BackendError
+
 FIRST = 200_000
 LAST = 2**32 - 2
 FALLBACK_PID_MAX = 4_194_304
@@ -25,7 +27,7 @@ class Identities:
             self._next += 1
             return self._next - 1
         if not self._free:
-            raise RuntimeError("every user id of this emulator is in use: stop some sandboxes first")
+            raise BackendError("every user id of this emulator is in use: stop some sandboxes first")
         return self._free.pop(0)
 
     def give_back(self, uid: int) -> None:

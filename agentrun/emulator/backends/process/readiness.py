@@ -1,19 +1,11 @@
-"""Whether a server on a unix socket is there and well."""
+"""Whether a server on a unix socket is well."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 
 MAX_STATUS_LINE = 4096
-
-
-async def listening(path: Path) -> bool:
-    """Whether somebody accepts connections on the socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.setblocking(False)
-        return sock.connect_ex(str(path)) == 0
 
 
 async def healthy(path: Path, url_path: str, timeout: float) -> bool:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import time
 from asyncio.subprocess import Process
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from agentrun.emulator.backends.base import BackendError, HealthCheck, Isolation
 from agentrun.emulator.backends.process.cgroups import Cgroup
 from agentrun.emulator.backends.process.freezing import continue_tree, stop_tree
 from agentrun.emulator.backends.process.logs import Log
-from agentrun.emulator.backends.process.readiness import healthy, listening
+from agentrun.emulator.backends.process.readiness import healthy
 
 CHUNK = 65536
 REASON_LINES = 20
@@ -33,7 +34,8 @@ class ProcessRunning:
         process: Process,
         *,
         name: str,
-        socket: Path,
+        path: Path,
+        server: socket.socket,
         isolation: Isolation,
         health: HealthCheck,
         port: int | None,
@@ -46,7 +48,9 @@ class ProcessRunning:
     ) -> None:
         self._process = process
         self._name = name
-        self._socket = socket
+        self._socket = path
+        self._server = server
+        self._listened = False
         self._isolation = isolation
         self._health = health
         self._port = port
@@ -80,7 +84,7 @@ class ProcessRunning:
     async def wait_ready(self) -> None:
         """Return once it answers; BackendError with exit code or deadline and its last lines when it does not."""
         deadline = time.monotonic() + self._health.start_timeout
-        await self._poll_until(lambda: listening(self._socket), deadline, STARTUP_POLL, self._silence())
+        await self._poll_until(self._is_listening, deadline, STARTUP_POLL, self._silence())
         path = self._health.path
         if path is not None:
             await asyncio.sleep(self._health.initial_delay)
@@ -159,6 +163,7 @@ class ProcessRunning:
         await asyncio.wait([self._reader], timeout=STOP_PATIENCE)
         self._reader.cancel()
         self._log.close()
+        self._server.close()
         if self._info_fd is not None:
             os.close(self._info_fd)
             self._info_fd = None
@@ -172,6 +177,13 @@ class ProcessRunning:
             if time.monotonic() > deadline:
                 raise BackendError(f"{self._name} {failure}{self._last_lines()}")
             await asyncio.sleep(period)
+
+    async def _is_listening(self) -> bool:
+        """Whether the inside listens, asked of our own copy of its socket, which is closed once it does."""
+        if self._server.fileno() >= 0 and self._server.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            self._listened = True
+            self._server.close()
+        return self._listened
 
     def _silence(self) -> str:
         place = "answer" if self._port is None else f"listen on port {self._port}"

@@ -7,6 +7,7 @@ the result.
 from __future__ import annotations
 
 import json
+import linecache
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 MAX_TEXT = 1024 * 1024
+CODE_NAME = "<code"
 CUT_MARK = "\n... [cut]"
 
 
@@ -106,6 +108,7 @@ class PlainExecutor:
 
     def __init__(self) -> None:
         self.names: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+        self.count = 0
 
     def execute(self, code: str) -> dict[str, Any]:
         try:
@@ -117,18 +120,26 @@ class PlainExecutor:
         """Run all statements; the representation of the last one's value when it is an expression with a value."""
         import ast  # only this fallback needs it
 
-        tree = ast.parse(code, "<code>")
+        name = self.remember(code)
+        tree = ast.parse(code, name)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        exec(compile(tree, "<code>", "exec"), self.names)
+        exec(compile(tree, name, "exec"), self.names)
         if not isinstance(last, ast.Expr):
             return None
-        value = eval(compile(ast.Expression(last.value), "<code>", "eval"), self.names)
+        value = eval(compile(ast.Expression(last.value), name, "eval"), self.names)
         return None if value is None else repr(value)
+
+    def remember(self, code: str) -> str:
+        """A file name under which tracebacks find the code's lines."""
+        self.count += 1
+        name = f"{CODE_NAME} {self.count}>"
+        linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+        return name
 
     def traceback_of(self, error: BaseException) -> str:
         """The traceback without the frames of this file."""
         entry = error.__traceback__
-        while entry is not None and entry.tb_frame.f_code.co_filename != "<code>":
+        while entry is not None and not entry.tb_frame.f_code.co_filename.startswith(CODE_NAME):
             entry = entry.tb_next
         return "".join(traceback.format_exception(type(error), error, entry)).rstrip()
 

@@ -1,0 +1,78 @@
+"""What can be said on the command line about an emulator, before anything slow is imported."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from agentrun._core import local
+
+# Access keys travel in the environment, because a command line can be read by every user of the machine.
+ACCESS_KEYS_VARIABLE = "AGENTRUN_EMULATOR_ACCESS_KEYS"
+
+
+class ChoiceError(Exception):
+    """A choice that cannot be; the text says what can."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The options of `agentrun emulator up`, each field named as its option.
+
+    `port` 0 takes a free one. `access_key` are pairs written `ID:SECRET`.
+    """
+
+    port: int = local.PORT
+    host: str = local.HOST
+    state: Path | None = None
+    tls: bool = False
+    no_auth: bool = False
+    loose: bool = False
+    profile: str = "instant"
+    backend: str = "auto"
+    allow_unconfined: bool = False
+    script: Path | None = None
+    allow_host: tuple[str, ...] = ()
+    access_key: tuple[str, ...] = field(default=(), repr=False)
+
+    def arguments(self) -> list[str]:
+        """The command line that says the same, without the access keys."""
+        return [argument for spec in fields(self) if spec.name != "access_key" for argument in self._said(spec.name)]
+
+    def _said(self, name: str) -> list[str]:
+        value = getattr(self, name)
+        flag = f"--{name.replace('_', '-')}"
+        if value == getattr(Choices, name):
+            return []
+        if isinstance(value, tuple):
+            return [f"{flag}={one}" for one in self.allow_host]
+        return [flag] if value is True else [f"{flag}={value}"]
+
+    def variables(self) -> dict[str, str]:
+        """The environment that carries the access keys."""
+        return {ACCESS_KEYS_VARIABLE: " ".join(self.access_key)} if self.access_key else {}
+
+    def access_keys(self) -> dict[str, str]:
+        """The secrets by access key id; raises ChoiceError when one is not written `ID:SECRET`."""
+        pairs = [pair.partition(":") for pair in self.access_key]
+        if not all(key and secret for key, _, secret in pairs):
+            raise ChoiceError("an access key is written ID:SECRET, such as --access-key alice:her-secret")
+        return {key: secret for key, _, secret in pairs}
+
+
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """Let a parser read what `Choices.arguments` writes."""
+    for name, kind in (("port", int), ("host", str), ("state", Path), ("profile", str), ("backend", str)):
+        parser.add_argument(f"--{name}", type=kind, default=getattr(Choices, name))
+    parser.add_argument("--script", type=Path)
+    parser.add_argument("--allow-host", action="append", default=[])
+    for name in ("tls", "no-auth", "loose", "allow-unconfined"):
+        parser.add_argument(f"--{name}", action="store_true")
+
+
+def read_choices(given: argparse.Namespace, access_keys: Sequence[str]) -> Choices:
+    """The choices that a parser has read."""
+    said = {spec.name: getattr(given, spec.name) for spec in fields(Choices) if spec.name != "access_key"}
+    return Choices(**{**said, "allow_host": tuple(given.allow_host), "access_key": tuple(access_keys)})

@@ -1,0 +1,122 @@
+"""The emulator as a process of its own: it says on one line where it is, and stops when it is told to."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+from agentrun.emulator import records
+from agentrun.emulator.choices import ACCESS_KEYS_VARIABLE, ChoiceError, Choices, add_choices, read_choices
+from agentrun.emulator.lifecycle import PROFILES
+from agentrun.emulator.script_file import ScriptFileError, load_script
+from agentrun.emulator.server import Emulator, EmulatorError
+from agentrun.emulator.settings import Settings
+from agentrun.emulator.store import StoreError
+
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STDIN, _STDOUT = 0, 1
+_EXPECTED = (EmulatorError, StoreError, ScriptFileError, ChoiceError, records.RunDirectoryError, OSError)
+
+
+class StopRequest:
+    """Waits for the first signal that asks to stop; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+
+    def __enter__(self) -> StopRequest:
+        signal.set_wakeup_fd(self._write)
+        for number in _STOPS:
+            signal.signal(number, self._told)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(-1)
+        os.close(self._read)
+        os.close(self._write)
+
+    def wait(self, *descriptors: int) -> None:
+        """Return at the signal, or when one of the descriptors comes to its end."""
+        select.select([self._read, *descriptors], [], [])
+
+    def _told(self, _number: int, _frame: FrameType | None) -> None:
+        # The wakeup descriptor carries the news; what is left to do is to let the next signal through.
+        for number in _STOPS:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def settings_of(choices: Choices) -> Settings:
+    """The settings that the choices mean; raises ChoiceError and ScriptFileError."""
+    if choices.profile not in PROFILES:
+        raise ChoiceError(f"there is no profile {choices.profile!r}: choose one of {', '.join(PROFILES)}")
+    return Settings(
+        host=choices.host,
+        port=choices.port,
+        state=choices.state,
+        access_keys=choices.access_keys(),
+        verify_signatures=not choices.no_auth,
+        strict=not choices.loose,
+        profile=choices.profile,
+        backend=choices.backend,
+        allow_unconfined=choices.allow_unconfined,
+        tls=choices.tls,
+        allowed_hosts=choices.allow_host,
+        script=load_script(choices.script) if choices.script else None,
+    )
+
+
+@contextlib.contextmanager
+def recorded(emulator: Emulator) -> Iterator[records.RunningEmulator]:
+    """The record of an emulator, which every command finds while the block lasts."""
+    record = records.RunningEmulator(
+        pid=os.getpid(),
+        birth=records.birth_of(os.getpid()) or "",
+        port=emulator.port,
+        url=emulator.url,
+        started=time.time(),
+        state=str(emulator.settings.state or "in memory"),
+        directory=str(emulator.platform.directory),
+        environment=emulator.environment(),
+    )
+    records.write(record)
+    try:
+        yield record
+    finally:
+        records.remove(record)
+
+
+def serve(choices: Choices, *lifelines: int) -> None:
+    """Run an emulator until a signal, or the end of a lifeline; its record goes to stdout as one line of JSON."""
+    with StopRequest() as stop, Emulator(settings=settings_of(choices)) as emulator, recorded(emulator) as record:
+        _announce(record)
+        stop.wait(*lifelines)
+
+
+def _announce(record: records.RunningEmulator) -> None:
+    print(record.to_json(), flush=True)
+    # Whoever started us has read its line and may close the pipe; nothing may fail for that.
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), _STDOUT)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `python -m agentrun.emulator`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m agentrun.emulator", description=__doc__)
+    add_choices(parser)
+    parser.add_argument("--until-stdin-closes", action="store_true", help="stop at the end of stdin as well")
+    given = parser.parse_args(arguments)
+    lifelines = [_STDIN] if given.until_stdin_closes else []
+    try:
+        serve(read_choices(given, os.environ.get(ACCESS_KEYS_VARIABLE, "").split()), *lifelines)
+    except _EXPECTED as error:
+        print(f"agentrun: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,74 @@
+"""Request bodies that the service accepts, for tests to send as they are or spoil."""
+
+from __future__ import annotations
+
+import base64
+import io
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+from agentrun.agent_runtime.package import crc64
+
+
+def credential(name: str = "key", **changes: Any) -> dict[str, Any]:
+    return {
+        "credentialName": name,
+        "credentialAuthType": "api_key",
+        "credentialSourceType": "internal",
+        "credentialPublicConfig": {"headerKey": "Authorization", "users": []},
+        "credentialSecret": "sk-1",
+        **changes,
+    }
+
+
+def model_service(name: str = "model", **changes: Any) -> dict[str, Any]:
+    return {
+        "modelServiceName": name,
+        "modelType": "llm",
+        "provider": "openai",
+        "providerSettings": {"baseUrl": "http://127.0.0.1:1/v1", "apiKey": "sk-2", "modelNames": ["m"]},
+        **changes,
+    }
+
+
+def template(name: str = "python", **changes: Any) -> dict[str, Any]:
+    return {
+        "templateName": name,
+        "templateType": "CodeInterpreter",
+        "cpu": 2.0,
+        "memory": 4096,
+        "networkConfiguration": {"networkMode": "PUBLIC"},
+        **changes,
+    }
+
+
+def zipped(files: Mapping[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return buffer.getvalue()
+
+
+def code(archive: bytes, **changes: Any) -> dict[str, Any]:
+    return {
+        "zipFile": base64.b64encode(archive).decode(),
+        "checksum": str(crc64(archive)),
+        "language": "python3.12",
+        "command": ["python3", "main.py"],
+        **changes,
+    }
+
+
+def runtime(name: str = "agent", archive: bytes | None = None, **changes: Any) -> dict[str, Any]:
+    return {
+        "agentRuntimeName": name,
+        "artifactType": "Code",
+        "codeConfiguration": code(archive or zipped({"main.py": "import time; time.sleep(60)"})),
+        "cpu": 2.0,
+        "memory": 4096,
+        "port": 9000,
+        "networkConfiguration": {"networkMode": "PUBLIC"},
+        **changes,
+    }
