@@ -8,13 +8,14 @@ never hides one that somebody gave.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from agentrun._core import local
-from agentrun._core.credentials import Credentials, StsCredential, first_variable, resolve
+from agentrun._core.credentials import Credentials, Secret, StsCredential, first_variable, resolve
 from agentrun.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,7 +32,18 @@ _RAM_HOSTS = (".agentrun-data.", ".funagent-data-pre.")
 
 def _endpoint(given: str | None, variable: str, default: str) -> str:
     value = given or os.environ.get(variable) or default
-    return (value if "://" in value else f"https://{value}").rstrip("/")
+    url = (value if "://" in value else f"https://{value}").rstrip("/")
+    if not _is_base_url(url):
+        raise ConfigError(f"{url!r} is not a base URL such as https://host:port", hint=f"Check Config and {variable}")
+    return url
+
+
+def _is_base_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _flag(name: str) -> bool:
@@ -67,11 +79,18 @@ class Config:
     transport: Transport | None = field(default=None, kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "headers", dict(self.headers or {}))
+        hidden = {name: Secret(value) for name in _SECRETS if (value := getattr(self, name)) is not None}
+        headers = {name: Secret(value) for name, value in (self.headers or {}).items()}
+        for name, value in {**hidden, "headers": headers}.items():
+            object.__setattr__(self, name, value)
         for name in ("timeout", "read_timeout", "connect_timeout"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigError(f"{name} must be a positive number of seconds, not {value!r}")
+            self._check(name, lambda seconds: seconds > 0, "a positive number of seconds")
+        self._check("max_retries", lambda count: count >= 0, "a number of retries, 0 or more")
+
+    def _check(self, name: str, allowed: Callable[[float], bool], wanted: str) -> None:
+        value: Any = getattr(self, name)
+        if value is not None and not (isinstance(value, (int, float)) and allowed(value)):
+            raise ConfigError(f"{name} must be {wanted}, not {value!r}")
 
     @classmethod
     def local(
@@ -105,8 +124,10 @@ class Config:
         headers: dict[str, str] = {}
         for config in given:
             headers.update(config.headers)
+            if config.access_key_id:
+                merged.pop("security_token", None)  # It belongs to the key that is replaced.
             merged.update(config._given())
-        return cls(**{**merged, "headers": headers})
+        return cls(headers=headers, **merged)
 
     def update(self, *configs: Config | None) -> Config:
         """A new Config with what the others give; this one stays as it is."""
@@ -128,6 +149,12 @@ class Config:
 
     def __hash__(self) -> int:
         return hash((self.access_key_id, self.account_id, self.region_id, self.control_endpoint, self.data_endpoint))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         hidden = {*_SECRETS, "transport", "headers"}

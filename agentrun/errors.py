@@ -103,7 +103,8 @@ class AgentRunError(Exception):
 
 
 def _restored(kind: type[AgentRunError], arguments: tuple[Any, ...], state: dict[str, Any]) -> AgentRunError:
-    error = kind.__new__(kind, *arguments)
+    error = kind.__new__(kind)
+    error.args = arguments
     error.__dict__.update(state)
     return error
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, ClassVar, NamedTuple
-from urllib.parse import quote, urlsplit
+from typing import Any, ClassVar, NamedTuple, cast
+from urllib.parse import quote, urlencode, urlsplit
 from uuid import uuid4
 
 from pydantic import BaseModel
@@ -21,12 +21,13 @@ from pydantic import BaseModel
 from agentrun._core import signing
 from agentrun._core.credentials import Credentials
 from agentrun._core.model import Model
-from agentrun._core.session import ByteStream, Content, Reply, Request, Timeouts
+from agentrun._core.session import ByteStream, Content, Reply, Request, Signer, Timeouts
 from agentrun.config import Config
 from agentrun.errors import HTTPError, InvalidInputError, InvalidResponseError, from_response
 
 API_VERSION = "2025-09-10"
 USER_AGENT = f"agentrun/0.1.0 ({platform.system()}) Python/{platform.python_version()}"
+LONGEST_MESSAGE = 1000
 _REQUEST_ID_HEADERS = ("x-acs-request-id", "x-agentrun-request-id", "x-request-id", "x-fc-request-id")
 
 
@@ -54,7 +55,7 @@ def query_pairs(query: Mapping[str, Any] | Model | None) -> list[tuple[str, str]
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return ",".join(map(str, cast("Sequence[Any]", value))) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _json(body: Any) -> bytes:
@@ -70,7 +71,12 @@ def _plain(value: Any) -> Any:
 
 
 def _url(base: str, path: str, pairs: list[tuple[str, str]]) -> str:
-    return f"{base}{path}?{signing.control_query(pairs)}" if pairs else f"{base}{path}"
+    return f"{base}{path}?{urlencode(pairs, quote_via=quote, safe='~')}" if pairs else f"{base}{path}"
+
+
+def _lower(headers: Mapping[str, str] | None) -> dict[str, str]:
+    # Two spellings of one header would both be sent.
+    return {name.lower(): value for name, value in (headers or {}).items()}
 
 
 def _host(url: str) -> str:
@@ -92,20 +98,29 @@ def request_id(headers: Mapping[str, str], body: Any) -> str | None:
 def _fields(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         return {}
-    fields: dict[str, Any] = body
+    fields = cast("dict[str, Any]", body)
     nested = fields.get("error")
-    return {**fields, **nested} if isinstance(nested, dict) else fields
+    return {**fields, **cast("dict[str, Any]", nested)} if isinstance(nested, dict) else fields
+
+
+def _message(body: Any) -> str:
+    """What an error's body says: a service's message, or text that is not a whole page."""
+    fields = _fields(body)
+    said = [fields.get(name) for name in ("message", "Message", "error", "detail")]
+    if isinstance(body, str) and not body.lstrip().startswith("<"):
+        said.append(body)
+    return next((text[:LONGEST_MESSAGE] for text in said if text and isinstance(text, str)), "")
 
 
 def error_of(status: int, headers: Mapping[str, str], content: bytes) -> HTTPError:
     """The error that an answer with a status of 400 or more means."""
     body = parsed(content)
     fields = _fields(body)
-    message = fields.get("message") or fields.get("Message") or (body if isinstance(body, str) else "")
+    code = fields.get("code") or fields.get("Code")
     return from_response(
         status,
-        str(message or f"the service answered with status {status}"),
-        error_code=fields.get("code") or fields.get("Code"),
+        _message(body) or f"the service answered with status {status}",
+        error_code=None if code is None else str(code),
         request_id=request_id(headers, body),
         body=body,
         headers=dict(headers),
@@ -131,23 +146,24 @@ def enveloped(reply: Reply) -> dict[str, Any]:
         raise InvalidResponseError(
             f"the service's answer is not JSON: {reply.content[:200]!r}", hint="Check the endpoint"
         )
-    envelope: dict[str, Any] = body
-    if envelope.get("code") != "SUCCESS":
+    envelope = cast("dict[str, Any]", body)
+    code = envelope.get("code")
+    if code != "SUCCESS":
         raise from_response(
             500,
-            str(envelope.get("message") or "the service answered 200 without success"),
-            error_code=envelope.get("code"),
+            _message(envelope) or f"the service answered with status {reply.status} and without success",
+            error_code=None if code is None else str(code),
             request_id=request_id(reply.headers, envelope),
             body=envelope,
+            headers=dict(reply.headers),
         )
     data = envelope.get("data")
     if not isinstance(data, dict):
         raise InvalidResponseError("the service answered success without data")
-    found: dict[str, Any] = data
-    return found
+    return cast("dict[str, Any]", data)
 
 
-def control_signer(operation: Operation, credentials: Credentials) -> Callable[[Request], dict[str, str]]:
+def control_signer(operation: Operation, credentials: Credentials) -> Signer:
     """What adds the headers of the control plane, with a new nonce at each call."""
 
     def sign(request: Request) -> dict[str, str]:
@@ -241,7 +257,7 @@ class ControlAPI(API):
         request = Request(
             operation.method,
             _url(settings.get_control_endpoint(), _filled(operation.path, names), query_pairs(query)),
-            dict(headers or {}),
+            _lower(headers),
             None if body is None else _json(body),
             timeouts(settings),
             settings.get_max_retries(),
@@ -275,7 +291,12 @@ class DataAPI(API):
         settings = self._config(config)
         found = settings.find_credentials()
         signed = data_headers(method, url, found, settings.get_region_id()) if found else {}
-        return {**signed, **settings.get_headers()}
+        return {**signed, **_lower(settings.get_headers())}
+
+    def _signer(self, headers: Mapping[str, str] | None, config: Config | None) -> Signer:
+        """What adds the headers to a request: those of the call win over the Config's, and these over the signature."""
+        given = _lower(headers)
+        return lambda request: {**self.headers(request.method, request.url, config), **given}
 
     def _request(
         self, method: str, url: str, content: Content, settings: Config, timeout: float | None = None
@@ -302,8 +323,7 @@ class DataAPI(API):
         settings = self._config(config)
         url = self.url(path, query, config)
         request = self._request(method, url, None if body is None else _json(body), settings, timeout)
-        request.headers.update(headers or {})
-        return await settings.session.send(request, lambda made: self.headers(made.method, made.url, config))
+        return await settings.session.send(request, self._signer(headers, config))
 
     async def _call(self, method: str, path: str = "", **options: Any) -> Any:
         """The body of the answer, whose errors are raised."""
@@ -332,8 +352,7 @@ class DataAPI(API):
         settings = self._config(config)
         sent = content if body is None else _json(body)
         request = self._request(method, self.url(path, query, config), sent, settings, timeout)
-        request.headers.update(headers or {})
-        stream = await settings.session.open(request, lambda made: self.headers(made.method, made.url, config))
+        stream = await settings.session.open(request, self._signer(headers, config))
         if stream.status >= 400:
             raise error_of(stream.status, stream.headers, await stream.read())
         return stream

@@ -7,21 +7,27 @@ only when nothing else gave a key, because it may read files and ask a metadata 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Any
 
 from agentrun.errors import ConfigError
-
-if TYPE_CHECKING:
-    from alibabacloud_credentials.client import Client
 
 ACCESS_KEY_ID_VARIABLES = ("AGENTRUN_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_ID")
 ACCESS_KEY_SECRET_VARIABLES = ("AGENTRUN_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_ACCESS_KEY_SECRET")
 SECURITY_TOKEN_VARIABLES = ("AGENTRUN_SECURITY_TOKEN", "ALIBABA_CLOUD_SECURITY_TOKEN")
+
+
+class Secret(str):
+    """Text that works as any other and hides in a repr: of itself, and of everything that holds it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def get_request_sts() -> StsCredential | None:
 @contextmanager
 def use_sts_credentials(
     access_key_id: str | None = None, access_key_secret: str | None = None, security_token: str | None = None
-) -> Iterator[StsCredential]:
+) -> Generator[StsCredential, None, None]:
     """Sign every call inside the block with this temporary access key, unless a Config names its own."""
     credential = StsCredential(access_key_id, access_key_secret, security_token)
     token = set_request_sts(credential)
@@ -111,7 +117,7 @@ def use_sts_from_headers(
     access_key_id_header: str | None = None,
     access_key_secret_header: str | None = None,
     security_token_header: str | None = None,
-) -> Iterator[StsCredential | None]:
+) -> Generator[StsCredential | None, None, None]:
     """`use_sts_credentials` with what `sts_from_headers` finds; changes nothing when it finds nothing."""
     credential = sts_from_headers(
         headers,
@@ -122,9 +128,7 @@ def use_sts_from_headers(
     if credential is None:
         yield None
         return
-    with use_sts_credentials(
-        credential.access_key_id, credential.access_key_secret, credential.security_token
-    ) as lent:
+    with use_sts_credentials(credential.access_key_id, credential.access_key_secret, credential.security_token) as lent:
         yield lent
 
 
@@ -138,12 +142,16 @@ def _from_environment() -> Credentials | None:
     secret = first_variable(ACCESS_KEY_SECRET_VARIABLES)
     if not (access_key_id and secret):
         return None
-    return Credentials(access_key_id, secret, first_variable(SECURITY_TOKEN_VARIABLES) or None)
+    # With a key of our own name, a token of the cloud's name belongs to another key.
+    own = bool(os.environ.get(ACCESS_KEY_ID_VARIABLES[0]))
+    token = first_variable(SECURITY_TOKEN_VARIABLES[:1] if own else SECURITY_TOKEN_VARIABLES)
+    return Credentials(access_key_id, Secret(secret), Secret(token) if token else None)
 
 
 @lru_cache(maxsize=1)
-def _chain() -> Client:
-    from alibabacloud_credentials.client import Client  # only when no key was given: it is slow to import
+def _chain() -> Any:
+    # Only when no key was given: it is slow to import.
+    from alibabacloud_credentials.client import Client  # pyright: ignore[reportMissingTypeStubs]
 
     return Client()
 

@@ -74,6 +74,7 @@ class Model(BaseModel):
         extra="forbid",
         arbitrary_types_allowed=True,
         protected_namespaces=(),
+        hide_input_in_errors=True,  # What does not fit may be a secret.
     )
 
     if not TYPE_CHECKING:
@@ -109,6 +110,8 @@ class Model(BaseModel):
         if other is not None:
             # Both were validated when they were read; setting attributes would do it again, one by one.
             vars(self).update(vars(other))
+            if other.model_extra:
+                self.__pydantic_extra__ = {**(self.model_extra or {}), **other.model_extra}
             self.model_fields_set.update(other.model_fields_set)
         return self
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable, Sequence
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
 from agentrun._core.blocking import iterate
+from agentrun.errors import AgentRunError
 
 T = TypeVar("T")
 
@@ -54,13 +56,22 @@ class LazyList(Sequence[T]):
         self._source = iterate(items)
         self._read: list[T] = []
         self._complete = False
+        self._failure: AgentRunError | None = None
 
     def _fill(self, count: int | None) -> None:
         while not self._complete and (count is None or len(self._read) < count):
-            try:
-                self._read.append(next(self._source))
-            except StopIteration:
-                self._complete = True
+            if self._failure is not None:
+                raise self._failure  # What was not read is missing, and stays missing: no shorter list instead.
+            self._read_one()
+
+    def _read_one(self) -> None:
+        try:
+            self._read.append(next(self._source))
+        except StopIteration:
+            self._complete = True
+        except AgentRunError as error:
+            self._failure = error
+            raise
 
     def __len__(self) -> int:
         self._fill(None)
@@ -73,10 +84,7 @@ class LazyList(Sequence[T]):
     def __getitem__(self, index: slice) -> list[T]: ...
 
     def __getitem__(self, index: int | slice) -> T | list[T]:
-        if isinstance(index, int) and index >= 0:
-            self._fill(index + 1)
-        else:
-            self._fill(None)
+        self._fill(_needed(index))
         return self._read[index]
 
     def __bool__(self) -> bool:
@@ -84,7 +92,9 @@ class LazyList(Sequence[T]):
         return bool(self._read)
 
     def __eq__(self, other: object) -> bool:
-        return list(self) == other if isinstance(other, list) else self is other
+        if isinstance(other, (list, LazyList)):
+            return list(self) == list(cast("Sequence[Any]", other))
+        return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # it compares by content, as lists do
 
@@ -93,18 +103,52 @@ class LazyList(Sequence[T]):
         return f"[{', '.join(map(repr, self._read))}{more}]"
 
 
+def _needed(index: int | slice) -> int | None:
+    """How many items must be read to answer an index, None when all."""
+    if isinstance(index, slice):
+        bounds = (index.start or 0, index.stop)
+        forward = index.step is None or index.step > 0
+        return index.stop if forward and all(bound is not None and bound >= 0 for bound in bounds) else None
+    return index + 1 if index >= 0 else None
+
+
 class AsyncLazyList(Generic[T]):
-    """The asynchronous twin: `async for` reads page by page, `await` gives the whole list."""
+    """The asynchronous twin: `async for` reads page by page, `await` gives the whole list; both as often as wanted."""
 
     def __init__(self, items: AsyncIterator[T]) -> None:
         self._source = items
+        self._read: list[T] = []
+        self._complete = False
+        self._failure: AgentRunError | None = None
+        self._reading = asyncio.Lock()
 
-    def __aiter__(self) -> AsyncIterator[T]:
-        return self._source
+    async def __aiter__(self) -> AsyncIterator[T]:
+        position = 0
+        while await self._has(position):
+            yield self._read[position]
+            position += 1
+
+    async def _has(self, position: int) -> bool:
+        if position < len(self._read):
+            return True
+        async with self._reading:
+            if position == len(self._read) and not self._complete:
+                await self._read_one()
+        return position < len(self._read)
+
+    async def _read_one(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            self._read.append(await anext(self._source))
+        except StopAsyncIteration:
+            self._complete = True
+        except AgentRunError as error:
+            self._failure = error
+            raise
 
     def __await__(self) -> Generator[Any, None, list[T]]:
         return self._all().__await__()
 
     async def _all(self) -> list[T]:
-        return [item async for item in self._source]
-
+        return [item async for item in self]

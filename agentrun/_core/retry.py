@@ -68,9 +68,7 @@ def _outcome(state: RetryCallState) -> Answer | AgentRunError:
     return found
 
 
-async def with_retries(
-    attempt: Callable[[], Awaitable[A]], *, reads_only: bool, retries: int, deadline: float
-) -> A:
+async def with_retries(attempt: Callable[[], Awaitable[A]], *, reads_only: bool, retries: int, deadline: float) -> A:
     """The result of `attempt`, made again up to `retries` times and not past `deadline` (monotonic seconds).
 
     When no attempt brings a better answer, the last one is returned, or its error raised.

@@ -112,13 +112,6 @@ def _wrong_mode(kind: str) -> InvalidInputError:
     return InvalidInputError(f"the transport cannot make {kind} calls", field="transport")
 
 
-def _wrong_stream() -> BlockingError:
-    return BlockingError(
-        "this stream was opened in the other mode",
-        hint="Read with `for` what a synchronous call opened, and with `async for` what was awaited",
-    )
-
-
 @lru_cache(maxsize=4)
 def _certificates(file: str | None, directory: str | None) -> ssl.SSLContext:
     try:
@@ -161,9 +154,16 @@ class ByteStream:
         self._deadline = deadline
         self._blocking = is_blocking()
 
+    def require_mode(self, blocking: bool) -> None:
+        """Raise BlockingError unless the stream was opened in this mode."""
+        if self._blocking is not blocking:
+            raise BlockingError(
+                "this stream was opened in the other mode",
+                hint="Read with `for` what a synchronous call opened, and with `async for` what was awaited",
+            )
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._blocking is not is_blocking():
-            raise _wrong_stream()
+        self.require_mode(is_blocking())
         try:
             if self._blocking:
                 for chunk in self._response.iter_bytes():
@@ -197,9 +197,8 @@ class ByteStream:
         """Give the connection back; calling it twice is allowed."""
         if self._blocking:
             self._response.close()
-        elif is_blocking():
-            raise _wrong_stream()
         else:
+            self.require_mode(is_blocking())
             await self._response.aclose()
 
 
@@ -211,7 +210,8 @@ def translated(error: Exception) -> AgentRunError:
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)):
         return ConnectError(f"cannot reach {where}: {text}", hint="Check the endpoint and the network")
     if isinstance(error, httpx.TimeoutException):
-        return RequestTimeoutError(f"no answer from {where} in time", hint="Raise Config(timeout=..., read_timeout=...)")
+        hint = "Raise Config(timeout=..., read_timeout=...)"
+        return RequestTimeoutError(f"no answer from {where} in time", hint=hint)
     if isinstance(error, httpx.LocalProtocolError):
         return TransportError(f"this cannot be sent to {where}: {text}", executed=Executed.NO)
     if isinstance(error, httpx.DecodingError):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from agentrun._core.blocking import iterate, run
+from agentrun._core.deadline import within
+from agentrun.errors import TransportError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from agentrun._core.session import ByteStream
 
 T = TypeVar("T")
+V = TypeVar("V")
+
+# Seconds to wait for the end of a body whose last event has come.
+LINGER = 0.1
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,16 @@ async def decode_events(body: ByteStream) -> AsyncGenerator[ServerSentEvent, Non
         await body.close()
 
 
+async def _finish(events: AsyncIterator[ServerSentEvent]) -> None:
+    # The end of the body comes right behind the last event; a body read to its end leaves a connection to use again.
+    async def rest() -> None:
+        async for _ in events:
+            pass
+
+    with suppress(TransportError):
+        await within(LINGER, rest())
+
+
 class Stream(Generic[T]):
     """Values that arrive one by one: `for` after a synchronous call, `async for` after an asynchronous one.
 
@@ -93,23 +109,26 @@ class Stream(Generic[T]):
         self._body = body
         self._events = events
 
-    @classmethod
-    def of_events(cls, body: ByteStream, parse: Callable[[str], T], *, end: str = "[DONE]") -> Stream[T]:
+    @staticmethod
+    def of_events(body: ByteStream, parse: Callable[[str], V], *, end: str = "[DONE]") -> Stream[V]:
         """The data of a body's server-sent events, each through `parse`, up to the one that says `end`."""
 
-        async def values() -> AsyncIterator[T]:
+        async def values() -> AsyncIterator[V]:
             async with aclosing(decode_events(body)) as events:
                 async for event in events:
                     if event.data == end:
+                        await _finish(events)
                         return
                     yield parse(event.data)
 
-        return cls(body, values())
+        return Stream(body, values())
 
     def __iter__(self) -> Iterator[T]:
+        self._body.require_mode(blocking=True)
         return iterate(self._events)
 
     async def __aiter__(self) -> AsyncIterator[T]:
+        self._body.require_mode(blocking=False)
         async for value in self._events:
             yield value
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from agentrun._core.model import Model, PageableInput, UpdateInput, wire_name
 from agentrun._core.network import NetworkConfig, OSSMountConfig
+from agentrun._core.network import OSSMountPoint as OSSMountPoint
 from agentrun.agent_runtime.package import Package, read_archive, zip_path
 from agentrun.errors import InvalidInputError
 from agentrun.status import Status

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import lzma
 import os
 import shutil
 from base64 import b64encode
@@ -12,14 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from agentrun._core.checksum import crc64
 from agentrun.errors import InvalidInputError
 
 MAX_BYTES = 100 * 1024 * 1024
 _SKIPPED_FOLDERS = ("__pycache__", ".git", ".venv")
-_CHUNK = 1 << 20
-# The check value stands at the end of the container, before an index of one block and a footer of twelve bytes.
-_TAIL = 64
-_FOOTER = 12
 
 
 @dataclass(frozen=True)
@@ -34,24 +30,6 @@ class Package:
         """The package that holds these bytes; raises InvalidInputError over 100 MB."""
         _check_size(len(archive))
         return cls(b64encode(archive).decode(), str(crc64(archive)))
-
-
-def crc64(data: bytes) -> int:
-    """The CRC-64 that .xz files use (ECMA-182, reflected).
-
-    The standard library computes it only on the way to an .xz container, so one is made and its check field read.
-    """
-    if not data:
-        return 0
-    fastest = {"id": lzma.FILTER_LZMA2, "dict_size": 4096, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3, "depth": 1}
-    compressor = lzma.LZMACompressor(lzma.FORMAT_XZ, lzma.CHECK_CRC64, filters=[fastest])
-    tail, view = b"", memoryview(data)
-    for start in range(0, len(data), _CHUNK):
-        tail = (tail + compressor.compress(view[start : start + _CHUNK]))[-_TAIL:]
-    tail = (tail + compressor.flush())[-_TAIL:]
-    index_size = (int.from_bytes(tail[-8:-4], "little") + 1) * 4
-    end = len(tail) - _FOOTER - index_size
-    return int.from_bytes(tail[end - 8 : end], "little")
 
 
 def read_archive(path: str | os.PathLike[str]) -> bytes:

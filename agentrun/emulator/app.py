@@ -10,6 +10,7 @@ from agentrun.emulator.admin import Admin
 from agentrun.emulator.clock import Clock
 from agentrun.emulator.control.call import Call
 from agentrun.emulator.data import invocations, sandboxes
+from agentrun.emulator.data.proxy import BrokenOffError
 from agentrun.emulator.guard import Guard
 from agentrun.emulator.http import Receive, Request, Response, Scope, Send
 from agentrun.emulator.platform import Platform
@@ -78,7 +79,7 @@ class App:
         except ServiceError as error:
             status = error.status
             await Response(failure(error, request_id), status).send(request.send, request_id)
-        except ConnectionAbortedError as error:
+        except BrokenOffError as error:
             # The answer has begun; returning without its end makes the server cut the connection.
             status = 502
             note.remarks.append(str(error))

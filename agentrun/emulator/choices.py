@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from agentrun._core import local
 
@@ -42,12 +43,11 @@ class Choices:
         return [argument for spec in fields(self) if spec.name != "access_key" for argument in self._said(spec.name)]
 
     def _said(self, name: str) -> list[str]:
-        value = getattr(self, name)
-        flag = f"--{name.replace('_', '-')}"
+        value, flag = getattr(self, name), f"--{name.replace('_', '-')}"
         if value == getattr(Choices, name):
             return []
-        if isinstance(value, tuple):
-            return [f"{flag}={one}" for one in self.allow_host]
+        if name == "allow_host":
+            return [f"{flag}={host}" for host in self.allow_host]
         return [flag] if value is True else [f"{flag}={value}"]
 
     def variables(self) -> dict[str, str]:
@@ -74,5 +74,6 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
 
 def read_choices(given: argparse.Namespace, access_keys: Sequence[str]) -> Choices:
     """The choices that a parser has read."""
-    said = {spec.name: getattr(given, spec.name) for spec in fields(Choices) if spec.name != "access_key"}
-    return Choices(**{**said, "allow_host": tuple(given.allow_host), "access_key": tuple(access_keys)})
+    names = [spec.name for spec in fields(Choices) if spec.name not in ("allow_host", "access_key")]
+    said: dict[str, Any] = {name: getattr(given, name) for name in names}
+    return Choices(**said, allow_host=tuple(given.allow_host), access_key=tuple(access_keys))

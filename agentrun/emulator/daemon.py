@@ -9,7 +9,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from types import FrameType
 
 from agentrun.emulator import records
@@ -22,7 +22,7 @@ from agentrun.emulator.store import StoreError
 
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _STDIN, _STDOUT = 0, 1
-_EXPECTED = (EmulatorError, StoreError, ScriptFileError, ChoiceError, records.RunDirectoryError, OSError)
+_EXPECTED = (EmulatorError, StoreError, ScriptFileError, ChoiceError, records.RunDirectoryError)
 
 
 class StopRequest:
@@ -74,7 +74,7 @@ def settings_of(choices: Choices) -> Settings:
 
 
 @contextlib.contextmanager
-def recorded(emulator: Emulator) -> Iterator[records.RunningEmulator]:
+def recorded(emulator: Emulator) -> Generator[records.RunningEmulator]:
     """The record of an emulator, which every command finds while the block lasts."""
     record = records.RunningEmulator(
         pid=os.getpid(),
@@ -117,6 +117,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         serve(read_choices(given, os.environ.get(ACCESS_KEYS_VARIABLE, "").split()), *lifelines)
     except _EXPECTED as error:
-        print(f"agentrun: {error}", file=sys.stderr)
-        return 1
+        return _failed(str(error))
+    except OSError as error:
+        return _failed(f"the emulator cannot start: {error.filename or 'the system'}: {error.strerror}")
     return 0
+
+
+def _failed(reason: str) -> int:
+    print(f"agentrun: {reason}", file=sys.stderr)
+    return 1

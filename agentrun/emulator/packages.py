@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import io
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from agentrun.agent_runtime.package import crc64
+from agentrun._core.checksum import crc64
 from agentrun.emulator.wire.envelope import ServiceError, invalid, unsupported
 
 LARGEST_UNPACKED = 1024 * 2**20
 MOST_FILES = 50_000
+# What the standard library raises for zips that are not what they say.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    OSError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+)
+_LONGEST_NAME = 255
 # A zip that grows more than this is made to fill a disk, not to carry code.
 LARGEST_RATIO = 200
 
@@ -33,7 +49,7 @@ def decoded(configuration: Mapping[str, Any]) -> bytes:
         raise invalid("codeConfiguration.zipFile is required: the Base64 text of a zip")
     try:
         content = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise invalid(f"codeConfiguration.zipFile is not Base64: {error}") from error
     checksum = configuration.get("checksum")
     if checksum and checksum != str(actual := crc64(content)):
@@ -49,9 +65,10 @@ def check(content: bytes) -> None:
             entries = archive.infolist()
             for entry in entries:
                 _check_entry(entry)
+            _check_places(entries)
             _check_sizes(entries, len(content))
             broken = archive.testzip()
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, ValueError) as error:
+    except _BROKEN as error:
         raise invalid(f"codeConfiguration.zipFile cannot be read as a zip: {error}") from error
     if broken:
         raise invalid(f"codeConfiguration.zipFile: {broken} is damaged")
@@ -62,9 +79,21 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name.split("/")[0]:
         raise invalid(f"codeConfiguration.zipFile: {name!r} leads out of the package; only relative paths are allowed")
+    if any(len(part.encode()) > _LONGEST_NAME for part in path.parts):
+        raise invalid(f"codeConfiguration.zipFile: a name in {name[:80]!r}... is longer than {_LONGEST_NAME} bytes")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise invalid(f"codeConfiguration.zipFile: {name!r} is a link or a device; only files and folders are allowed")
+
+
+def _check_places(entries: list[zipfile.ZipInfo]) -> None:
+    files = {PurePosixPath(entry.filename) for entry in entries if not entry.is_dir()}
+    folders = {PurePosixPath(entry.filename) for entry in entries if entry.is_dir()}
+    for path in files:
+        folders.update(path.parents)
+    both = sorted(map(str, files & folders))
+    if both:
+        raise invalid(f"codeConfiguration.zipFile: {both[0]!r} is a file and a folder")
 
 
 def _check_sizes(entries: list[zipfile.ZipInfo], packed: int) -> None:

@@ -39,15 +39,16 @@ class Platform:
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
+        state = _prepared(settings.state)
+        self.vault = Vault(state)
+        key = self.vault.key
+        self.store = Store(state)
         # What exists only while we run is outside the state, and its path is short enough for unix sockets.
         self.directory = Path(tempfile.mkdtemp(prefix="agentrun-"))
         self.directory.chmod(0o711)
-        state = _prepared(settings.state)
-        self.store = Store(state)
-        self.vault = Vault(state)
         self.journal = Journal()
         self.lifecycle = Lifecycle(self.store, self.clock, settings.profile)
-        self.auth = Authenticator(settings, self.clock, self.vault.key)
+        self.auth = Authenticator(settings, self.clock, key)
         self.backend: Backend = DeferredBackend(self._pick)
         self.proxy = Proxy()
         self.model = ScriptedModel(settings.script)
@@ -102,7 +103,7 @@ class Platform:
         """Tell all parts at which port of loopback the emulator is reached; must come before `start`."""
         self.endpoint = f"http://127.0.0.1:{port}"
         self.instances.endpoint = self.endpoint
-        self.endpoints.public_url = self.endpoint
+        self.endpoints.public_url = f"https://localhost:{port}" if self.settings.tls else self.endpoint
 
     async def start(self) -> None:
         """Begin to work."""
@@ -127,7 +128,7 @@ class Platform:
                 await self._sweeper
         await self.runtimes.close()
         await asyncio.gather(self.sandboxes.close(), self.instances.close())
-        await self.proxy.close()
+        self.proxy.close()
         await self.backend.close()
         self.store.close()
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -97,8 +97,7 @@ class Resources:
 
     def create(self, tenant: Tenant, name: str, document: Mapping[str, Any], parent: str = "") -> Record:
         """Add a resource in its first state. Raises ServiceError: a bad name (400), a taken one (409)."""
-        if not name.strip() or len(name) > _LONGEST_NAME:
-            raise invalid(f"{self.kind.name_field} must have 1 to {_LONGEST_NAME} characters")
+        self._check_name(name)
         now = iso(self.clock.now())
         id = f"{self.kind.prefix}-{secrets.token_hex(10)}"
         whole = {
@@ -116,14 +115,26 @@ class Resources:
         return record
 
     def update(self, record: Record, changes: Mapping[str, Any]) -> Record:
-        """Change what is given and begin the update's way through its states."""
+        """Change what is given and begin the update's way through its states.
+
+        Raises ServiceError: a bad name (400), a taken one or a resource that is not READY for it (409).
+        """
         if record.status in ("CREATING", "UPDATING"):
             raise conflict(f"{self.kind.noun} {record.name} is {record.status}; wait until it is READY")
         later = max(iso(self.clock.now()), record.document.get(self.kind.updated_field, ""))
+        name = changes.get(self.kind.name_field, record.name)
+        self._check_name(name)
         document = {**record.document, **changes, self.kind.updated_field: later}
-        changed = self._lifecycle.begin(replace(record, document=document), UPDATE)
-        self.save(changed)
+        changed = self._lifecycle.begin(replace(record, name=name, document=document), UPDATE)
+        try:
+            self.save(changed)
+        except NameTaken as error:
+            raise already_exists(self.kind.noun, name) from error
         return changed
+
+    def _check_name(self, name: str) -> None:
+        if not name.strip() or len(name) > _LONGEST_NAME:
+            raise invalid(f"{self.kind.name_field} must have 1 to {_LONGEST_NAME} characters")
 
     def save(self, record: Record) -> None:
         """Write a record as it is."""

@@ -25,7 +25,7 @@ def load_script(path: Path) -> Script:
     if found is None:
         raise ScriptFileError(f"{path} defines no script: write `script = Script([Rule(...), ...])` in it")
     if not isinstance(found, Script):
-        raise ScriptFileError(f"script in {path} is of type {type(found).__name__}: it must be an agentrun.emulator.Script")
+        raise ScriptFileError(f"script in {path} is a {type(found).__name__}: make it an agentrun.emulator.Script")
     return found
 
 
@@ -38,7 +38,8 @@ def _run(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # the user's file may raise anything
-        raise ScriptFileError(f"{path} cannot be loaded: {type(error).__name__}: {error}{_line(path, error)}") from error
+        reason = f"{type(error).__name__}: {error}{_line(path, error)}"
+        raise ScriptFileError(f"{path} cannot be loaded: {reason}") from error
     return module
 
 

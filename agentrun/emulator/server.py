@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import httpx
 import uvicorn
 from uvicorn.server import ServerState
 
@@ -27,12 +26,15 @@ from agentrun.emulator.clock import Clock
 from agentrun.emulator.journal import Journal
 from agentrun.emulator.platform import Platform
 from agentrun.emulator.settings import Settings
+from agentrun.emulator.store import StoreError
+from agentrun.emulator.vault import VaultError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from agentrun.emulator.data.models import Script
     from agentrun.emulator.tls import Certificates
+    from agentrun.emulator.transport import SocketTransport
 
 T = TypeVar("T")
 
@@ -40,41 +42,11 @@ START_SECONDS = 30.0
 # Longer than clients keep an idle connection, so that it is never we who close one that is about to be used.
 _KEEP_ALIVE_SECONDS = 120
 _BACKLOG = 1024
+_NOT_STARTED = "the emulator does not run; use it in a with block or call start()"
 
 
 class EmulatorError(Exception):
     """The emulator cannot start; the text says what to do."""
-
-
-class SocketTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """Reaches the emulator without a port, over its unix socket, in both modes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = str(path)
-        self._sync = httpx.HTTPTransport(uds=self._path)
-        self._loops: dict[asyncio.AbstractEventLoop, httpx.AsyncHTTPTransport] = {}
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and wait in place."""
-        return self._sync.handle_request(request)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request on the running event loop."""
-        loop = asyncio.get_running_loop()
-        transport = self._loops.get(loop)
-        if transport is None:
-            transport = self._loops[loop] = httpx.AsyncHTTPTransport(uds=self._path)
-        return await transport.handle_async_request(request)
-
-    def close(self) -> None:
-        """Close the connections of synchronous calls."""
-        self._sync.close()
-
-    async def aclose(self) -> None:
-        """Close the connections of the running event loop."""
-        transport = self._loops.pop(asyncio.get_running_loop(), None)
-        if transport is not None:
-            await transport.aclose()
 
 
 class _Listeners:
@@ -164,7 +136,7 @@ class Emulator:
     ) -> None:
         self.settings = settings or Settings(port=port, **choices)
         self._clock = clock
-        self._loop = _new_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopping: asyncio.Event | None = None
         self._platform: Platform | None = None
@@ -177,7 +149,8 @@ class Emulator:
     def start(self) -> Self:
         """Start and return once it answers."""
         started: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(started,), name="agentrun-emulator", daemon=True)
+        self._loop = loop = _new_loop()
+        self._thread = threading.Thread(target=self._run, args=(loop, started), name="agentrun-emulator", daemon=True)
         self._thread.start()
         started.result(START_SECONDS)
         return self
@@ -185,11 +158,12 @@ class Emulator:
     def stop(self) -> None:
         """Stop everything that runs in it; calling it twice is allowed."""
         thread, self._thread = self._thread, None
-        if thread is None:
+        if thread is None or self._loop is None:
             return
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stopping.set if self._stopping else _nothing)
         thread.join()
+        self._loop = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -199,31 +173,35 @@ class Emulator:
     ) -> None:
         self.stop()
 
-    def _run(self, started: Future[None]) -> None:
-        asyncio.set_event_loop(self._loop)
+    def _run(self, loop: asyncio.AbstractEventLoop, started: Future[None]) -> None:
+        asyncio.set_event_loop(loop)
         try:
-            self._loop.run_until_complete(self._serve(started))
+            loop.run_until_complete(self._serve(started))
         except BaseException as error:
             if not started.done():
                 started.set_exception(error)
             else:
                 logging.getLogger("agentrun.emulator").exception("the emulator ended")
         finally:
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
 
     async def _serve(self, started: Future[None]) -> None:
         self._stopping = asyncio.Event()
-        listening = None if self.settings.port is None else _bind(self.settings.host, self.settings.port)
+        platform = self._platform = _build(self.settings, self._clock)
+        try:
+            self._certificates = _certificates(self.settings)
+            listening = None if self.settings.port is None else _bind(self.settings.host, self.settings.port)
+        except EmulatorError:
+            await platform.close()
+            raise
         self.port = listening.getsockname()[1] if listening else local.PORT
-        platform = self._platform = Platform(self.settings, self._clock)
         platform.listen_at(self.port)
         listeners = _Listeners(App(platform))
         try:
             await platform.start()
             await listeners.listen(_bind_unix(platform.socket))
             if listening:
-                self._certificates = _certificates(self.settings)
                 await listeners.listen(listening, self._certificates)
             started.set_result(None)
             await self._stopping.wait()
@@ -232,6 +210,9 @@ class Emulator:
             await platform.close()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None:
+            work.close()
+            raise EmulatorError(_NOT_STARTED)
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     # Use
@@ -240,7 +221,7 @@ class Emulator:
     def platform(self) -> Platform:
         """The parts; for tests that look inside."""
         if self._platform is None:
-            raise EmulatorError("the emulator has not started; use it in a with block or call start()")
+            raise EmulatorError(_NOT_STARTED)
         return self._platform
 
     @property
@@ -267,6 +248,8 @@ class Emulator:
         secret = self.settings.access_keys.get(access_key_id, self.settings.secret)
         config = Config.local(self.port, access_key_id=access_key_id, access_key_secret=secret)
         if self.settings.port is None:
+            from agentrun.emulator.transport import SocketTransport  # httpx, which serving does not need
+
             self._transport = self._transport or SocketTransport(self.platform.socket)
             config = config.replace(transport=self._transport)
         elif self.settings.tls:
@@ -280,20 +263,33 @@ class Emulator:
 
         secret = self.settings.access_keys.get(access_key_id, self.settings.secret)
         bundle = self._certificates.bundle if self._certificates else None
-        return variables(self.url, f"http://{local.HOST}:{self.port}{MODEL_PREFIX}v1", access_key_id, secret, bundle)
+        return variables(self.url, f"{self.url}{MODEL_PREFIX}v1", access_key_id, secret, bundle)
 
     def reset(self, access_key_id: str | None = None) -> None:
         """Stop what runs and forget everything, of one access key's account or of all."""
         self._call(self.platform.reset(local.account_id(access_key_id) if access_key_id else None))
 
 
+def _build(settings: Settings, clock: Clock | None) -> Platform:
+    try:
+        return Platform(settings, clock)
+    except (StoreError, VaultError) as error:
+        raise EmulatorError(str(error)) from error
+    except OSError as error:
+        raise EmulatorError(f"cannot use the state directory: {error}; choose another --state directory") from error
+
+
 def _certificates(settings: Settings) -> Certificates | None:
     if not settings.tls:
         return None
-    from agentrun.emulator.tls import certificates  # cryptography is slow to import, and TLS is asked for
+    # cryptography is slow to import, and TLS is asked for
+    from agentrun.emulator.tls import CertificateError, certificates
 
     directory = settings.state or Path(tempfile.gettempdir()) / f"agentrun-tls-{os.getuid()}"
-    return certificates(directory / "tls")
+    try:
+        return certificates(directory / "tls")
+    except CertificateError as error:
+        raise EmulatorError(str(error)) from error
 
 
 def _nothing() -> None:

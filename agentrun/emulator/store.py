@@ -106,12 +106,15 @@ class Store:
         self._note_due(record.due)
 
     def save(self, record: Record) -> None:
-        """Write a resource that exists; one that is gone meanwhile stays gone."""
-        self._write(
-            "UPDATE resources SET name=?, parent=?, status=?, next_status=?, due=?, document=? "
-            "WHERE account=? AND region=? AND kind=? AND id=?",
-            (*_content(record), *_key(record)),
-        )
+        """Write a resource that exists; one that is gone meanwhile stays gone. Raises NameTaken."""
+        try:
+            self._write(
+                "UPDATE resources SET name=?, parent=?, status=?, next_status=?, due=?, document=? "
+                "WHERE account=? AND region=? AND kind=? AND id=?",
+                (*_content(record), *_key(record)),
+            )
+        except sqlite3.IntegrityError as error:
+            raise NameTaken(record.name) from error
         self._note_due(record.due)
 
     def delete(self, record: Record) -> None:

@@ -6,9 +6,12 @@ holds the public authorities, it trusts the emulator and everything it trusted b
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import fcntl
 import ipaddress
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +26,10 @@ _NAMES = ("localhost",)
 _ADDRESSES = ("127.0.0.1", "::1")
 
 
+class CertificateError(Exception):
+    """Certificates cannot be kept where they should be; the text says what to do."""
+
+
 @dataclass(frozen=True)
 class Certificates:
     """Files in PEM: the server's certificate and key, and the bundle that clients should trust."""
@@ -33,18 +40,41 @@ class Certificates:
 
 
 def certificates(directory: Path) -> Certificates:
-    """The certificates in a directory, made on first use and made anew when their time is over."""
+    """The certificates in a directory, made on first use and made anew when their time is over.
+
+    Raises CertificateError when the directory belongs to somebody else, who could make us trust what they like.
+    """
     found = Certificates(directory / "server.pem", directory / "server.key", directory / "bundle.pem")
-    if not _still_valid(found):
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _make(found)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (directory, directory.parent):
+        if folder.lstat().st_uid != os.getuid():
+            raise CertificateError(f"{folder} belongs to another user; remove it, or choose another --state directory")
+    with _locked(directory):
+        if not _still_valid(found):
+            # Written last, the bundle says that the set is whole.
+            found.bundle.unlink(missing_ok=True)
+            _make(found)
     return found
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Keep other emulators out, so that two that start at once share one set."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _still_valid(found: Certificates) -> bool:
     if not (found.certificate.exists() and found.key.exists() and found.bundle.exists()):
         return False
-    certificate = x509.load_pem_x509_certificate(found.certificate.read_bytes())
+    try:
+        certificate = x509.load_pem_x509_certificate(found.certificate.read_bytes())
+    except ValueError:
+        return False
     now = datetime.datetime.now(datetime.timezone.utc)
     return certificate.not_valid_after_utc > now + datetime.timedelta(days=1)
 

@@ -49,6 +49,17 @@ class Completions:
         **kwargs: Any,
     ) -> ChatCompletion: ...
 
+    @overload
+    async def acompletion(
+        self,
+        messages: Iterable[Any] = (),
+        model: str | None = None,
+        custom_llm_provider: str | None = None,
+        *,
+        stream: bool | None,
+        **kwargs: Any,
+    ) -> Completion: ...
+
     async def acompletion(
         self,
         messages: Iterable[Any] = (),
@@ -88,6 +99,17 @@ class Completions:
         stream: Literal[False] | None = None,
         **kwargs: Any,
     ) -> ChatCompletion: ...
+
+    @overload
+    def completion(
+        self,
+        messages: Iterable[Any] = (),
+        model: str | None = None,
+        custom_llm_provider: str | None = None,
+        *,
+        stream: bool | None,
+        **kwargs: Any,
+    ) -> Completion: ...
 
     def completion(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 from agentrun._core.blocking import run
 from agentrun._core.model import Model, build, wire_name
@@ -38,6 +38,8 @@ from agentrun.sandbox.template import Template
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox
 
 log = logging.getLogger("agentrun")
 
@@ -86,6 +88,34 @@ class Sandbox(Resource):
 
     # Sandboxes by id
 
+    @overload
+    @classmethod
+    async def create_async(
+        cls,
+        template_type: Literal[TemplateType.CODE_INTERPRETER, "CodeInterpreter"],
+        template_name: str | None = None,
+        sandbox_idle_timeout_seconds: int | None = 600,
+        sandbox_id: str | None = None,
+        nas_config: NASConfig | None = None,
+        oss_mount_config: OSSMountConfig | None = None,
+        polar_fs_config: PolarFsConfig | None = None,
+        config: Config | None = None,
+    ) -> CodeInterpreterSandbox: ...
+
+    @overload
+    @classmethod
+    async def create_async(
+        cls,
+        template_type: TemplateType | str | None = None,
+        template_name: str | None = None,
+        sandbox_idle_timeout_seconds: int | None = 600,
+        sandbox_id: str | None = None,
+        nas_config: NASConfig | None = None,
+        oss_mount_config: OSSMountConfig | None = None,
+        polar_fs_config: PolarFsConfig | None = None,
+        config: Config | None = None,
+    ) -> Any: ...
+
     @classmethod
     async def create_async(
         cls,
@@ -117,6 +147,34 @@ class Sandbox(Resource):
         kind = known or (await Template.get_by_name_async(template_name, config)).template_type
         return cls._class_for(kind).of(await _create(wanted, config), config)
 
+    @overload
+    @classmethod
+    def create(
+        cls,
+        template_type: Literal[TemplateType.CODE_INTERPRETER, "CodeInterpreter"],
+        template_name: str | None = None,
+        sandbox_idle_timeout_seconds: int | None = 600,
+        sandbox_id: str | None = None,
+        nas_config: NASConfig | None = None,
+        oss_mount_config: OSSMountConfig | None = None,
+        polar_fs_config: PolarFsConfig | None = None,
+        config: Config | None = None,
+    ) -> CodeInterpreterSandbox: ...
+
+    @overload
+    @classmethod
+    def create(
+        cls,
+        template_type: TemplateType | str | None = None,
+        template_name: str | None = None,
+        sandbox_idle_timeout_seconds: int | None = 600,
+        sandbox_id: str | None = None,
+        nas_config: NASConfig | None = None,
+        oss_mount_config: OSSMountConfig | None = None,
+        polar_fs_config: PolarFsConfig | None = None,
+        config: Config | None = None,
+    ) -> Any: ...
+
     @classmethod
     def create(
         cls,
@@ -147,6 +205,24 @@ class Sandbox(Resource):
             )
         )
 
+    @overload
+    @classmethod
+    async def connect_async(
+        cls,
+        sandbox_id: str,
+        template_type: Literal[TemplateType.CODE_INTERPRETER, "CodeInterpreter"],
+        config: Config | None = None,
+    ) -> CodeInterpreterSandbox: ...
+
+    @overload
+    @classmethod
+    async def connect_async(
+        cls,
+        sandbox_id: str,
+        template_type: TemplateType | str | None = None,
+        config: Config | None = None,
+    ) -> Any: ...
+
     @classmethod
     async def connect_async(
         cls, sandbox_id: str, template_type: TemplateType | str | None = None, config: Config | None = None
@@ -164,6 +240,24 @@ class Sandbox(Resource):
             )
         kind = known or stored or await _type_of(data.get("templateName"), config)
         return cls._class_for(kind).of(data, config)
+
+    @overload
+    @classmethod
+    def connect(
+        cls,
+        sandbox_id: str,
+        template_type: Literal[TemplateType.CODE_INTERPRETER, "CodeInterpreter"],
+        config: Config | None = None,
+    ) -> CodeInterpreterSandbox: ...
+
+    @overload
+    @classmethod
+    def connect(
+        cls,
+        sandbox_id: str,
+        template_type: TemplateType | str | None = None,
+        config: Config | None = None,
+    ) -> Any: ...
 
     @classmethod
     def connect(

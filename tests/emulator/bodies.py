@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
-from agentrun.agent_runtime.package import crc64
+from agentrun._core.checksum import crc64
 
 
 def credential(name: str = "key", **changes: Any) -> dict[str, Any]:

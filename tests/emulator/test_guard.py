@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from agentrun._core.local import account_id
 from agentrun.emulator import Emulator, Settings
 from tests.emulator.signed import CREDENTIALS, Account, account_of, client_of, refusal
 
@@ -64,7 +65,11 @@ def test_what_a_person_opens_is_accepted(client: httpx.Client, site: str) -> Non
 def test_nothing_of_a_refused_request_is_done(emulator: Emulator, account: Account) -> None:
     request = account.control_request("GET", CREDENTIALS, headers={"host": "evil.example"})
     refusal(account.client.send(request), 403)
-    assert not emulator.journal.entries(account=account.key)
+    assert not emulator.journal.entries(account=account_id(account.key))
+    # Not even its nonce was used.
+    request = account.control_request("GET", CREDENTIALS)
+    refusal(account.client.send(httpx.Request("GET", request.url, headers={**request.headers, "origin": "null"})), 403)
+    assert account.client.send(request).status_code == 200
 
 
 def test_refusals_allow_no_origin(client: httpx.Client) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from tests.parity.generated import Generated, Refused
-from tests.parity.kinds import Kind
+from tests.parity.kinds import CREDENTIAL, ENDPOINT, MODEL_SERVICE, RUNTIME, TEMPLATE, Kind
 
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 20.0
 PAGE: Mapping[str, int] = {"pageNumber": 1, "pageSize": 10}
+# The credential that other resources name.
+KEY: Mapping[str, Any] = {**CREDENTIAL.given, "credentialName": "key"}
 # What moves by itself between two looks at the same resource.
 _MOVING = ("status", "lastUpdatedAt")
 
@@ -84,9 +87,7 @@ class Written:
 
     async def _write(self, verb: str, body: Mapping[str, Any], *label: str) -> dict[str, Any]:
         answer = await self._call(verb, *label, body=body)
-        for name, value in body.items():
-            partial = isinstance(value, dict) and name in self._kind.merged
-            self._fields[name] = {**self._fields.get(name, {}), **value} if partial else value
+        self._fields |= body
         self.assert_shown(answer)
         return answer
 
@@ -108,6 +109,21 @@ class Written:
             return refused
         assert shown["status"] == "DELETING"
         return None
+
+
+async def make(client: Generated, kind: Kind, echo_zip: str) -> Written:
+    """A resource as the table gives it, with what it needs; `echo_zip` is the code of runtimes."""
+    above: tuple[str, ...] = ()
+    if kind in (MODEL_SERVICE, TEMPLATE, RUNTIME):
+        await client.call("CreateCredential", body=KEY)
+    if kind is ENDPOINT:
+        runtime = await make(client, RUNTIME, echo_zip)
+        await client.call("PublishRuntimeVersion", runtime.label, body={"description": "first"})
+        above = (runtime.label,)
+    resource = Written(client, kind, above)
+    given: dict[str, Any] = json.loads(json.dumps(kind.given).replace("{echo_zip}", echo_zip))
+    await resource.create(given)
+    return resource
 
 
 async def poll(look: Callable[[], Awaitable[T | None]]) -> T:

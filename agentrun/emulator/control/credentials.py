@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentrun.credential.model import CredentialAuthType, CredentialSourceType
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, field_in, field_is, matches, names_credential
@@ -22,11 +21,14 @@ KIND = Kind(
     secrets=("credentialSecret", "credentialPublicConfig.users", "credentialPublicConfig.authConfig"),
     by_name=True,
 )
+# The contract has no enums; these are the values that its documents name.
+AUTH_TYPES = ("jwt", "api_key", "basic", "ak_sk", "custom_header")
+SOURCE_TYPES = ("external_llm", "external_tool", "internal")
 # Which kinds of resources may name a credential, and what the service calls them there.
 _USERS = (("AgentRuntime", "runtime"), ("ModelService", "model_service"), ("Template", "template"))
 
 
-def _require_member(field: str, value: str, allowed: list[str]) -> None:
+def _require_member(field: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise invalid(f"{field} must be one of {', '.join(allowed)}, not {value}")
 
@@ -50,8 +52,8 @@ class Credentials:
     async def create(self, call: Call) -> dict[str, Any]:
         """Add a credential; it is enabled unless the caller says otherwise."""
         body = call.body
-        _require_member("credentialAuthType", body["credentialAuthType"], [kind.value for kind in CredentialAuthType])
-        _require_member("credentialSourceType", body["credentialSourceType"], [kind.value for kind in CredentialSourceType])
+        _require_member("credentialAuthType", body["credentialAuthType"], AUTH_TYPES)
+        _require_member("credentialSourceType", body["credentialSourceType"], SOURCE_TYPES)
         record = self._resources.create(call.tenant, body["credentialName"], {"enabled": True, **body})
         return self._shown(call, record)
 
@@ -82,7 +84,7 @@ class Credentials:
                 *field_is("credentialPublicConfig.provider", query.get("provider")),
                 *field_is("workspaceId", query.get("workspaceId")),
                 *field_in("workspaceId", query.get("workspaceIds")),
-                *([("json_extract(document, '$.enabled') = ?", (enabled == "true",))] if enabled else []),
+                *([("json_extract(document, '$.enabled') = ?", (enabled.lower() == "true",))] if enabled else []),
             ],
         )
         for item in page["items"]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from agentrun.emulator.control.call import Call, Handler
-from agentrun.emulator.control.runtimes import Runtimes
+from agentrun.emulator.control.runtimes import Runtimes, named
 from agentrun.emulator.instances import LATEST
 from agentrun.emulator.resources import Kind, Resources
-from agentrun.emulator.store import Record, matches
+from agentrun.emulator.store import Record
 from agentrun.emulator.wire.envelope import invalid, not_found
 
 KIND = Kind(
@@ -47,13 +48,18 @@ def weights(document: Mapping[str, Any]) -> dict[str, float]:
     """
     target = document.get("targetVersion") or LATEST
     shares: dict[str, float] = {}
-    for entry in (document.get("routingConfiguration") or {}).get("versionWeights") or ():
+    for entry in _entries(document):
         if entry.get("weight"):
             shares[entry["version"]] = shares.get(entry["version"], 0.0) + entry["weight"]
     left = 1.0 - sum(shares.values())
     if left > 1e-9:
         shares[target] = shares.get(target, 0.0) + left
     return shares
+
+
+def _entries(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    entries: Sequence[Mapping[str, Any]] = (document.get("routingConfiguration") or {}).get("versionWeights") or ()
+    return entries
 
 
 class Endpoints:
@@ -81,39 +87,38 @@ class Endpoints:
         name = call.body.get("agentRuntimeEndpointName") or DEFAULT
         document = {"targetVersion": LATEST, **call.body, "agentRuntimeId": runtime.id}
         self._check(runtime, document)
-        document["endpointPublicUrl"] = f"{self.public_url}/agent-runtimes/{runtime.name}/endpoints/{name}/invocations"
         record = self._resources.create(call.tenant, name, document, parent=runtime.id)
         arn = f"{runtime.document['agentRuntimeArn']}/endpoints/{record.id}"
         record = record.with_document(agentRuntimeEndpointArn=arn)
         self._resources.save(record)
-        return self._shown(record)
+        return self._shown(runtime, record)
 
     async def get(self, call: Call) -> dict[str, Any]:
         """One endpoint."""
-        return self._shown(self._find(call))
+        return self._shown(*self._find(call))
 
     async def update(self, call: Call) -> dict[str, Any]:
         """Change what is given."""
-        record = self._find(call)
+        runtime, record = self._find(call)
         changes = {key: value for key, value in call.body.items() if key != "deleteScalingConfig"}
         if call.body.get("deleteScalingConfig"):
             changes["scalingConfig"] = None
-        runtime = self._runtimes.resources.get(call.scope, call.label)
         self._check(runtime, {**record.document, **changes})
-        return self._shown(self._resources.update(record, changes))
+        return self._shown(runtime, self._resources.update(record, changes))
 
     async def delete(self, call: Call) -> dict[str, Any]:
         """Remove an endpoint."""
-        record = self._find(call)
+        runtime, record = self._find(call)
         self._turns.pop(record.id, None)
-        return self._shown(self._resources.delete(record))
+        return self._shown(runtime, self._resources.delete(record))
 
     async def list(self, call: Call) -> dict[str, Any]:
         """One page of a runtime's endpoints."""
         runtime = self._runtimes.resources.get(call.scope, call.label)
-        page = self._resources.page(
-            call.scope, call.query, matches("name", call.query.get("endpointName")), parent=runtime.id
-        )
+        filters = named(call.query.get("endpointName"), call.query.get("searchMode") or "exact")
+        page = self._resources.page(call.scope, call.query, filters, parent=runtime.id)
+        for item in page["items"]:
+            item["endpointPublicUrl"] = self._url(runtime, item["agentRuntimeEndpointName"])
         return page
 
     # For the gateway
@@ -132,19 +137,27 @@ class Endpoints:
         version = turns.next(weights(endpoint.document))
         return runtime if version == LATEST else self._runtimes.version(runtime, version)
 
-    def _find(self, call: Call) -> Record:
-        self._runtimes.resources.get(call.scope, call.label)
+    def _find(self, call: Call) -> tuple[Record, Record]:
+        runtime = self._runtimes.resources.get(call.scope, call.label)
         record = self._resources.get(call.scope, call.names[1])
         if record.parent != call.label:
             raise not_found("agent runtime endpoint", call.names[1])
-        return record
+        return runtime, record
 
     def _check(self, runtime: Record, document: Mapping[str, Any]) -> None:
-        for version, weight in weights(document).items():
-            if weight < 0:
-                raise invalid(f"routingConfiguration: the weight of version {version} is negative")
+        for entry in _entries(document):
+            if not entry.get("version"):
+                raise invalid("routingConfiguration.versionWeights: each entry needs a version")
+            if entry.get("weight", 0) < 0:
+                raise invalid(f"routingConfiguration: the weight of version {entry['version']} is negative")
+        for version in weights(document):
             if version != LATEST and self._runtimes.versions.find_by_name(runtime.scope, version, runtime.id) is None:
                 raise invalid(f"version {version} of {runtime.name} was not published; publish it or use {LATEST}")
 
-    def _shown(self, record: Record) -> dict[str, Any]:
-        return self._resources.shown(record)
+    def _shown(self, runtime: Record, record: Record) -> dict[str, Any]:
+        return {**self._resources.shown(record), "endpointPublicUrl": self._url(runtime, record.name)}
+
+    def _url(self, runtime: Record, name: str) -> str:
+        """Where an endpoint is called; not stored, because names and the emulator's port may change."""
+        runtime_name, endpoint_name = quote(runtime.name, safe=""), quote(name, safe="")
+        return f"{self.public_url}/agent-runtimes/{runtime_name}/endpoints/{endpoint_name}/invocations"

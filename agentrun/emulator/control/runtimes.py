@@ -13,7 +13,7 @@ from agentrun.emulator.instances import LATEST, Instances, Key
 from agentrun.emulator.packages import Packages
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, Scope, field_in, field_is, matches
-from agentrun.emulator.wire.envelope import ServiceError, conflict, invalid, not_found, unsupported
+from agentrun.emulator.wire.envelope import ServiceError, already_exists, conflict, invalid, not_found, unsupported
 
 KIND = Kind(
     "AgentRuntime",
@@ -67,9 +67,14 @@ class Runtimes:
 
     async def create(self, call: Call) -> dict[str, Any]:
         """Add a runtime and start it: CREATING, then READY once it answers, or CREATE_FAILED with the reason."""
-        document = {**_DEFAULTS, **self._prepared(call.body), "agentRuntimeVersion": LATEST, "owner": call.tenant.access_key_id}
+        name, owner = call.body["agentRuntimeName"], call.tenant.access_key_id
+        document = {**_DEFAULTS, **_without_upload(call.body), "agentRuntimeVersion": LATEST, "owner": owner}
         self._check_runnable(document)
-        record = self.resources.create(call.tenant, document["agentRuntimeName"], document)
+        # Before the code is kept, so that a refused request leaves nothing behind.
+        if self.resources.find_by_name(call.scope, name):
+            raise already_exists(KIND.noun, name)
+        document["package"] = await self._package(call.body.get("codeConfiguration") or {})
+        record = self.resources.create(call.tenant, name, document)
         arn = f"acs:agentrun:{call.scope.region}:{call.scope.account}:runtimes/{record.id}"
         record = self.resources.hold(record.with_document(agentRuntimeArn=arn))
         self._bring_up(record, CREATE, "CREATE_FAILED")
@@ -84,9 +89,13 @@ class Runtimes:
     async def update(self, call: Call) -> dict[str, Any]:
         """Change a runtime and start it anew: UPDATING, then READY or UPDATE_FAILED."""
         record = self.resources.get(call.scope, call.label)
-        changes = self._prepared(call.body, record.document.get("codeConfiguration"))
+        changes = _without_upload(call.body, record.document.get("codeConfiguration"))
         changes["artifactType"] = record.document["artifactType"]
         self._check_runnable({**record.document, **changes})
+        code = call.body.get("codeConfiguration") or {}
+        if code.get("zipFile") or code.get("ossBucketName"):
+            changes["package"] = await self._package(code)
+            record = self.resources.get(call.scope, call.label)
         changed = self.resources.hold(self.resources.update(record, changes))
         await self._running.replace(self.key(changed))
         self._bring_up(changed, UPDATE, "UPDATE_FAILED")
@@ -106,7 +115,7 @@ class Runtimes:
         """One page of runtimes."""
         query = call.query
         filters = [
-            *_by_name(query.get("agentRuntimeName"), query.get("searchMode")),
+            *named(query.get("agentRuntimeName"), query.get("searchMode")),
             *matches("status", query.get("status")),
             *field_is("workspaceId", query.get("workspaceId")),
             *field_in("workspaceId", query.get("workspaceIds")),
@@ -155,15 +164,10 @@ class Runtimes:
 
     # Parts
 
-    def _prepared(self, body: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        document = dict(body)
-        code = document.get("codeConfiguration")
-        if code and (code.get("zipFile") or code.get("ossBucketName") or before is None):
-            document["package"] = self._packages.keep(packages.decoded(code))
-        if code:
-            kept = {**(before or {}), **code}
-            document["codeConfiguration"] = {key: value for key, value in kept.items() if key not in _UPLOAD}
-        return document
+    async def _package(self, code: Mapping[str, Any]) -> str:
+        """Check and keep what was uploaded, in a thread because a large zip takes a while; returns its digest."""
+        content = await asyncio.to_thread(packages.decoded, code)
+        return await asyncio.to_thread(self._packages.keep, content)
 
     def _check_runnable(self, document: Mapping[str, Any]) -> None:
         artifact = document["artifactType"]
@@ -217,7 +221,17 @@ class Runtimes:
         return {**self.versions.shown(record), "agentRuntimeName": record.document["runtimeName"]}
 
 
-def _by_name(name: str | None, mode: str | None) -> list[tuple[str, tuple[Any, ...]]]:
+def _without_upload(body: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What is kept of a body: all but the zip, the code's settings over those from `before`."""
+    document = dict(body)
+    if code := document.get("codeConfiguration"):
+        kept = {**(before or {}), **code}
+        document["codeConfiguration"] = {key: value for key, value in kept.items() if key not in _UPLOAD}
+    return document
+
+
+def named(name: str | None, mode: str | None) -> list[tuple[str, tuple[Any, ...]]]:
+    """The filter of a list by a name, which is a prefix unless the search mode says otherwise."""
     if not name or mode == "exact":
         return matches("name", name)
     if mode not in (None, "", "prefix", "fuzzy"):

@@ -3,135 +3,139 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
-
+from agentrun.emulator.data.upstream import Connection, Exchange, Headers, Pool, UpstreamError, head
 from agentrun.emulator.http import Message, Request
 from agentrun.emulator.wire.envelope import ServiceError
 
-# What belongs to one connection, and what proves who calls: neither is for the server behind.
+# What belongs to one connection, and what proves who calls: neither is for the server behind. An `expect` was
+# answered by our own server already.
 _HOP_BY_HOP = frozenset(
-    ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade")
+    (
+        b"connection",
+        b"expect",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
 )
-_PRIVATE = frozenset(("agentrun-authorization", "x-acs-security-token", "x-acs-date", "x-acs-content-sha256"))
-_CONNECT_SECONDS = 5.0
+_PRIVATE = frozenset((b"agentrun-authorization", b"x-acs-security-token", b"x-acs-date", b"x-acs-content-sha256"))
+CLIENT_GONE = 499
 
 
-class Gone(ServiceError):
-    """The server behind does not answer any more."""
+class BrokenOffError(Exception):
+    """The server behind broke off when its answer had begun; only a cut connection can tell that to the caller."""
 
-    def __init__(self, what: str, reason: str) -> None:
-        super().__init__(502, "ERR_BAD_GATEWAY", f"{what} broke the connection: {reason}")
+
+def bad_gateway(what: str, error: UpstreamError) -> ServiceError:
+    """The server behind did not answer (502)."""
+    return ServiceError(502, "ERR_BAD_GATEWAY", f"{what} does not answer: {error}")
 
 
 class Proxy:
-    """Keeps connections to servers on unix sockets."""
+    """The gateway's way to what runs."""
 
     def __init__(self) -> None:
-        self._clients: dict[Path, httpx.AsyncClient] = {}
+        self._pool = Pool()
 
     async def forward(self, request: Request, socket: Path, path: str, what: str, request_id: str) -> int:
         """Pass a request on under another path and send back what comes; returns the status.
 
         When the caller goes away, the server behind is disconnected at once. Raises ServiceError (502) when it cannot
-        be reached or breaks off before its answer began.
+        be reached or breaks off before its answer began, and BrokenOffError when it does so later.
         """
-        work = asyncio.ensure_future(self._exchange(request, socket, path, what, request_id))
-        watch = asyncio.ensure_future(_disconnected(request))
         try:
-            await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                work.cancel()
-            return await work
-        except asyncio.CancelledError:
-            if not watch.done():
-                raise
-            return 499
+            connection = await self._pool.acquire(socket)
+        except UpstreamError as error:
+            raise bad_gateway(what, error) from error
+        try:
+            return await self._exchange(request, connection, path, what, request_id)
+        except BaseException:
+            connection.abort()
+            raise
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+    async def _exchange(
+        self, request: Request, connection: Connection, path: str, what: str, request_id: str
+    ) -> int:
+        target = f"{path or '/'}?{request.query_string}" if request.query_string else path or "/"
+        exchange = Exchange(connection, without_body=request.method == "HEAD")
+        first = await request.receive()
+        more: bool = first.get("more_body", False)
+        lead = head(request.method, target, _headers(request, request_id, chunked=_is_chunked(request)))
+        watch = asyncio.ensure_future(self._watch(request, connection, lead + _framed(request, first), more))
+        try:
+            await exchange.begin()
+            await self._answer(request, exchange, request_id)
+        except UpstreamError as error:
+            return self._broken(watch, exchange, what, error)
         finally:
             watch.cancel()
-            work.cancel()
+        if exchange.reusable and request.received.is_set():
+            self._pool.release(connection)
+        else:
+            connection.abort()
+        return exchange.status
 
-    async def forget(self, socket: Path) -> None:
-        """Close the connections to a server that is gone."""
-        client = self._clients.pop(socket, None)
-        if client is not None:
-            await client.aclose()
+    def _broken(self, watch: asyncio.Task[None], exchange: Exchange, what: str, error: UpstreamError) -> int:
+        if watch.done() and not watch.cancelled() and watch.exception() is None:
+            return CLIENT_GONE
+        if exchange.status >= 200:
+            raise BrokenOffError(f"{what} broke off: {error}") from error
+        raise bad_gateway(what, error) from error
 
-    async def close(self) -> None:
-        """Close all connections."""
-        for socket in list(self._clients):
-            await self.forget(socket)
+    async def _watch(self, request: Request, connection: Connection, lead: bytes, more: bool) -> None:
+        """Send the request, then wait until the caller goes away, and tell the server behind by closing."""
+        await connection.send(lead)
+        while more:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                connection.abort()
+                return
+            more = message.get("more_body", False)
+            await connection.send(_framed(request, message))
+        request.received.set()
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        connection.abort()
 
-    def _client(self, socket: Path) -> httpx.AsyncClient:
-        client = self._clients.get(socket)
-        if client is None:
-            transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=httpx.Limits(max_connections=None))
-            timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
-            client = self._clients[socket] = httpx.AsyncClient(transport=transport, timeout=timeout)
-        return client
-
-    async def _exchange(self, request: Request, socket: Path, path: str, what: str, request_id: str) -> int:
-        started = False
-        try:
-            async with self._client(socket).stream(
-                request.method, _target(request, path), headers=_headers(request, request_id), content=_content(request)
-            ) as answer:
-                await request.send(_head(answer, request_id))
-                started = True
-                async for chunk in answer.aiter_raw():
-                    await request.send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await request.send({"type": "http.response.body", "body": b""})
-                return answer.status_code
-        except httpx.HTTPError as error:
-            if started:
-                # The status is out already; a cut connection is the only way left to say that the answer is not whole.
-                raise ConnectionAbortedError(f"{what} broke off: {error}") from error
-            raise Gone(what, str(error) or type(error).__name__) from error
+    async def _answer(self, request: Request, exchange: Exchange, request_id: str) -> None:
+        await request.send(_start(exchange, request_id))
+        async for piece in exchange.body():
+            await request.send({"type": "http.response.body", "body": piece, "more_body": True})
+        await request.send({"type": "http.response.body", "body": b""})
 
 
-def _target(request: Request, path: str) -> str:
-    query = f"?{request.query_string}" if request.query_string else ""
-    return f"http://agent{path or '/'}{query}"
+def _is_chunked(request: Request) -> bool:
+    return "content-length" not in request.headers and "transfer-encoding" in request.headers
 
 
-def _headers(request: Request, request_id: str) -> list[tuple[str, str]]:
-    kept = [
-        (name.decode("latin-1"), value.decode("latin-1"))
-        for name, value in request.scope["headers"]
-        if name.decode("latin-1") not in _HOP_BY_HOP and name.decode("latin-1") not in _PRIVATE
-    ]
-    return [*kept, ("x-agentrun-request-id", request_id)]
+def _framed(request: Request, message: Message) -> bytes:
+    """A piece of the request's body as it travels on."""
+    piece: bytes = message.get("body", b"")
+    if not _is_chunked(request):
+        return piece
+    end = b"" if message.get("more_body", False) else b"0\r\n\r\n"
+    return (b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b"") + end
 
 
-def _content(request: Request) -> AsyncIterator[bytes] | None:
-    has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
-    return _chunks(request) if has_body and request.headers.get("content-length") != "0" else None
+def _headers(request: Request, request_id: str, *, chunked: bool) -> Headers:
+    given: Headers = request.scope["headers"]
+    kept = [(name, value) for name, value in given if name not in _HOP_BY_HOP and name not in _PRIVATE]
+    framing = [(b"transfer-encoding", b"chunked")] if chunked else []
+    return [*kept, *framing, (b"x-agentrun-request-id", request_id.encode())]
 
 
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    more = True
-    while more:
-        message = await request.receive()
-        more = message.get("more_body", False)
-        if chunk := message.get("body", b""):
-            yield chunk
-    request.received.set()
-
-
-async def _disconnected(request: Request) -> None:
-    """Return when the caller has gone away; its body must have been read before anyone can tell."""
-    if _content(request) is not None:
-        await request.received.wait()
-    while True:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            return
-
-
-def _head(answer: httpx.Response, request_id: str) -> Message:
-    headers = [(name, value) for name, value in answer.headers.raw if name.lower().decode("latin-1") not in _HOP_BY_HOP]
-    if "x-acs-request-id" not in answer.headers:
+def _start(exchange: Exchange, request_id: str) -> Message:
+    headers = [(name, value) for name, value in exchange.headers if name not in _HOP_BY_HOP]
+    if not any(name == b"x-acs-request-id" for name, _ in headers):
         headers.append((b"x-acs-request-id", request_id.encode()))
-    return {"type": "http.response.start", "status": answer.status_code, "headers": headers}
+    return {"type": "http.response.start", "status": exchange.status, "headers": headers}

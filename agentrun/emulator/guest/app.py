@@ -18,8 +18,9 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from agentrun.emulator.guest import fields, files, processes
+from agentrun.emulator.guest.children import watch_without_threads
 from agentrun.emulator.guest.contexts import Contexts
-from agentrun.emulator.guest.errors import BadRequest, GuestError
+from agentrun.emulator.guest.errors import BadRequest, Exhausted, GuestError
 from agentrun.emulator.guest.paths import home, resolve
 from agentrun.emulator.guest.uploads import receive
 
@@ -39,6 +40,7 @@ class Guest:
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
         """Get ready before serving, end everything after it."""
+        watch_without_threads()
         await self.contexts.open()
         yield
         self.contexts.close()
@@ -134,10 +136,11 @@ class Guest:
         return JSONResponse(await processes.run_command(body.required("command", str), cwd, _timeout(body)))
 
     async def list_processes(self, _request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(processes.list_all))
+        # Not in a thread: it has to work when a fork bomb leaves room for none.
+        return JSONResponse(processes.list_all())
 
     async def get_process(self, request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(processes.get, _pid(request)))
+        return JSONResponse(processes.get(_pid(request)))
 
     async def kill_process(self, request: Request) -> Response:
         return JSONResponse(await processes.kill(_pid(request)))
@@ -170,7 +173,12 @@ class Guest:
 def build_app() -> Starlette:
     """The guest as an ASGI app."""
     guest = Guest()
-    handlers: Any = {GuestError: on_guest_error, HTTPException: on_http_error, Exception: on_failure}
+    handlers: Any = {
+        GuestError: on_guest_error,
+        BlockingIOError: on_exhaustion,
+        HTTPException: on_http_error,
+        Exception: on_failure,
+    }
     return Starlette(routes=guest.routes(), exception_handlers=handlers, lifespan=guest.lifespan)
 
 
@@ -200,6 +208,14 @@ def _pid(request: Request) -> int:
 
 async def on_guest_error(_request: Request, error: GuestError) -> Response:
     return _refusal(error.status, error.code, str(error))
+
+
+async def on_exhaustion(_request: Request, error: BlockingIOError) -> Response:
+    """What the kernel answers when no process can be started; files and sockets never get here unexplained."""
+    text = (
+        f"the sandbox has as many processes as it may have ({error.strerror}): end some with DELETE /processes/{{pid}}"
+    )
+    return _refusal(Exhausted.status, Exhausted.code, text)
 
 
 async def on_http_error(request: Request, error: HTTPException) -> Response:

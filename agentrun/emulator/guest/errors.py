@@ -51,6 +51,13 @@ class Unavailable(GuestError):
     code = "ERR_NOT_AVAILABLE"
 
 
+class Exhausted(GuestError):
+    """The sandbox is at one of its limits."""
+
+    status = 503
+    code = "ERR_LIMIT_REACHED"
+
+
 def from_os_error(error: OSError, path: str) -> GuestError:
     """The refusal that tells which path and why."""
     if isinstance(error, FileNotFoundError):

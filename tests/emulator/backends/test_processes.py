@@ -44,7 +44,7 @@ async def test_timeout_ends_the_whole_group(client: httpx.AsyncClient) -> None:
 
 async def test_background_processes_go_on_are_seen_and_killed(client: httpx.AsyncClient) -> None:
     began = time.monotonic()
-    await command(client, "sleep 1234 &")
+    await command(client, "sleep 1234 & sleep 0.2")
     assert time.monotonic() - began < 2
     (pid,) = await pids_of(client, "sleep 1234")
     details = (await client.get(f"/processes/{pid}")).json()

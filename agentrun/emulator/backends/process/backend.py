@@ -27,6 +27,7 @@ from agentrun.emulator.backends.egress import PROXY_ENVIRONMENT, PROXY_PORT, Egr
 from agentrun.emulator.backends.process import bubblewrap, host
 from agentrun.emulator.backends.process.cgroups import Cgroup, Cgroups
 from agentrun.emulator.backends.process.identities import Identities
+from agentrun.emulator.backends.process.names import is_leftover, own_name
 from agentrun.emulator.backends.process.running import ProcessRunning
 
 MAX_SOCKET_PATH = 100
@@ -155,7 +156,7 @@ class ProcessBackend:
 
     @property
     def _egress_folder(self) -> Path:
-        return self.run_directory / f"{os.getpid()}-egress"
+        return self.run_directory / own_name("egress")
 
     def _taken_ports(self) -> set[int]:
         return {PROXY_PORT, self._emulator_port} if self._emulator_socket else {PROXY_PORT}
@@ -185,7 +186,7 @@ class ProcessBackend:
             raise
 
     def _make_place(self, launch: Launch) -> Place:
-        name = f"{os.getpid()}-{next(self._numbers):x}"
+        name = own_name(f"{next(self._numbers):x}")
         folder = self.run_directory / name
         folder.mkdir(mode=0o711)
         cgroup = self._cgroups.create(name, launch.limits) if self._cgroups else Cgroup(())
@@ -348,10 +349,9 @@ def _fill(place: Place, code: Path | None) -> None:
 
 
 def _sweep(run_directory: Path) -> None:
-    """Remove what killed emulators left; every name begins with the id of its emulator's process."""
+    """Remove what killed emulators left."""
     for folder in run_directory.iterdir():
-        pid = folder.name.partition("-")[0]
-        if pid.isdecimal() and not Path("/proc", pid).exists():
+        if is_leftover(folder.name):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -129,15 +129,15 @@ def _namespaces() -> list[str]:
 
 @functools.cache
 def _system() -> list[str]:
-    parts = _parents(map(Path, host.SYSTEM_FILES))
+    files = [file for file in host.SYSTEM_FILES if Path(file).exists()]
+    parts = _parents(map(Path, files))
     for folder in map(Path, host.SYSTEM_FOLDERS):
         if folder.is_symlink():
             parts += ["--symlink", os.readlink(folder), str(folder)]
         elif folder.is_dir():
             parts += ["--ro-bind", str(folder), str(folder)]
-    for file in host.SYSTEM_FILES:
-        if Path(file).exists():
-            parts += ["--ro-bind", os.path.realpath(file), file]
+    for file in files:
+        parts += ["--ro-bind", os.path.realpath(file), file]
     return parts
 
 

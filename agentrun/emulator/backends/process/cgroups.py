@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentrun.emulator.backends.base import Limits
+from agentrun.emulator.backends.process.names import is_leftover
 
 ROOT = Path("/sys/fs/cgroup")
 PREFIX = "agentrun-"
@@ -56,10 +57,11 @@ class Cgroups:
         self.controllers = tuple(name for name in self.parents if name in CONTROLLERS)
 
     def sweep(self) -> None:
-        """Remove the empty groups that a killed emulator left."""
+        """Remove the groups that killed emulators left."""
         for parent in set(self.parents.values()):
-            for leftover in parent.glob(f"{PREFIX}*"):
-                _removed(leftover)
+            for folder in parent.glob(f"{PREFIX}*"):
+                if is_leftover(folder.name.removeprefix(PREFIX)):
+                    _removed(folder)
 
     def create(self, name: str, limits: Limits) -> Cgroup:
         """A group with these limits; without any controller it has no folders and limits nothing."""
