@@ -1,17 +1,15 @@
-"""The pooled HTTP connections; the only file that knows httpx.
+"""The pooled HTTP connections: with `transports`, the only place that knows httpx.
 
-A `Session` holds one blocking client and one asynchronous client per event loop, and uses the one that fits how the
-code was called (`blocking.is_blocking`). Sessions are shared by everything that reaches the network the same way, so
-calls made with different Configs reuse each other's connections. After a fork a child starts with clients of its own.
+A `Session` holds blocking connections and asynchronous ones for each event loop, and uses those that fit how the code
+was called (`blocking.is_blocking`). Sessions are shared by everything that reaches the network the same way, so calls
+made with different Configs reuse each other's connections. After a fork a child starts with connections of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import ssl
 import threading
 import time
 from collections.abc import (
@@ -20,25 +18,23 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Generator,
     Iterable,
     Mapping,
 )
 from dataclasses import dataclass, field
 from functools import lru_cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import httpx
 
 from agentrun._core.blocking import is_blocking
-from agentrun._core.deadline import DeadlineTransport, within
+from agentrun._core.deadline import within
 from agentrun._core.retry import Answer, with_retries
+from agentrun._core.transports import Ways, blocking_transport, loop_transport
 from agentrun.errors import (
     AgentRunError,
     BlockingError,
-    ConfigError,
     ConnectError,
     Executed,
     InvalidInputError,
@@ -54,9 +50,7 @@ A = TypeVar("A", bound=Answer)
 
 log = logging.getLogger("agentrun")
 
-# httpx's own default of five seconds is as short as many servers' keep-alive, which makes reuse a race.
-_LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=30.0)
-_LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
+_ACCEPTED = (b"accept-encoding", b"gzip, deflate")
 _READS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -103,54 +97,18 @@ class Reply:
 Signer: TypeAlias = "Callable[[Request], Mapping[str, str]]"
 
 
-def _no_cookies() -> CookieJar:
-    # Connections are shared between accounts; a cookie must not travel from one to the other.
-    return CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
-
-
 def _wrong_mode(kind: str) -> InvalidInputError:
     return InvalidInputError(f"the transport cannot make {kind} calls", field="transport")
-
-
-@lru_cache(maxsize=4)
-def _certificates(file: str | None, directory: str | None) -> ssl.SSLContext:
-    try:
-        return httpx.create_ssl_context()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the certificates to trust: {error}", hint="Check SSL_CERT_FILE and SSL_CERT_DIR"
-        ) from error
-
-
-def _trust() -> ssl.SSLContext:
-    # Loading them takes longer than a whole call, and every client needs them.
-    return _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-
-
-class _BlockingClient(httpx.Client):
-    def _init_transport(self, *arguments: Any, **options: Any) -> httpx.BaseTransport:
-        # To pass a transport would switch off the proxies that the environment names.
-        return options.get("transport") or DeadlineTransport(_trust(), _LIMITS)
-
-
-@contextlib.contextmanager
-def _settings_checked() -> Generator[None, None, None]:
-    """What httpx says about proxies that it cannot use, as an error of our tree."""
-    try:
-        yield
-    except (ValueError, ImportError, httpx.InvalidURL) as error:
-        if isinstance(error, AgentRunError):
-            raise
-        raise ConfigError(f"the proxy settings cannot be used: {error}", hint="Check the *_PROXY variables") from error
 
 
 class ByteStream:
     """The body of an answer as it arrives; close it when not reading to the end."""
 
-    def __init__(self, response: httpx.Response, deadline: float | None) -> None:
+    def __init__(self, response: httpx.Response, origin: str, deadline: float | None) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._response = response
+        self._origin = origin
         self._deadline = deadline
         self._blocking = is_blocking()
 
@@ -166,17 +124,22 @@ class ByteStream:
         self.require_mode(is_blocking())
         try:
             if self._blocking:
-                for chunk in self._response.iter_bytes():
+                for chunk in self._response.iter_raw() if self._as_sent else self._response.iter_bytes():
                     self._check_deadline()
                     yield chunk
             else:
-                async for chunk in self._response.aiter_bytes():
+                async for chunk in self._response.aiter_raw() if self._as_sent else self._response.aiter_bytes():
                     self._check_deadline()
                     yield chunk
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise translated(error) from error
+            raise translated(error, self._origin) from error
         finally:
             await self.close()
+
+    @property
+    def _as_sent(self) -> bool:
+        # httpx's decoding reader goes over each piece twice; most answers need no decoding.
+        return not self._response.is_stream_consumed and "content-encoding" not in self._response.headers
 
     def _check_deadline(self) -> None:
         if self._deadline is not None and time.monotonic() > self._deadline:
@@ -191,7 +154,7 @@ class ByteStream:
         try:
             _ = self._response.read() if self._blocking else await self._response.aread()
         except httpx.HTTPError as error:
-            raise translated(error) from error
+            raise translated(error, self._origin) from error
 
     async def close(self) -> None:
         """Give the connection back; calling it twice is allowed."""
@@ -202,11 +165,9 @@ class ByteStream:
             await self._response.aclose()
 
 
-def translated(error: Exception) -> AgentRunError:
-    """The error of our tree for one of httpx."""
+def translated(error: Exception, where: str) -> AgentRunError:
+    """The error of our tree for one of httpx; `where` is the server's scheme and host."""
     text = str(error) or type(error).__name__
-    request = getattr(error, "_request", None)
-    where = f"{request.url.scheme}://{request.url.netloc.decode()}" if request is not None else "the service"
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)):
         return ConnectError(f"cannot reach {where}: {text}", hint="Check the endpoint and the network")
     if isinstance(error, httpx.TimeoutException):
@@ -221,8 +182,8 @@ def translated(error: Exception) -> AgentRunError:
     return TransportError(f"the connection to {where} broke: {text}")
 
 
-class _LoopClient(NamedTuple):
-    client: httpx.AsyncClient
+class _LoopWays(NamedTuple):
+    ways: Ways[httpx.AsyncBaseTransport]
     guard: AsyncGenerator[None, None]
 
 
@@ -232,8 +193,8 @@ class Session:
     def __init__(self, transport: Transport | None = None) -> None:
         self._transport = transport
         self._lock = threading.Lock()
-        self._sync: httpx.Client | None = None
-        self._async: dict[asyncio.AbstractEventLoop, _LoopClient] = {}
+        self._sync: Ways[httpx.BaseTransport] | None = None
+        self._async: dict[asyncio.AbstractEventLoop, _LoopWays] = {}
 
     # Sending
 
@@ -265,85 +226,59 @@ class Session:
 
     async def _open(self, request: Request, sign: Signer | None, deadline: float | None) -> ByteStream:
         headers = {**request.headers, **sign(request)} if sign else request.headers
-        timeouts = request.timeouts
-        read = timeouts.read if deadline is None else min(timeouts.read, max(deadline - time.monotonic(), 0.001))
-        timeout = httpx.Timeout(read, connect=min(timeouts.connect, timeouts.total), pool=timeouts.connect)
+        origin = "/".join(request.url.split("/", 3)[:3])
         try:
-            response = await self._exchange(request, headers, timeout)
+            response = await self._exchange(_built(request, headers, deadline))
         except httpx.HTTPError as error:
-            raise translated(error) from error
+            raise translated(error, origin) from error
         except httpx.InvalidURL as error:
             raise InvalidInputError(f"{request.url!r} is not a URL that can be called: {error}") from error
         except UnicodeError as error:
             raise InvalidInputError(f"a header or the URL has characters that cannot be sent: {error}") from error
         log.debug("%s %s %s", request.method, request.url.partition("?")[0], response.status_code)
-        return ByteStream(response, deadline)
+        return ByteStream(response, origin, deadline)
 
-    async def _exchange(self, request: Request, headers: Mapping[str, str], timeout: httpx.Timeout) -> httpx.Response:
-        content: Any = request.content
+    async def _exchange(self, request: httpx.Request) -> httpx.Response:
         if is_blocking():
-            if isinstance(request.content, AsyncIterable):
-                raise BlockingError("the content is asynchronous, the call is not", hint="Give bytes or an iterable")
-            client = self._blocking_client()
-            built = client.build_request(request.method, request.url, content=content, headers=headers, timeout=timeout)
-            return client.send(built, stream=True)
-        async_client = await self._loop_client()
-        if not isinstance(request.content, (bytes, AsyncIterable, type(None))):
-            content = _in_steps(request.content)
-        built = async_client.build_request(
-            request.method, request.url, content=content, headers=headers, timeout=timeout
-        )
-        return await async_client.send(built, stream=True)
+            return self._blocking_ways().to(request.url).handle_request(request)
+        ways = await self._loop_ways()
+        return await ways.to(request.url).handle_async_request(request)
 
-    # Clients
+    # Ways
 
-    def _blocking_client(self) -> httpx.Client:
+    def _blocking_ways(self) -> Ways[httpx.BaseTransport]:
         with self._lock:
             if self._sync is None:
-                self._sync = self._new_blocking_client()
+                self._sync = Ways(self._blocking_transport)
             return self._sync
 
-    def _new_blocking_client(self) -> httpx.Client:
-        transport = self._transport
-        if transport is not None and not isinstance(transport, httpx.BaseTransport):
+    def _blocking_transport(self, proxy: str | None) -> httpx.BaseTransport:
+        if self._transport is None:
+            return blocking_transport(proxy)
+        if not isinstance(self._transport, httpx.BaseTransport):
             raise _wrong_mode("synchronous")
-        direct = transport or DeadlineTransport(_trust(), _LIMITS)
-        with _settings_checked():
-            return _BlockingClient(
-                transport=transport,
-                verify=_trust(),
-                limits=_LIMITS,
-                cookies=_no_cookies(),
-                mounts=dict.fromkeys(_LOOPBACK, direct),
-            )
+        return self._transport
 
-    async def _loop_client(self) -> httpx.AsyncClient:
+    async def _loop_ways(self) -> Ways[httpx.AsyncBaseTransport]:
         loop = asyncio.get_running_loop()
         found = self._async.get(loop)
         if found is None:
-            client = self._new_loop_client()
-            found = _LoopClient(client, self._closed_with(loop, client))
+            ways = Ways(self._loop_transport)
+            found = _LoopWays(ways, self._closed_with(loop, ways))
             with self._lock:
                 self._async[loop] = found
             await anext(found.guard)
-        return found.client
+        return found.ways
 
-    def _new_loop_client(self) -> httpx.AsyncClient:
-        transport = self._transport
-        if transport is not None and not isinstance(transport, httpx.AsyncBaseTransport):
+    def _loop_transport(self, proxy: str | None) -> httpx.AsyncBaseTransport:
+        if self._transport is None:
+            return loop_transport(proxy)
+        if not isinstance(self._transport, httpx.AsyncBaseTransport):
             raise _wrong_mode("asynchronous")
-        direct = transport or httpx.AsyncHTTPTransport(verify=_trust(), limits=_LIMITS)
-        with _settings_checked():
-            return httpx.AsyncClient(
-                transport=transport,
-                verify=_trust(),
-                limits=_LIMITS,
-                cookies=_no_cookies(),
-                mounts=dict.fromkeys(_LOOPBACK, direct),
-            )
+        return self._transport
 
     async def _closed_with(
-        self, loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient
+        self, loop: asyncio.AbstractEventLoop, ways: Ways[httpx.AsyncBaseTransport]
     ) -> AsyncGenerator[None, None]:
         # A loop that ends closes the generators that were started on it: that is how it closes our connections, and
         # how we learn that it is gone.
@@ -352,16 +287,17 @@ class Session:
         finally:
             with self._lock:
                 self._async.pop(loop, None)
-            await client.aclose()
+            for transport in ways.all():
+                await transport.aclose()
 
     # Ending
 
     def close(self) -> None:
-        """Close the blocking client's connections; the next call opens new ones."""
+        """Close the connections of synchronous calls; the next one opens new ones."""
         with self._lock:
-            client, self._sync = self._sync, None
-        if client is not None:
-            client.close()
+            ways, self._sync = self._sync, None
+        for transport in ways.all() if ways else ():
+            transport.close()
 
     async def close_async(self) -> None:
         """Close the connections of the running event loop; the next call opens new ones."""
@@ -370,11 +306,35 @@ class Session:
             await found.guard.aclose()
 
     def forget(self) -> None:
-        """Drop all clients without closing them: after a fork their sockets belong to the parent."""
+        """Drop all connections without closing them: after a fork they belong to the parent."""
         self._lock = threading.Lock()
         _inherited.extend((self._sync, self._async))
         self._sync = None
         self._async = {}
+
+
+def _built(request: Request, headers: Mapping[str, str], deadline: float | None) -> httpx.Request:
+    content: Any = request.content
+    if is_blocking():
+        if isinstance(request.content, AsyncIterable):
+            raise BlockingError("the content is asynchronous, the call is not", hint="Give bytes or an iterable")
+    elif not isinstance(request.content, (bytes, AsyncIterable, type(None))):
+        content = _in_steps(request.content)
+    fields = [_ACCEPTED, *((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())]
+    return httpx.Request(
+        request.method, _parsed(request.url), headers=fields, content=content, extensions={"timeout": _times(request, deadline)}
+    )
+
+
+@lru_cache(maxsize=512)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
+
+
+def _times(request: Request, deadline: float | None) -> dict[str, float]:
+    times = request.timeouts
+    read = times.read if deadline is None else min(times.read, max(deadline - time.monotonic(), 0.001))
+    return {"connect": min(times.connect, times.total), "read": read, "write": read, "pool": times.connect}
 
 
 async def _in_steps(content: Iterable[bytes]) -> AsyncIterator[bytes]:
@@ -413,12 +373,3 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-@contextlib.contextmanager
-def errors_translated() -> Generator[None, None, None]:
-    """Turn what httpx raises inside the block into errors of our tree."""
-    try:
-        yield
-    except httpx.HTTPError as error:
-        raise translated(error) from error

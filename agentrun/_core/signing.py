@@ -53,7 +53,7 @@ def parse_authorization(value: str) -> Authorization | None:
 
 def timestamp(moment: datetime) -> str:
     """A moment in UTC as `x-acs-date` carries it, to the second."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _sha256(data: bytes) -> str:

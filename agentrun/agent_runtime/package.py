@@ -15,6 +15,7 @@ from agentrun._core.checksum import crc64
 from agentrun.errors import InvalidInputError
 
 MAX_BYTES = 100 * 1024 * 1024
+_CHUNK = 1 << 20
 _SKIPPED_FOLDERS = ("__pycache__", ".git", ".venv")
 
 

@@ -35,17 +35,21 @@ def _entries(emulator: RunningEmulator, operation: str | None, after: int) -> li
 
 def _further(emulator: RunningEmulator, operation: str | None, after: int) -> Iterator[dict[str, Any]]:
     while emulator.alive:
-        try:
-            entries = _entries(emulator, operation, after)
-        except CommandError:
-            # It may be on its way out: then this is the end and no error.
-            time.sleep(_POLL_SECONDS)
-            if emulator.alive:
-                raise
-            return
+        entries = _entries_while_it_runs(emulator, operation, after)
         yield from entries
         after = entries[-1]["number"] if entries else after
         time.sleep(_POLL_SECONDS)
+
+
+def _entries_while_it_runs(emulator: RunningEmulator, operation: str | None, after: int) -> list[dict[str, Any]]:
+    try:
+        return _entries(emulator, operation, after)
+    except CommandError:
+        # It may be on its way out: then this is the end and no error.
+        time.sleep(_POLL_SECONDS)
+        if emulator.alive:
+            raise
+        return []
 
 
 def _show(entries: list[dict[str, Any]], as_json: bool) -> None:

@@ -42,15 +42,17 @@ class Admin:
     async def _status(self, request: Request) -> dict[str, Any]:
         """What runs, and how strongly it is isolated; the reason when nothing can run."""
         backend = self._platform.backend
-        name, problem = backend.name, None
+        problem = None
         if isinstance(backend, DeferredBackend):
             try:
-                name = (await backend.ready()).name
+                backend = await backend.ready()
             except BackendError as error:
                 problem = str(error)
         return {
-            "backend": name,
+            "backend": backend.name,
             "problem": problem,
+            "isolation": backend.isolation.level,
+            "missing": list(backend.isolation.missing),
             "sandboxes": self._platform.sandboxes.count,
             "agents": self._platform.instances.count,
             "state": str(self._platform.settings.state or "in memory"),

@@ -10,7 +10,7 @@ from agentrun.emulator.admin import Admin
 from agentrun.emulator.clock import Clock
 from agentrun.emulator.control.call import Call
 from agentrun.emulator.data import invocations, sandboxes
-from agentrun.emulator.data.proxy import BrokenOffError
+from agentrun.emulator.data.proxy import CLIENT_GONE, BrokenOffError
 from agentrun.emulator.guard import Guard
 from agentrun.emulator.http import Receive, Request, Response, Scope, Send
 from agentrun.emulator.platform import Platform
@@ -79,6 +79,9 @@ class App:
         except ServiceError as error:
             status = error.status
             await Response(failure(error, request_id), status).send(request.send, request_id)
+        except ConnectionAbortedError as error:
+            status = CLIENT_GONE
+            note.remarks.append(str(error))
         except BrokenOffError as error:
             # The answer has begun; returning without its end makes the server cut the connection.
             status = 502
@@ -86,8 +89,10 @@ class App:
         except Exception:
             log.exception("%s %s failed, request id %s", request.method, request.path, request_id)
             status = 500
-            error = ServiceError(500, "ERR_INTERNAL_SERVER_ERROR", "the emulator failed; its log has the request id")
-            await Response(failure(error, request_id), status).send(request.send, request_id)
+            broken = ServiceError(500, "ERR_INTERNAL_SERVER_ERROR", "the emulator failed; its log has the request id")
+            await Response(failure(broken, request_id), status).send(request.send, request_id)
+        if note.plane == "admin" and request.method == "GET":
+            return  # Who reads the journal must not fill it.
         duration = (time.perf_counter() - began) * 1000
         self.platform.journal.add(
             self.platform.clock.now(),

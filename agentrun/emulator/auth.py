@@ -26,7 +26,14 @@ LARGEST_SKEW = 15 * 60.0
 TOKEN_SECONDS = 3600
 _STS_PREFIX = "STS."
 # What must be covered by a signature; without these, parts of a request could be changed unnoticed.
-_CONTROL_MUST_SIGN = ("host", "x-acs-action", "x-acs-content-sha256", "x-acs-date", "x-acs-signature-nonce", "x-acs-version")
+_CONTROL_MUST_SIGN = (
+    "host",
+    "x-acs-action",
+    "x-acs-content-sha256",
+    "x-acs-date",
+    "x-acs-signature-nonce",
+    "x-acs-version",
+)
 _DATA_MUST_SIGN = ("host", "x-acs-content-sha256", "x-acs-date")
 
 
@@ -116,7 +123,9 @@ class Authenticator:
         headers = request.headers
         _require_signed(given, headers, _CONTROL_MUST_SIGN)
         if headers["x-acs-action"] != action:
-            raise unauthorized("SignatureDoesNotMatch", f"x-acs-action is {headers['x-acs-action']}, the path is {action}")
+            raise unauthorized(
+                "SignatureDoesNotMatch", f"x-acs-action is {headers['x-acs-action']}, the path is {action}"
+            )
         self._check_time(headers["x-acs-date"])
         if hashlib.sha256(await request.body()).hexdigest() != headers["x-acs-content-sha256"]:
             raise unauthorized("SignatureDoesNotMatch", "x-acs-content-sha256 is not the hash of the body")
@@ -177,9 +186,13 @@ class Authenticator:
             return self._settings.secret
         token = headers.get("x-acs-security-token", "")
         if "x-acs-security-token" not in given.signed_headers:
-            raise unauthorized("MissingSecurityToken", f"the temporary key {access_key_id} needs a signed security token")
+            raise unauthorized(
+                "MissingSecurityToken", f"the temporary key {access_key_id} needs a signed security token"
+            )
         if self.tokens.read("sts", token) != _long_lived(access_key_id):
-            raise unauthorized("InvalidSecurityToken.Expired", f"the security token of {access_key_id} is not valid any more")
+            raise unauthorized(
+                "InvalidSecurityToken.Expired", f"the security token of {access_key_id} is not valid any more"
+            )
         return self._sts_secret(access_key_id)
 
     def _check_time(self, text: str) -> None:
@@ -189,7 +202,9 @@ class Authenticator:
             raise unauthorized("InvalidTimeStamp.Format", f"x-acs-date {text!r} is not a time in UTC") from error
         skew = sent - self._clock.now()
         if abs(skew) > LARGEST_SKEW:
-            raise unauthorized("InvalidTimeStamp.Expired", f"x-acs-date is {skew:+.0f} s off; fifteen minutes are allowed")
+            raise unauthorized(
+                "InvalidTimeStamp.Expired", f"x-acs-date is {skew:+.0f} s off; fifteen minutes are allowed"
+            )
 
 
 def _long_lived(access_key_id: str) -> str:
@@ -209,8 +224,6 @@ def _compare(expected: str, given: signing.Authorization) -> None:
     if not hmac.compare_digest(expected.encode(), given.signature.encode()):
         raise unauthorized(
             "SignatureDoesNotMatch",
-            f"the signature of access key {given.access_key_id} does not match: its secret is wrong, or a signed part of "
-            "the request was changed on the way",
+            f"the signature of access key {given.access_key_id} does not match: its secret is wrong, or a signed part "
+            "of the request was changed on the way",
         )
-
-

@@ -1,4 +1,4 @@
-"""Code packages: Base64 zips that are checked before one byte of them is written, and unpacked where nothing else is."""
+"""Code packages: Base64 zips, checked before one byte of them is written, and unpacked where nothing else is."""
 
 from __future__ import annotations
 
@@ -101,7 +101,9 @@ def _check_sizes(entries: list[zipfile.ZipInfo], packed: int) -> None:
     if len(entries) > MOST_FILES:
         raise invalid(f"codeConfiguration.zipFile has {len(entries)} entries, {MOST_FILES} are allowed")
     if unpacked > LARGEST_UNPACKED or unpacked > max(packed, 4096) * LARGEST_RATIO:
-        raise invalid(f"codeConfiguration.zipFile would grow from {packed} to {unpacked} bytes, which is refused as a bomb")
+        raise invalid(
+            f"codeConfiguration.zipFile would grow from {packed} to {unpacked} bytes, which is refused as a bomb"
+        )
 
 
 class Packages:
@@ -140,7 +142,9 @@ class Packages:
             except OSError as error:
                 shutil.rmtree(temporary, ignore_errors=True)
                 if not folder.exists():
-                    raise ServiceError(500, "ERR_INTERNAL_SERVER_ERROR", f"the code cannot be unpacked: {error}") from error
+                    raise ServiceError(
+                        500, "ERR_INTERNAL_SERVER_ERROR", f"the code cannot be unpacked: {error}"
+                    ) from error
         return folder
 
 

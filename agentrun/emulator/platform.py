@@ -15,7 +15,15 @@ from agentrun.emulator.backends import pick
 from agentrun.emulator.backends.base import Backend
 from agentrun.emulator.backends.deferred import DeferredBackend
 from agentrun.emulator.clock import Clock, SystemClock
-from agentrun.emulator.control import access_tokens, credentials, endpoints, model_services, runtimes, sandboxes, templates
+from agentrun.emulator.control import (
+    access_tokens,
+    credentials,
+    endpoints,
+    model_services,
+    runtimes,
+    sandboxes,
+    templates,
+)
 from agentrun.emulator.control.call import Handler
 from agentrun.emulator.data.invocations import Invocations
 from agentrun.emulator.data.models import ScriptedModel
@@ -139,4 +147,3 @@ def _prepared(state: Path | None) -> Path | None:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.chmod(state, 0o700)
     return state
-

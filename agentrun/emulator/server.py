@@ -60,7 +60,7 @@ class _Listeners:
     async def listen(self, listening: socket.socket, tls: Certificates | None = None) -> None:
         """Serve one more socket."""
         config = uvicorn.Config(
-            self._app,  # type: ignore[arg-type]  # uvicorn's own ASGI types are closed TypedDicts
+            self._app,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -102,7 +102,8 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise EmulatorError(
-            f"cannot listen on {host}:{port}: {error.strerror}; stop what listens there, or choose another port (0 takes a free one)"
+            f"cannot listen on {host}:{port}: {error.strerror}; "
+            "stop what listens there, or choose another port (0 takes a free one)"
         ) from error
     return listening
 

@@ -201,7 +201,9 @@ class Store:
             self._next_due = due
 
     def _earliest(self) -> float | None:
-        earliest: float | None = self._database.execute("SELECT min(due) FROM resources WHERE due IS NOT NULL").fetchone()[0]
+        earliest: float | None = self._database.execute(
+            "SELECT min(due) FROM resources WHERE due IS NOT NULL"
+        ).fetchone()[0]
         return earliest
 
 
@@ -216,9 +218,7 @@ def _content(record: Record) -> tuple[Any, ...]:
 
 def _record(row: tuple[Any, ...]) -> Record:
     account, region, kind, id, name, parent, status, next_status, due, document = row[:10]
-    return Record(
-        Scope(account, region), kind, id, name, status, json.loads(document), parent, next_status, due
-    )
+    return Record(Scope(account, region), kind, id, name, status, json.loads(document), parent, next_status, due)
 
 
 def _open(path: Path | None) -> sqlite3.Connection:
@@ -229,8 +229,12 @@ def _open(path: Path | None) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         database.close()
         if "locked" in str(error):
-            raise StoreError(f"{path} is used by another emulator; stop it, or choose another --state directory") from error
-        raise StoreError(f"{path} is not a state of the emulator ({error}); choose another --state directory") from error
+            raise StoreError(
+                f"{path} is used by another emulator; stop it, or choose another --state directory"
+            ) from error
+        raise StoreError(
+            f"{path} is not a state of the emulator ({error}); choose another --state directory"
+        ) from error
     except StoreError:
         database.close()
         raise

@@ -11,7 +11,7 @@ import datetime
 import fcntl
 import ipaddress
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def certificates(directory: Path) -> Certificates:
 
 
 @contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def _locked(directory: Path) -> Generator[None]:
     """Keep other emulators out, so that two that start at once share one set."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
@@ -119,7 +119,10 @@ def _make(target: Certificates) -> None:
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
-    _write(target.key, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    _write(
+        target.key,
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    )
     _write(target.certificate, server.public_bytes(serialization.Encoding.PEM))
     public = Path(certifi.where()).read_bytes()
     _write(target.bundle, authority.public_bytes(serialization.Encoding.PEM) + public)

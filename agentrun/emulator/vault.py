@@ -45,7 +45,9 @@ class Vault:
             _write_whole(path, secrets.token_bytes(_KEY_BYTES))
         key = path.read_bytes()
         if len(key) != _KEY_BYTES:
-            raise VaultError(f"{path} is not a key of {_KEY_BYTES} bytes; put back the one that this state was made with")
+            raise VaultError(
+                f"{path} is not a key of {_KEY_BYTES} bytes; put back the one that this state was made with"
+            )
         return key
 
     @cached_property
@@ -107,5 +109,7 @@ def at_paths(document: dict[str, Any], paths: tuple[str, ...], change: Callable[
         if changed.get(head) is None:
             continue
         below = changed[head]
-        changed[head] = at_paths(below, (rest,), change) if rest and isinstance(below, dict) else each_string(below, change)
+        changed[head] = (
+            at_paths(below, (rest,), change) if rest and isinstance(below, dict) else each_string(below, change)
+        )
     return changed

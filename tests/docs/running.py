@@ -8,17 +8,19 @@ import io
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from agentrun.cli import app as command_line
 from tests.docs.pages import FILE, NOT_RUN, OUTPUT, ROOT, Block, name_of
 
-SHELL_SECONDS = 60
+BLOCK_SECONDS = 60
 # What a shell block may start for real; whatever else it says is looked up or must be marked.
 _RUN = ("agentrun", "python", "pytest", "eval", "cat", "mkdir", "cd")
 # They stay, or end what the tests need: that these commands and options exist is all that is checked.
@@ -63,13 +65,29 @@ def run_python(block: Block, namespace: dict[str, Any]) -> str:
     try:
         # As many lines above as on the page, so that line numbers are the page's.
         code = compile("\n" * (block.line - 1) + block.code, str(block.page), "exec", dont_inherit=True)
-        with contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stdout(printed), within(BLOCK_SECONDS):
             exec(code, namespace)
     except SyntaxError as error:
         raise BlockFailedError(f"{block.place}: {error}") from error
     except Exception as error:
         raise BlockFailedError(f"{_place(block, error)}: {type(error).__name__}: {error}") from error
     return printed.getvalue()
+
+
+@contextlib.contextmanager
+def within(seconds: int) -> Generator[None, None, None]:
+    """Raise TimeoutError inside the block, where it is at that moment, when it takes longer."""
+
+    def too_long(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"not done after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _place(block: Block, error: Exception) -> str:
@@ -111,7 +129,7 @@ def _run_script(block: Block, folder: Path) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=SHELL_SECONDS,
+        timeout=BLOCK_SECONDS,
         check=False,
     )
     if done.returncode != 0:

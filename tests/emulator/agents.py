@@ -9,11 +9,12 @@ from typing import Any
 from tests.emulator import bodies
 from tests.emulator.signed import RUNTIMES, Account
 
-AGENT = '''
+AGENT = """
 import http.server, json, os, sys, time
 
 class Agent(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self):
         if self.path == "/crash":
@@ -30,7 +31,7 @@ class Agent(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
-        self.answer(201, {"size": len(body), "body": body[:99].decode(), "path": self.path, "headers": dict(self.headers)})
+        self.answer(201, {"size": len(body), "path": self.path, "headers": dict(self.headers)})
 
     def answer(self, status, value):
         body = json.dumps(value).encode()
@@ -61,7 +62,7 @@ GONE = []
 VERSION = "%s"
 print("serving", VERSION, flush=True)
 http.server.ThreadingHTTPServer(("127.0.0.1", 9000), Agent).serve_forever()
-'''
+"""
 
 
 def agent(version: str = "1") -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -19,7 +20,14 @@ from tests.emulator import bodies
 from tests.emulator.signed import API, CREDENTIALS, TEMPLATES, Account, account_of, client_of, refusal
 
 SANDBOX = "/sandboxes/absent"
-MUST_SIGN_CONTROL = ("host", "x-acs-action", "x-acs-content-sha256", "x-acs-date", "x-acs-signature-nonce", "x-acs-version")
+MUST_SIGN_CONTROL = (
+    "host",
+    "x-acs-action",
+    "x-acs-content-sha256",
+    "x-acs-date",
+    "x-acs-signature-nonce",
+    "x-acs-version",
+)
 MUST_SIGN_DATA = ("host", "x-acs-content-sha256", "x-acs-date")
 
 
@@ -71,10 +79,10 @@ def test_no_signature_is_refused(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "Basic eDp5", "ACS3-HMAC-SHA256", "ACS3-HMAC-SHA256 Credential=x", "ACS3-HMAC-SHA256 ,,,=", "\xe9"]
+    "value", ["", "Basic eDp5", "ACS3-HMAC-SHA256", "ACS3-HMAC-SHA256 Credential=x", "ACS3-HMAC-SHA256 ,,,="]
 )
 def test_a_signature_that_is_none_is_refused(client: httpx.Client, value: str) -> None:
-    refusal(client.get(CREDENTIALS, headers={"authorization": value.encode("latin-1").decode("latin-1")}), 401)
+    refusal(client.get(CREDENTIALS, headers={"authorization": value}), 401)
 
 
 @pytest.mark.parametrize("plane", ["control", "data"])
@@ -110,7 +118,6 @@ def test_the_wrong_secret_is_refused(account: Account) -> None:
         {"headers": {"host": "localhost"}},
         {"headers": {"x-acs-version": "2025-09-11"}},
         {"headers": {"x-acs-action": "CreateCredential"}},
-        {"headers": {"x-acs-date": signing.timestamp(datetime.fromtimestamp(datetime.now().timestamp() - 5, timezone.utc))}},
         {"headers": {"x-acs-signature-nonce": "another"}},
         {"headers": {"x-acs-content-sha256": hashlib.sha256(b"{}").hexdigest()}},
         {"headers": {"x-acs-extra": "changed"}},
@@ -121,6 +128,14 @@ def test_tampering_with_a_control_request_is_refused(account: Account, parts: di
     request = account.control_request("GET", CREDENTIALS, query=[("pageSize", "50")], headers={"x-acs-extra": "x"})
     refusal(account.client.send(changed(request, **parts)), 401)
     assert account.client.send(request).status_code == 200, "refused requests must not use up the nonce"
+
+
+@pytest.mark.parametrize("plane", ["control", "data"])
+def test_tampering_with_the_time_is_refused(account: Account, plane: str) -> None:
+    build = account.control_request if plane == "control" else account.data_request
+    request = build("GET", CREDENTIALS if plane == "control" else SANDBOX)
+    earlier = signing.timestamp(datetime.fromtimestamp(time.time() - 5, timezone.utc))
+    refusal(account.client.send(changed(request, headers={"x-acs-date": earlier})), 401)
 
 
 def test_tampering_with_a_body_is_refused(account: Account) -> None:
@@ -230,7 +245,6 @@ def test_the_region_is_part_of_the_data_key(account: Account, region: str) -> No
         {"path": f"{SANDBOX}?a=1&b=1"},
         {"headers": {"host": "localhost"}},
         {"headers": {"x-acs-content-sha256": "x"}},
-        {"headers": {"x-acs-date": signing.timestamp(datetime.fromtimestamp(datetime.now().timestamp() - 5, timezone.utc))}},
         {"headers": {"x-acs-extra": "changed"}},
     ],
     ids=str,
@@ -276,8 +290,7 @@ def with_token(client: httpx.Client, token: str) -> httpx.Response:
 def test_an_access_token_opens_the_data_plane(account: Account) -> None:
     token = token_of(account, resourceType="runtime", resourceName="agent")
     assert with_token(account.client, token).status_code == 404
-    with pytest.raises(AssertionError):
-        refusal(with_token(account.client, token), 401)
+    assert with_token(account.client, f"{token}0").status_code == 401
 
 
 def test_an_access_token_opens_no_control_plane(account: Account) -> None:
@@ -294,20 +307,13 @@ def test_an_access_token_ends_after_an_hour(still: tuple[Emulator, Account], clo
     assert "its time is over" in refusal(with_token(account.client, token), 401)
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda token: token[:-1] + ("0" if token[-1] != "0" else "1"),
-        lambda token: token.replace("at.", "at.ff", 1),
-        lambda token: "at.",
-        lambda token: "at.a.b.c.d",
-        lambda token: "at.zz.99999999999.\xe9",
-        lambda token: token.rpartition(".")[0] + ".",
-    ],
-)
-def test_a_forged_access_token_is_refused(account: Account, spoil: Callable[[str], str]) -> None:
+def test_a_forged_access_token_is_refused(account: Account) -> None:
     token = token_of(account, resourceType="runtime", resourceName="agent")
-    refusal(with_token(account.client, spoil(token)), 401)
+    body, _, mac = token.rpartition(".")
+    other_mac = mac[:-1] + ("0" if mac[-1] != "0" else "1")
+    forged = [f"{body}.{other_mac}", f"{body}.", f"{body}.\xe9", f"{body}0.{mac}", "at.", "at.a.b.c.d"]
+    for each in forged:
+        assert "not ours" in refusal(with_token(account.client, each), 401)
 
 
 def test_a_security_token_is_no_access_token(emulator: Emulator, account: Account) -> None:

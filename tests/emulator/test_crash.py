@@ -147,7 +147,12 @@ def test_agents_die_with_the_emulator(folders: tuple[Path, Path]) -> None:
         assert alive == []
     with living(folders) as (account, pid):
         assert account.done("GET", f"{RUNTIMES}/{runtime}")["status"] == "READY"
-        assert account.data("GET", f"/agent-runtimes/{body['agentRuntimeName']}/endpoints/Default/invocations/main.py").text == SERVER
+        assert (
+            account.data(
+                "GET", f"/agent-runtimes/{body['agentRuntimeName']}/endpoints/Default/invocations/main.py"
+            ).text
+            == SERVER
+        )
 
 
 def test_a_restart_finishes_what_was_coming_up(folders: tuple[Path, Path]) -> None:

@@ -24,7 +24,8 @@ def allowing() -> Iterator[tuple[Emulator, httpx.Client]]:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "evil.example:4590", "http://evil.example", "localhost.", "", "[::2]"]
+    "host",
+    ["evil.example", "127.0.0.1.evil.example", "evil.example:4590", "http://evil.example", "localhost.", "", "[::2]"],
 )
 def test_a_foreign_host_is_refused(client: httpx.Client, path: str, host: str) -> None:
     answer = client.get(path, headers={"host": host})

@@ -34,7 +34,7 @@ def test_every_request_is_noted(emulator: Emulator, account: Account) -> None:
     answers = [
         account.call("POST", CREDENTIALS, bodies.credential()),
         account.call("GET", f"{CREDENTIALS}/absent"),
-        account.data("GET", "/sandboxes/absent", **{"private": "x"}),
+        account.data("GET", "/sandboxes/absent", private="x"),
     ]
     entries = emulator.journal.entries(account=account_id(account.key))
     assert [(entry.plane, entry.operation, entry.method, entry.status) for entry in entries] == [
@@ -115,14 +115,9 @@ def test_health_and_status(own: tuple[Emulator, httpx.Client]) -> None:
     client = own[1]
     assert client.get(f"{ADMIN}/health").json() == {"status": "ok"}
     status = client.get(f"{ADMIN}/status").json()
-    assert status == {
-        "backend": "process",
-        "problem": None,
-        "sandboxes": 0,
-        "agents": 0,
-        "state": "in memory",
-        "profile": "instant",
-    }
+    assert status["backend"] == "process"
+    assert (status["problem"], status["sandboxes"], status["agents"]) == (None, 0, 0)
+    assert (status["state"], status["profile"]) == ("in memory", "instant")
 
 
 def test_a_backend_that_is_none_is_a_problem_that_status_tells() -> None:
@@ -131,7 +126,9 @@ def test_a_backend_that_is_none_is_a_problem_that_status_tells() -> None:
         account = account_of(emulator, client)
         account.done("POST", TEMPLATES, bodies.template())
         account.done("GET", TEMPLATES)
-        assert "there is no backend" in account.refused(503, "POST", "/2025-09-10/sandboxes", {"templateName": "python"})
+        assert "there is no backend" in account.refused(
+            503, "POST", "/2025-09-10/sandboxes", {"templateName": "python"}
+        )
 
 
 @pytest.mark.parametrize(("method", "name"), [("GET", "nothing"), ("GET", "reset"), ("POST", "health"), ("GET", "")])
@@ -181,7 +178,7 @@ def test_without_a_port_the_transport_leads_there() -> None:
 async def test_as_an_asgi_application() -> None:
     clock = ManualClock(1_800_000_000.0)
     app = build_app(Settings(profile="realistic"), clock=clock)
-    transport = httpx.ASGITransport(app)  # type: ignore[arg-type]  # httpx's own ASGI types are narrower
+    transport = httpx.ASGITransport(app)
     await app.platform.start()
     try:
         async with httpx.AsyncClient(base_url="http://127.0.0.1:4590", transport=transport) as client:

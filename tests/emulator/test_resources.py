@@ -16,6 +16,7 @@ KINDS = {
     "model service": (MODEL_SERVICES, bodies.model_service, "modelServiceName"),
     "template": (TEMPLATES, bodies.template, "templateName"),
 }
+METHODS: tuple[tuple[str, Any], ...] = (("GET", None), ("PUT", {}), ("DELETE", None))
 
 
 @pytest.mark.parametrize("noun", KINDS)
@@ -28,7 +29,9 @@ def test_the_life_of_a_resource(account: Account, noun: str) -> None:
     account.done("PUT", f"{path}/one", {"workspaceId": "w"})
     changed = account.done("GET", f"{path}/one")
     volatile = {"workspaceId", "updatedAt", "lastUpdatedAt"}
-    assert {k: v for k, v in changed.items() if k not in volatile} == {k: v for k, v in shown.items() if k not in volatile}
+    assert {k: v for k, v in changed.items() if k not in volatile} == {
+        k: v for k, v in shown.items() if k not in volatile
+    }
     assert account.done("DELETE", f"{path}/one")[name_field] == "one"
     assert account.done("GET", path) == {"items": [], "pageNumber": 1, "pageSize": 10, "total": 0}
 
@@ -38,11 +41,11 @@ def test_refusals(account: Account, noun: str) -> None:
     path, make, _ = KINDS[noun]
     account.done("POST", path, make("one"))
     assert f"{noun} one already exists" in account.refused(409, "POST", path, make("one"))
-    for method, body in (("GET", None), ("PUT", {}), ("DELETE", None)):
+    for method, body in METHODS:
         assert f"{noun} two does not exist" in account.refused(404, method, f"{path}/two", body)
     assert "pageNumber" in account.refused(400, "GET", path, pageNumber="0")
     account.done("DELETE", f"{path}/one")
-    for method, body in (("GET", None), ("PUT", {}), ("DELETE", None)):
+    for method, body in METHODS:
         assert "does not exist" in account.refused(404, method, f"{path}/one", body)
     account.done("POST", path, make("one"))
 
@@ -123,14 +126,16 @@ def test_a_credential_knows_who_uses_it(account: Account) -> None:
     account.done("POST", CREDENTIALS, bodies.credential())
     account.done("POST", CREDENTIALS, bodies.credential("other"))
     service = account.done("POST", MODEL_SERVICES, bodies.model_service(credentialName="key"))
-    using = {"credentialConfiguration": {"credentialName": "key"}}
-    template = account.done("POST", TEMPLATES, bodies.template(**using))
+    using = {"credentialName": "key"}
+    template = account.done("POST", TEMPLATES, bodies.template(credentialConfiguration=using))
     related = account.done("GET", f"{CREDENTIALS}/key")["relatedResources"]
     assert related == [
         {"resourceId": service["modelServiceId"], "resourceName": "model", "resourceType": "model_service"},
         {"resourceId": template["templateId"], "resourceName": "python", "resourceType": "template"},
     ]
-    counts = {item["credentialName"]: item["relatedResourceCount"] for item in account.done("GET", CREDENTIALS)["items"]}
+    counts = {
+        item["credentialName"]: item["relatedResourceCount"] for item in account.done("GET", CREDENTIALS)["items"]
+    }
     assert counts == {"key": 2, "other": 0}
     account.done("DELETE", f"{MODEL_SERVICES}/model")
     assert len(account.done("GET", f"{CREDENTIALS}/key")["relatedResources"]) == 1

@@ -1,9 +1,10 @@
-"""Where the emulator remembers: finding, paging, names, formats, and that nothing is searched through that need not be."""
+"""Where the emulator remembers: finding, paging, names, formats, and that nothing is searched through in vain."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,20 @@ from typing import Any
 import pytest
 
 from agentrun.emulator import Emulator, EmulatorError
-from agentrun.emulator.store import FILE, FORMAT, GONE, NameTaken, Record, Scope, Store, StoreError
-from agentrun.emulator.store import field_in, field_is, matches, names_credential
+from agentrun.emulator.store import (
+    FILE,
+    FORMAT,
+    GONE,
+    NameTaken,
+    Record,
+    Scope,
+    Store,
+    StoreError,
+    field_in,
+    field_is,
+    matches,
+    names_credential,
+)
 from tests.emulator import bodies
 from tests.emulator.signed import CREDENTIALS, MODEL_SERVICES, Account, account_of, client_of
 
@@ -169,6 +182,10 @@ def test_finding_costs_the_same_among_ten_thousand(full: Store, store: Store) ->
     for number in range(10):
         store.insert(record(number, document={"n": number, "credentialName": f"c{number}"}))
 
+    def come_and_go(where: Store) -> None:
+        where.insert(record(-1))
+        where.delete(record(-1))
+
     def work_on(where: Store) -> dict[str, int]:
         return {
             "get": steps_of(where, lambda: where.get(HERE, "Thing", "id-7")),
@@ -177,7 +194,7 @@ def test_finding_costs_the_same_among_ten_thousand(full: Store, store: Store) ->
             "by name": steps_of(where, lambda: where.page(HERE, "Thing", filters=matches("name", "name-7"), limit=5)),
             "users": steps_of(where, lambda: where.page(HERE, "Thing", filters=names_credential("c7"), limit=-1)),
             "save": steps_of(where, lambda: where.save(record(7, document={"credentialName": "c7"}))),
-            "create": steps_of(where, lambda: (where.insert(record(-1)), where.delete(record(-1)))),
+            "create": steps_of(where, lambda: come_and_go(where)),
         }
 
     few, many = work_on(store), work_on(full)
@@ -230,7 +247,7 @@ def test_a_format_from_the_future_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"garbage" * 1000, b"SQLite format 3\x00" + b"\xff" * 4080])
 def test_a_garbage_file_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
-    with pytest.raises(StoreError, match="is not a state of the emulator .*choose another --state directory"):
+    with pytest.raises(StoreError, match=r"is not a state of the emulator .*choose another --state directory"):
         Store(tmp_path)
     with pytest.raises(EmulatorError, match="is not a state of the emulator"):
         Emulator(state=tmp_path).start()
@@ -283,6 +300,28 @@ def test_paging_over_http(account: Account) -> None:
     assert [item["credentialName"] for item in last["items"]] == ["key-10", "key-11"]
     assert account.done("GET", CREDENTIALS, pageSize="5", pageNumber="4")["items"] == []
     assert len(account.done("GET", CREDENTIALS)["items"]) == 10
+
+
+def test_tenants_work_at_the_same_time(emulator: Emulator) -> None:
+    def live(number: int) -> list[str]:
+        with client_of(emulator) as client:
+            account = account_of(emulator, client)
+            for name in range(20):
+                account.done("POST", CREDENTIALS, bodies.credential(f"{number}-{name}"))
+            account.done("DELETE", f"{CREDENTIALS}/{number}-0")
+            return [item["credentialName"] for item in account.done("GET", CREDENTIALS, pageSize="100")["items"]]
+
+    with ThreadPoolExecutor(8) as pool:
+        for number, names in enumerate(pool.map(live, range(8))):
+            assert names == [f"{number}-{name}" for name in range(1, 20)]
+
+
+def test_of_one_name_only_one_is_created(account: Account) -> None:
+    def create(_: int) -> int:
+        return account.call("POST", CREDENTIALS, bodies.credential()).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(create, range(16))) == [200] + [409] * 15
 
 
 def test_the_work_of_a_request_does_not_grow_with_the_account() -> None:

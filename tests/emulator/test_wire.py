@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +16,19 @@ from agentrun.emulator.http import Message, Request
 from agentrun.emulator.wire.envelope import ServiceError
 from agentrun.emulator.wire.table import Operation, table
 from tests.emulator import bodies
-from tests.emulator.signed import API, CREDENTIALS, MODEL_SERVICES, RUNTIMES, TEMPLATES, Account, account_of, client_of
-from tests.emulator.signed import refusal, segment
+from tests.emulator.agents import wait_until
+from tests.emulator.signed import (
+    API,
+    CREDENTIALS,
+    MODEL_SERVICES,
+    RUNTIMES,
+    TEMPLATES,
+    Account,
+    account_of,
+    client_of,
+    refusal,
+    segment,
+)
 
 OPERATIONS = table().operations
 SERVED = {
@@ -28,6 +40,7 @@ SERVED = {
     *("ListCredentials", "ListModelServices", "ListTemplates", "ListAgentRuntimes", "ListAgentRuntimeEndpoints"),
     *("ListAgentRuntimeVersions", "PublishRuntimeVersion", "ListSandboxes"),
 }
+SCOPE: dict[str, Any] = {"method": "POST", "path": "/", "raw_path": b"/", "query_string": b"", "headers": []}
 
 
 @pytest.fixture(scope="module")
@@ -217,9 +230,8 @@ async def test_a_body_over_the_limit_is_refused() -> None:
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/", "raw_path": b"/", "query_string": b"", "headers": []}
     with pytest.raises(ServiceError, match="larger than 256 MiB") as caught:
-        await Request(scope, receive, send).body()
+        await Request(dict(SCOPE), receive, send).body()
     assert caught.value.status == 413
 
 
@@ -236,9 +248,16 @@ async def test_a_body_that_breaks_off_is_no_body() -> None:
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/", "raw_path": b"/", "query_string": b"", "headers": []}
     with pytest.raises(ConnectionAbortedError):
-        await Request(scope, receive, send).body()
+        await Request(dict(SCOPE), receive, send).body()
+
+
+def test_a_caller_that_leaves_in_the_middle_is_noted(emulator: Emulator, account: Account) -> None:
+    request = account.control_request("POST", CREDENTIALS, content=b"x" * 100)
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    with socket.create_connection(("127.0.0.1", emulator.port)) as connection:
+        connection.sendall(f"POST {CREDENTIALS} HTTP/1.1\r\n{head}\r\nxxx".encode())
+    wait_until(lambda: 499 in [entry.status for entry in emulator.journal.entries(operation="CreateCredential")])
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "x", "1.5", "101", "²", "9" * 5000, " 1"])

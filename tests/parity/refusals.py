@@ -56,27 +56,59 @@ _BAD_PAGE = _given(pageNumber=1, pageSize=101)
 _PAGE_TEXT = "pageSize must be a whole number from 1 to 100, not '101'"
 
 REFUSALS = (
-    Refusal("CreateCredential", TAKEN, "credential key already exists", (), _given(body={**CREDENTIAL, "credentialName": "key"})),
-    Refusal("CreateCredential", INVALID, "credentialAuthType must be", (), _given(body={**CREDENTIAL, "credentialAuthType": "x"})),
+    Refusal(
+        "CreateCredential",
+        TAKEN,
+        "credential key already exists",
+        (),
+        _given(body={**CREDENTIAL, "credentialName": "key"}),
+    ),
+    Refusal(
+        "CreateCredential",
+        INVALID,
+        "credentialAuthType must be",
+        (),
+        _given(body={**CREDENTIAL, "credentialAuthType": "x"}),
+    ),
     Refusal("CreateCredential", INVALID, "credentialName", (), _given(body={**CREDENTIAL, "credentialName": " "})),
-    Refusal("CreateCredential", INVALID, "enabled must be a boolean", (), _given(body={**CREDENTIAL, "enabled": "yes"})),
-    Refusal("CreateCredential", INVALID, "credentialSourceType is required", (), _given(body={"credentialName": "new"})),
+    Refusal(
+        "CreateCredential", INVALID, "enabled must be a boolean", (), _given(body={**CREDENTIAL, "enabled": "yes"})
+    ),
+    Refusal(
+        "CreateCredential", INVALID, "credentialSourceType is required", (), _given(body={"credentialName": "new"})
+    ),
     Refusal("GetCredential", MISSING, "credential none does not exist", ("none",)),
     Refusal("UpdateCredential", MISSING, "credential none does not exist", ("none",), _given(body={"enabled": True})),
     Refusal("DeleteCredential", MISSING, "credential none does not exist", ("none",)),
     Refusal("ListCredentials", INVALID, _PAGE_TEXT, (), _BAD_PAGE),
-    Refusal("CreateModelService", TAKEN, "models already exists", (), _given(body={**SERVICE, "modelServiceName": "models"})),
-    Refusal("CreateModelService", INVALID, "no credential none", (), _given(body={**SERVICE, "credentialName": "none"})),
+    Refusal(
+        "CreateModelService", TAKEN, "models already exists", (), _given(body={**SERVICE, "modelServiceName": "models"})
+    ),
+    Refusal(
+        "CreateModelService", INVALID, "no credential none", (), _given(body={**SERVICE, "credentialName": "none"})
+    ),
     Refusal("CreateModelService", INVALID, "modelType is required", (), _given(body={"modelServiceName": "new"})),
     Refusal("GetModelService", MISSING, "model service none does not exist", ("none",)),
-    Refusal("UpdateModelService", MISSING, "model service none does not exist", ("none",), _given(body={"description": "d"})),
+    Refusal(
+        "UpdateModelService", MISSING, "model service none does not exist", ("none",), _given(body={"description": "d"})
+    ),
     Refusal("UpdateModelService", INVALID, "no credential none", ("models",), _given(body={"credentialName": "none"})),
     Refusal("DeleteModelService", MISSING, "model service none does not exist", ("none",)),
     Refusal("ListModelServices", INVALID, _PAGE_TEXT, (), _BAD_PAGE),
-    Refusal("CreateTemplate", TAKEN, "template template already exists", (), _given(body={**TEMPLATE, "templateName": "template"})),
+    Refusal(
+        "CreateTemplate",
+        TAKEN,
+        "template template already exists",
+        (),
+        _given(body={**TEMPLATE, "templateName": "template"}),
+    ),
     Refusal("CreateTemplate", INVALID, "cpu must be at least 2", (), _given(body={**TEMPLATE, "cpu": 1})),
-    Refusal("CreateTemplate", INVALID, "diskSize must be 10240", (), _given(body={**TEMPLATE, "templateType": "Browser"})),
-    Refusal("CreateTemplate", INVALID, "templateType must be one of", (), _given(body={**TEMPLATE, "templateType": "Other"})),
+    Refusal(
+        "CreateTemplate", INVALID, "diskSize must be 10240", (), _given(body={**TEMPLATE, "templateType": "Browser"})
+    ),
+    Refusal(
+        "CreateTemplate", INVALID, "templateType must be one of", (), _given(body={**TEMPLATE, "templateType": "Other"})
+    ),
     Refusal(
         "CreateTemplate",
         INVALID,
@@ -89,18 +121,40 @@ REFUSALS = (
     Refusal("UpdateTemplate", INVALID, "cpu must be at least 2", ("template",), _given(body={"cpu": 1})),
     Refusal("DeleteTemplate", MISSING, "template none does not exist", ("none",)),
     Refusal("ListTemplates", INVALID, _PAGE_TEXT, (), _BAD_PAGE),
-    Refusal("CreateAgentRuntime", TAKEN, "agent runtime agent already exists", (), _given(body={**RUNTIME, "agentRuntimeName": "agent"})),
+    Refusal(
+        "CreateAgentRuntime",
+        TAKEN,
+        "agent runtime agent already exists",
+        (),
+        _given(body={**RUNTIME, "agentRuntimeName": "agent"}),
+    ),
     Refusal("CreateAgentRuntime", INVALID, "zipFile cannot be read as a zip", (), _given(body=RUNTIME)),
-    Refusal("CreateAgentRuntime", INVALID, "artifactType must be one of", (), _given(body={**RUNTIME, "artifactType": "Other"})),
+    Refusal(
+        "CreateAgentRuntime",
+        INVALID,
+        "artifactType must be one of",
+        (),
+        _given(body={**RUNTIME, "artifactType": "Other"}),
+    ),
     Refusal("CreateAgentRuntime", INVALID, "port must be from 1 to 65535", (), _given(body={**RUNTIME, "port": 70000})),
-    Refusal("CreateAgentRuntime", UNSUPPORTED, "container images", (), _given(body={**RUNTIME, "artifactType": "Container"})),
+    Refusal(
+        "CreateAgentRuntime", UNSUPPORTED, "container images", (), _given(body={**RUNTIME, "artifactType": "Container"})
+    ),
     Refusal("GetAgentRuntime", MISSING, "agent runtime none does not exist", ("none",)),
-    Refusal("GetAgentRuntime", MISSING, "version 9 of agent does not exist", ("{runtime}",), _given(agentRuntimeVersion="9")),
+    Refusal(
+        "GetAgentRuntime", MISSING, "version 9 of agent does not exist", ("{runtime}",), _given(agentRuntimeVersion="9")
+    ),
     Refusal("UpdateAgentRuntime", MISSING, "agent runtime none does not exist", ("none",), _given(body={"cpu": 1})),
     Refusal("UpdateAgentRuntime", INVALID, "cpu is required", ("{runtime}",), _given(body={"description": "d"})),
     Refusal("DeleteAgentRuntime", MISSING, "agent runtime none does not exist", ("none",)),
     Refusal("ListAgentRuntimes", INVALID, "searchMode must be", (), _given(agentRuntimeName="a", searchMode="other")),
-    Refusal("PublishRuntimeVersion", MISSING, "agent runtime none does not exist", ("none",), _given(body={"description": "d"})),
+    Refusal(
+        "PublishRuntimeVersion",
+        MISSING,
+        "agent runtime none does not exist",
+        ("none",),
+        _given(body={"description": "d"}),
+    ),
     Refusal("ListAgentRuntimeVersions", MISSING, "agent runtime none does not exist", ("none",)),
     Refusal(
         "CreateAgentRuntimeEndpoint",
@@ -116,7 +170,13 @@ REFUSALS = (
         ("{runtime}",),
         _given(body={"agentRuntimeEndpointName": "new", "targetVersion": "9"}),
     ),
-    Refusal("CreateAgentRuntimeEndpoint", MISSING, "agent runtime none does not exist", ("none",), _given(body={"description": "d"})),
+    Refusal(
+        "CreateAgentRuntimeEndpoint",
+        MISSING,
+        "agent runtime none does not exist",
+        ("none",),
+        _given(body={"description": "d"}),
+    ),
     Refusal("GetAgentRuntimeEndpoint", MISSING, "endpoint none does not exist", ("{runtime}", "none")),
     Refusal("GetAgentRuntimeEndpoint", MISSING, "agent runtime none does not exist", ("none", "{endpoint}")),
     Refusal(

@@ -94,7 +94,8 @@ async def test_a_wrong_secret_is_refused(mode: str, emulator: Emulator) -> None:
     client = Generated(emulator.url.removeprefix("https://"), ACCOUNT, "wrong", mode)
     with pytest.raises(Refused, match="does not match: its secret is wrong") as caught:
         await client.call("ListCredentials")
-    assert (caught.value.kind, caught.value.status, caught.value.code) == ("ClientException", 401, "SignatureDoesNotMatch")
+    refused = caught.value
+    assert (refused.kind, refused.status, refused.code) == ("ClientException", 401, "SignatureDoesNotMatch")
 
 
 def _smallest_body(operation: Operation) -> Mapping[str, Any]:
@@ -108,4 +109,5 @@ def _smallest(kind: str) -> Any:
         return {name: _smallest(spec["type"]) for name, spec in schemas[kind].items() if spec.get("required")}
     if kind.startswith("List["):
         return [_smallest(kind[5:-1])]
-    return {"str": "some", "int": 1, "float": 1.0, "bool": True}.get(kind, {})
+    scalars: dict[str, Any] = {"str": "some", "int": 1, "float": 1.0, "bool": True}
+    return scalars.get(kind, {})

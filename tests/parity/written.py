@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from tests.parity.generated import Generated, Refused
 from tests.parity.kinds import CREDENTIAL, ENDPOINT, MODEL_SERVICE, RUNTIME, TEMPLATE, Kind
+from tests.parity.streams import is_object
 
 T = TypeVar("T")
 
@@ -151,7 +152,7 @@ def part_of(wanted: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str, An
     found: dict[str, Any] = {}
     for name, value in wanted.items():
         inside = shown.get(name)
-        found[name] = part_of(value, inside) if isinstance(value, dict) and isinstance(inside, dict) else inside
+        found[name] = part_of(value, inside) if is_object(value) and is_object(inside) else inside
     return found
 
 

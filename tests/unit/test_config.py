@@ -95,8 +95,8 @@ def test_explicit_wins_over_environment_wins_over_default(
     for name in reversed(variables):  # Each wins over those behind it.
         monkeypatch.setenv(name, f"from-{name.lower().replace('_', '-')}")
         assert getter(Config()) == spelled(field, f"from-{name.lower().replace('_', '-')}")
-    config = Config(**{field: "explicit"})
-    assert getter(config) == spelled(field, "explicit")
+    given: dict[str, Any] = {field: "explicit"}
+    assert getter(Config(**given)) == spelled(field, "explicit")
 
 
 @pytest.mark.parametrize(("field", "variables", "getter", "default"), GETTERS, ids=IDS)

@@ -512,7 +512,7 @@ def test_certificates_that_cannot_be_read(mode: str, monkeypatch: pytest.MonkeyP
 def test_a_proxy_that_cannot_be_used(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "gopher://proxy:70")
     with pytest.raises(ConfigError, match="PROXY"):
-        drive(mode, Session().send(Request("GET", "http://127.0.0.1:1")))
+        drive(mode, Session().send(Request("GET", "http://agentrun.invalid")))
 
 
 @pytest.mark.asyncio

@@ -121,6 +121,11 @@ class Backend(Protocol):
 
     name: str
 
+    @property
+    def isolation(self) -> Isolation:
+        """The separation that everything it starts gets; known once it has started."""
+        ...
+
     async def start(self) -> None:
         """Probe the machine; raise BackendError with the fix when it cannot isolate."""
         ...

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from agentrun.emulator.backends.base import Backend, BackendError, Running, SandboxSpec, ServiceSpec
+from agentrun.emulator.backends.base import Backend, BackendError, Isolation, Running, SandboxSpec, ServiceSpec
 
 
 class DeferredBackend:
@@ -18,6 +18,11 @@ class DeferredBackend:
     def __init__(self, pick: Callable[[], Coroutine[Any, Any, Backend]]) -> None:
         self._pick = pick
         self._picked: asyncio.Task[Backend] | None = None
+
+    @property
+    def isolation(self) -> Isolation:
+        """Not known while the backend comes up; ask the one that `ready` gives."""
+        return Isolation("unknown")
 
     async def start(self) -> None:
         """Begin to bring the backend up."""

@@ -1,0 +1,1 @@
+"""The control plane's behaviour: one file for each kind of resource."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentrun.emulator.control.call import Call, Handler
@@ -98,7 +98,7 @@ class Credentials:
         public = {"users": [], **shown.get("credentialPublicConfig", {})}
         return {**shown, "credentialPublicConfig": public, "relatedResources": self._related(call, record.name)}
 
-    def _related(self, call: Call, name: str) -> list[dict[str, Any]]:
+    def _related(self, call: Call, name: str) -> Sequence[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         for kind, type_name in _USERS:
             records, _, _ = self._resources.store.page(call.scope, kind, filters=names_credential(name), limit=-1)

@@ -8,8 +8,8 @@ from typing import Any
 
 from agentrun.emulator import packages
 from agentrun.emulator.control.call import Call, Handler
-from agentrun.emulator.lifecycle import CREATE, UPDATE
 from agentrun.emulator.instances import LATEST, Instances, Key
+from agentrun.emulator.lifecycle import CREATE, UPDATE
 from agentrun.emulator.packages import Packages
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, Scope, field_in, field_is, matches
@@ -45,7 +45,9 @@ _UPLOAD = ("zipFile",)
 class Runtimes:
     """The operations on agent runtimes and their versions."""
 
-    def __init__(self, resources: Resources, versions: Resources, endpoints: Resources, running: Instances, kept: Packages) -> None:
+    def __init__(
+        self, resources: Resources, versions: Resources, endpoints: Resources, running: Instances, kept: Packages
+    ) -> None:
         self.resources = resources
         self.versions = versions
         self._endpoints = endpoints

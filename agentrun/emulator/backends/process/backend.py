@@ -104,6 +104,11 @@ class ProcessBackend:
         self._cgroups = Cgroups() if confined else None
         self._running: set[ProcessRunning] = set()
 
+    @property
+    def isolation(self) -> Isolation:
+        """The separation that everything started here gets."""
+        return bubblewrap.isolation(self._cgroups.controllers) if self._cgroups else UNCONFINED
+
     async def start(self) -> None:
         """Probe the machine and open the way out; BackendError with the fix when it cannot isolate."""
         self.run_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -243,7 +248,7 @@ class ProcessBackend:
             name=launch.name,
             path=place.socket,
             server=server,
-            isolation=bubblewrap.isolation(self._cgroups.controllers) if self._cgroups else UNCONFINED,
+            isolation=self.isolation,
             health=launch.health,
             port=launch.port,
             grace=launch.grace,

@@ -1,11 +1,17 @@
-"""An agent of the standard library alone: it speaks the OpenAI chat protocol and repeats what it was told."""
+"""An agent of the standard library alone: it speaks the OpenAI chat protocol and repeats what it was told.
+
+Asked as the model `held` it waits after its first word until somebody asks the model `release`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+released = threading.Event()
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -14,25 +20,38 @@ class Echo(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         words = asked["messages"][-1]["content"].split(" ")
+        if asked["model"] == "release":
+            released.set()
         if asked.get("stream"):
-            deltas = [{"content": word if word is words[0] else f" {word}"} for word in words]
-            frames = [chunk(asked, "delta", delta, None) for delta in deltas] + [chunk(asked, "delta", {}, "stop")]
-            text = "".join(f"data: {json.dumps(frame)}\n\n" for frame in frames) + "data: [DONE]\n\n"
-            self.answer("text/event-stream", text)
+            self.stream(asked, words)
         else:
-            message = {"role": "assistant", "content": " ".join(words)}
-            self.answer("application/json", json.dumps(chunk(asked, "message", message, "stop")))
+            text = json.dumps(answer(asked, "message", {"role": "assistant", "content": " ".join(words)}, "stop"))
+            self.begin("application/json", ("content-length", str(len(text))))
+            self.wfile.write(text.encode())
 
-    def answer(self, kind: str, text: str) -> None:
+    def stream(self, asked: dict[str, Any], words: list[str]) -> None:
+        self.begin("text/event-stream", ("transfer-encoding", "chunked"))
+        for number, word in enumerate(words):
+            if number and asked["model"] == "held" and not released.wait(5):
+                raise TimeoutError("nobody asked for the release")
+            self.event(json.dumps(answer(asked, "delta", {"content": f" {word}" if number else word}, None)))
+        self.event(json.dumps(answer(asked, "delta", {}, "stop")))
+        self.event("[DONE]")
+        self.wfile.write(b"0\r\n\r\n")
+
+    def begin(self, kind: str, framing: tuple[str, str]) -> None:
         self.send_response(200)
         self.send_header("content-type", kind)
         self.send_header("x-seen-signature", str("agentrun-authorization" in self.headers))
-        self.send_header("content-length", str(len(text.encode())))
+        self.send_header(*framing)
         self.end_headers()
-        self.wfile.write(text.encode())
+
+    def event(self, data: str) -> None:
+        frame = f"data: {data}\n\n".encode()
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(frame), frame))
 
 
-def chunk(asked: dict[str, Any], field: str, value: dict[str, str], reason: str | None) -> dict[str, Any]:
+def answer(asked: dict[str, Any], field: str, value: dict[str, str], reason: str | None) -> dict[str, Any]:
     kind = "chat.completion.chunk" if field == "delta" else "chat.completion"
     choice = {"index": 0, field: value, "finish_reason": reason}
     return {"id": "chatcmpl-echo", "object": kind, "created": 0, "model": asked["model"], "choices": [choice]}

@@ -1,0 +1,158 @@
+"""Which way a request takes: straight, or through a proxy that the environment names.
+
+These are httpx's transports without its client, whose cookies, redirects and merging of settings we have no use for
+and would pay for with every call.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+from urllib.request import getproxies, proxy_bypass
+
+import httpcore
+import httpx
+
+from agentrun._core.deadline import seconds_left
+from agentrun.errors import AgentRunError, ConfigError
+
+W = TypeVar("W")
+
+# httpx's own default of five seconds is as short as many servers' keep-alive, which makes reuse a race.
+_LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=30.0)
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@lru_cache(maxsize=4)
+def _certificates(file: str | None, directory: str | None) -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the certificates to trust: {error}", hint="Check SSL_CERT_FILE and SSL_CERT_DIR"
+        ) from error
+
+
+def _trust() -> ssl.SSLContext:
+    # Loading them takes longer than a whole call, and every transport needs them.
+    return _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+def _proxy(scheme: str, host: str) -> str | None:
+    """The proxy that the environment names for a URL, never one for this machine itself."""
+    if host in _LOOPBACK:
+        return None
+    proxies = getproxies()
+    found = proxies.get(scheme) or proxies.get("all")
+    if not found or proxy_bypass(host):
+        return None
+    return found if "://" in found else f"http://{found}"
+
+
+class Ways(Generic[W]):
+    """The transports of one mode: one for each proxy, made when first needed, and the one that uses none."""
+
+    def __init__(self, make: Callable[[str | None], W]) -> None:
+        self._make = make
+        self._transports: dict[str | None, W] = {}
+        self._origins: dict[tuple[str, str], W] = {}
+
+    def to(self, url: httpx.URL) -> W:
+        """The transport for a URL; raises ConfigError when the environment names a proxy that cannot be used."""
+        origin = (url.scheme, url.host)
+        found = self._origins.get(origin)
+        if found is None:
+            found = self._origins[origin] = self._through(_proxy(*origin))
+        return found
+
+    def all(self) -> list[W]:
+        """Every transport that was made."""
+        return list(self._transports.values())
+
+    def _through(self, proxy: str | None) -> W:
+        if proxy not in self._transports:
+            try:
+                self._transports[proxy] = self._make(proxy)
+            except (ValueError, ImportError, httpx.InvalidURL) as error:
+                if isinstance(error, AgentRunError):
+                    raise
+                raise ConfigError(
+                    f"the proxy settings cannot be used: {error}", hint="Check the *_PROXY variables"
+                ) from error
+        return self._transports[proxy]
+
+
+def blocking_transport(proxy: str | None) -> httpx.BaseTransport:
+    """A transport that waits in place."""
+    if proxy:
+        return httpx.HTTPTransport(verify=_trust(), limits=_LIMITS, proxy=proxy)
+    return DeadlineTransport(_trust(), _LIMITS)
+
+
+def loop_transport(proxy: str | None) -> httpx.AsyncBaseTransport:
+    """A transport for an event loop."""
+    return httpx.AsyncHTTPTransport(verify=_trust(), limits=_LIMITS, proxy=proxy)
+
+
+def _left(timeout: float | None, expired: type[httpcore.TimeoutException]) -> float | None:
+    left = seconds_left()
+    if left is None:
+        return timeout
+    if left <= 0:
+        raise expired("the time for the whole call is over")
+    return left if timeout is None else min(timeout, left)
+
+
+class _Connection(httpcore.NetworkStream):
+    """A connection whose reads and writes end with the call that makes them."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return _Connection(self._stream.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Network(httpcore.SyncBackend):
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return _Connection(super().connect_tcp(host, port, left, local_address, socket_options))
+
+
+class DeadlineTransport(httpx.HTTPTransport):
+    """httpx's blocking transport, over connections that end with the call."""
+
+    def __init__(self, trust: ssl.SSLContext, limits: httpx.Limits) -> None:
+        super().__init__(verify=trust, limits=limits)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=trust,
+            max_connections=limits.max_connections,
+            max_keepalive_connections=limits.max_keepalive_connections,
+            keepalive_expiry=limits.keepalive_expiry,
+            network_backend=_Network(),
+        )

@@ -1,0 +1,77 @@
+"""The reference pages leave nothing out: settings, errors, commands with their options, and operations."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from typing import Any
+
+import pytest
+import typer.main
+
+from agentrun import errors
+from agentrun.cli.app import app
+from agentrun.config import Config
+from agentrun.emulator import Settings
+from scripts import operations_table
+from tests.docs.pages import ROOT
+
+REFERENCE = ROOT / "docs" / "reference"
+SOURCES = (ROOT / "agentrun" / "config.py", ROOT / "agentrun" / "_core" / "credentials.py")
+VARIABLE = re.compile(r'"((?:AGENTRUN|ALIBABA_CLOUD|FC|DEVS|BAILIAN)_[A-Z_]*[A-Z])"')
+
+
+def missing_from(page: str, names: list[str]) -> list[str]:
+    """The names that a page does not mention in code."""
+    text = (REFERENCE / page).read_text(encoding="utf-8")
+    return [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)]
+
+
+def commands(command: Any, path: str) -> dict[str, list[str]]:
+    """Every command below one, with its options."""
+    below = getattr(command, "commands", {})
+    if not below:
+        options = [option for parameter in command.params for option in parameter.opts if option.startswith("-")]
+        return {path: options}
+    return {name: found for each, sub in below.items() for name, found in commands(sub, f"{path} {each}").items()}
+
+
+def test_every_setting_is_described() -> None:
+    assert missing_from("config.md", [field.name for field in fields(Config)]) == []
+    assert missing_from("emulator.md", [field.name for field in fields(Settings)]) == []
+
+
+def test_every_variable_is_described() -> None:
+    variables = sorted({name for source in SOURCES for name in VARIABLE.findall(source.read_text(encoding="utf-8"))})
+    assert len(variables) >= 12
+    assert missing_from("config.md", variables) == []
+
+
+def test_every_error_is_in_the_tree_and_has_advice() -> None:
+    tree, _, advice = (REFERENCE / "errors.md").read_text(encoding="utf-8").partition("## What to do")
+    silent = {"AgentRunError", "Executed", "HTTPError"}
+    assert [name for name in errors.__all__ if name not in tree] == []
+    assert [name for name in errors.__all__ if name not in advice and name not in silent] == []
+
+
+def test_the_tree_is_that_of_the_code() -> None:
+    drawn = [line.strip() for line in (errors.__doc__ or "").splitlines() if "─" in line]
+    page = (REFERENCE / "errors.md").read_text(encoding="utf-8").splitlines()
+    assert drawn
+    assert [line for line in drawn if line not in page] == []
+
+
+@pytest.mark.parametrize("path", commands(typer.main.get_command(app), "agentrun"))
+def test_every_command_and_option_is_described(path: str) -> None:
+    options = commands(typer.main.get_command(app), "agentrun")[path]
+    assert missing_from("cli.md", [path, *(option for option in options if option != "--help")]) == []
+
+
+def test_the_table_of_operations_is_up_to_date() -> None:
+    assert operations_table.main(["--check"]) == 0
+
+
+def test_remarks_and_reasons_are_about_something_in_the_table() -> None:
+    text = operations_table.PAGE.read_text(encoding="utf-8")
+    assert [remark for remark in operations_table.REMARKS.values() if f"| real | {remark} |" not in text] == []
+    assert [reason for reason in operations_table.REASONS.values() if f"| 501 | {reason} |" not in text] == []
