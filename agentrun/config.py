@@ -21,7 +21,8 @@ from agentrun.errors import ConfigError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from agentrun._core.session import Session, Transport
+    from agentrun._core.session import Session
+    from agentrun._core.transports import Transport
 
 REGION_VARIABLES = ("AGENTRUN_REGION", "FC_REGION")
 ACCOUNT_VARIABLES = ("AGENTRUN_ACCOUNT_ID", "FC_ACCOUNT_ID")

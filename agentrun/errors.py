@@ -112,6 +112,8 @@ def _restored(kind: type[AgentRunError], arguments: tuple[Any, ...], state: dict
 class ConfigError(AgentRunError, ValueError):
     """A setting is missing or wrong; the hint names the argument and the environment variable."""
 
+    executed = Executed.NO
+
 
 class InvalidInputError(AgentRunError, ValueError):
     """An argument is unknown, missing or of the wrong type; `field` names it."""
@@ -125,6 +127,8 @@ class InvalidInputError(AgentRunError, ValueError):
 
 class BlockingError(AgentRunError, RuntimeError):
     """A synchronous call met code that needs an event loop; use the `_async` method instead."""
+
+    executed = Executed.NO
 
 
 class HTTPError(AgentRunError):

@@ -9,7 +9,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 
 import httpx
@@ -20,7 +20,7 @@ from benchmarks.report import Figure, median
 
 ROUNDS, CALLS = 40, 50
 PATH = "/2025-09-10/agents/credentials/key"
-# The official client's own time for the same read; it must be told the endpoint with its scheme twice to use plain HTTP.
+# The official client's own time for the same read; only told the endpoint with its scheme twice it uses plain HTTP.
 OFFICIAL_SCRIPT = """
 import sys, time, logging
 logging.disable()
@@ -36,12 +36,13 @@ print(sorted(took)[30] * 1000)
 
 
 @contextmanager
-def stub() -> Iterator[int]:
+def stub() -> Generator[int]:
     """The port of a stub server."""
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.stub"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
-        assert server.stdout and server.stdin
+        assert server.stdout
+        assert server.stdin
         yield int(server.stdout.readline())
         server.stdin.close()
 
@@ -54,11 +55,11 @@ def timed(call: Callable[[], object]) -> float:
     return (time.perf_counter() - began) / CALLS * 1000
 
 
-async def timed_async(call: Callable[[], object]) -> float:
+async def timed_async(call: Callable[[], Awaitable[object]]) -> float:
     """Milliseconds for one awaited call, over a turn of calls."""
     began = time.perf_counter()
     for _ in range(CALLS):
-        await call()  # type: ignore[misc]
+        await call()
     return (time.perf_counter() - began) / CALLS * 1000
 
 
@@ -91,7 +92,9 @@ def official(port: int) -> str:
         return "official client not installable"
     # From another folder: in ours, Python would find our package of the same name.
     done = subprocess.run([python, "-c", OFFICIAL_SCRIPT % port], cwd="/", capture_output=True, text=True, check=False)
-    return f"official client {float(done.stdout.split()[-1]):.2f} ms" if done.returncode == 0 else "official client failed"
+    if done.returncode != 0:
+        return "official client failed"
+    return f"official client {float(done.stdout.split()[-1]):.2f} ms"
 
 
 def run() -> list[Figure]:

@@ -1,4 +1,4 @@
-"""The emulator: how soon it answers, how soon it is gone, what a control read costs, what it weighs, the cost of many."""
+"""The emulator: how soon it answers and is gone, what a control read costs, what it weighs, the cost of many."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def ours(port: int) -> list[str]:
 
 
 @contextmanager
-def running(command: Sequence[str | Path], url: str) -> Iterator[int]:
+def running(command: Sequence[str | Path], url: str) -> Generator[int]:
     """The process id of a server, while it runs."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
     try:
@@ -143,7 +143,7 @@ def moto_read() -> str:
         return "moto_server not installable"
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
-    command = [python.parent / "moto_server", "-p", str(port)]
+    command: list[str | Path] = [python.parent / "moto_server", "-p", str(port)]
     with running(command, url) as pid, httpx.Client(headers=MOTO_HEADERS) as client:
         create = b'{"Name": "key", "SecretString": "x", "ClientRequestToken": "0123456789abcdef0123456789abcdef"}'
         client.post(url, content=create, headers={"x-amz-target": "secretsmanager.CreateSecret"})
@@ -157,7 +157,7 @@ async def in_process() -> float:
     """Milliseconds of a control read without a network: our client over an ASGI transport."""
     app = build_app(Settings())
     await app.platform.start()
-    config = Config.local().replace(transport=httpx.ASGITransport(app))  # type: ignore[arg-type]
+    config = Config.local().replace(transport=httpx.ASGITransport(app))
     secret = CredentialConfig.outbound_llm_api_key("sk", "openai")
     await Credential.create_async(credential_name="key", credential_config=secret, config=config)
     took: list[float] = []
@@ -188,7 +188,9 @@ def many() -> list[Figure]:
         many_get = timed(lambda: Credential.get_by_name("key-9000", config=config), 200)
     return [
         Figure("get at 10,000 over get at 200", many_get / few_get, "times", 1.25, "", f"{many_get:.2f} ms"),
-        Figure("create at 10,000 over create at 200", many_create / few_create, "times", 1.25, "", f"{many_create:.2f} ms"),
+        Figure(
+            "create at 10,000 over create at 200", many_create / few_create, "times", 1.25, "", f"{many_create:.2f} ms"
+        ),
     ]
 
 
@@ -208,5 +210,3 @@ def run() -> list[Figure]:
         *over_tcp(),
         *many(),
     ]
-
-

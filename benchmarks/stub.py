@@ -1,4 +1,4 @@
-"""A server that answers one thing as fast as Python can, run in a process of its own: what clients are measured against."""
+"""A server that answers one thing as fast as Python can, in a process of its own: clients are measured against it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 
-CREDENTIAL = {
+CREDENTIAL: dict[str, object] = {
     "credentialId": "c-1",
     "credentialName": "key",
     "credentialAuthType": "api_key",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -36,7 +36,7 @@ steps: list[tuple[str, float]] = []
 
 
 @contextmanager
-def step(what: str) -> Iterator[None]:
+def step(what: str) -> Generator[None]:
     """Say what is being done, and remember how long it took."""
     print(f"- {what} ... ", end="", flush=True)
     began = time.perf_counter()

@@ -49,6 +49,11 @@ class Resource(Model):
         """The name or id that messages use."""
         raise NotImplementedError
 
+    @property
+    def title(self) -> str:
+        """What people call the resource; its label, where ids are not for people."""
+        return self.label
+
     # What subclasses do
 
     async def get_async(self, config: Config | None = None) -> Self:
@@ -92,7 +97,7 @@ class Resource(Model):
         await self.wait_until_ready_or_failed_async(callback, interval_seconds, timeout_seconds, config)
         if self.status != Status.READY:
             reason = getattr(self, "status_reason", None) or "the service gave no reason"
-            raise ResourceFailedError(f"{self.kind} {self.label!r} is {self.status}: {reason}")
+            raise ResourceFailedError(f"{self.kind} {self.title!r} is {self.status}: {reason}")
         return self
 
     def wait_until_ready(
@@ -130,7 +135,7 @@ class Resource(Model):
         return await wait_until(
             look,
             lambda seen: Status.is_final_status(seen.status),
-            what=f"{self.kind} {self.label!r}",
+            what=f"{self.kind} {self.title!r}",
             interval=interval_seconds,
             timeout=timeout_seconds,
         )
@@ -169,7 +174,7 @@ class Resource(Model):
             if callback:
                 callback(self)
             if self.status not in (Status.DELETING, None):
-                raise DeleteResourceError(f"{self.kind} {self.label!r} is {self.status} after it was deleted")
+                raise DeleteResourceError(f"{self.kind} {self.title!r} is {self.status} after it was deleted")
             return False
 
         try:
@@ -179,7 +184,7 @@ class Resource(Model):
         await wait_until(
             gone,
             bool,
-            what=f"deleting {self.kind} {self.label!r}",
+            what=f"deleting {self.kind} {self.title!r}",
             interval=interval_seconds,
             timeout=timeout_seconds,
         )

@@ -7,13 +7,10 @@ made with different Configs reuse each other's connections. After a fork a child
 
 from __future__ import annotations
 
-import asyncio
+import atexit
 import logging
-import os
-import threading
 import time
 from collections.abc import (
-    AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
     Awaitable,
@@ -23,15 +20,14 @@ from collections.abc import (
 )
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias, TypeVar
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from typing import Any, TypeAlias, TypeVar
 
 import httpx
 
 from agentrun._core.blocking import is_blocking
 from agentrun._core.deadline import within
 from agentrun._core.retry import Answer, with_retries
-from agentrun._core.transports import Ways, blocking_transport, loop_transport
+from agentrun._core.transports import Given, Network, Transport
 from agentrun.errors import (
     AgentRunError,
     BlockingError,
@@ -43,7 +39,6 @@ from agentrun.errors import (
     TransportError,
 )
 
-Transport: TypeAlias = "httpx.BaseTransport | httpx.AsyncBaseTransport"
 Content: TypeAlias = "bytes | Iterable[bytes] | AsyncIterable[bytes] | None"
 
 A = TypeVar("A", bound=Answer)
@@ -95,10 +90,6 @@ class Reply:
 
 
 Signer: TypeAlias = "Callable[[Request], Mapping[str, str]]"
-
-
-def _wrong_mode(kind: str) -> InvalidInputError:
-    return InvalidInputError(f"the transport cannot make {kind} calls", field="transport")
 
 
 class ByteStream:
@@ -182,19 +173,11 @@ def translated(error: Exception, where: str) -> AgentRunError:
     return TransportError(f"the connection to {where} broke: {text}")
 
 
-class _LoopWays(NamedTuple):
-    ways: Ways[httpx.AsyncBaseTransport]
-    guard: AsyncGenerator[None, None]
-
-
 class Session:
-    """Pooled connections over one transport; see the module's text."""
+    """Sends requests over the network, or over a transport of the caller's; see the module's text."""
 
     def __init__(self, transport: Transport | None = None) -> None:
-        self._transport = transport
-        self._lock = threading.Lock()
-        self._sync: Ways[httpx.BaseTransport] | None = None
-        self._async: dict[asyncio.AbstractEventLoop, _LoopWays] = {}
+        self._wire = Network() if transport is None else Given(transport)
 
     # Sending
 
@@ -226,7 +209,7 @@ class Session:
 
     async def _open(self, request: Request, sign: Signer | None, deadline: float | None) -> ByteStream:
         headers = {**request.headers, **sign(request)} if sign else request.headers
-        origin = "/".join(request.url.split("/", 3)[:3])
+        origin = _origin(request.url)
         try:
             response = await self._exchange(_built(request, headers, deadline))
         except httpx.HTTPError as error:
@@ -235,82 +218,33 @@ class Session:
             raise InvalidInputError(f"{request.url!r} is not a URL that can be called: {error}") from error
         except UnicodeError as error:
             raise InvalidInputError(f"a header or the URL has characters that cannot be sent: {error}") from error
-        log.debug("%s %s %s", request.method, request.url.partition("?")[0], response.status_code)
+        log.debug("%s %s%s %s", request.method, origin, _path(request.url), response.status_code)
         return ByteStream(response, origin, deadline)
 
     async def _exchange(self, request: httpx.Request) -> httpx.Response:
         if is_blocking():
-            return self._blocking_ways().to(request.url).handle_request(request)
-        ways = await self._loop_ways()
-        return await ways.to(request.url).handle_async_request(request)
-
-    # Ways
-
-    def _blocking_ways(self) -> Ways[httpx.BaseTransport]:
-        with self._lock:
-            if self._sync is None:
-                self._sync = Ways(self._blocking_transport)
-            return self._sync
-
-    def _blocking_transport(self, proxy: str | None) -> httpx.BaseTransport:
-        if self._transport is None:
-            return blocking_transport(proxy)
-        if not isinstance(self._transport, httpx.BaseTransport):
-            raise _wrong_mode("synchronous")
-        return self._transport
-
-    async def _loop_ways(self) -> Ways[httpx.AsyncBaseTransport]:
-        loop = asyncio.get_running_loop()
-        found = self._async.get(loop)
-        if found is None:
-            ways = Ways(self._loop_transport)
-            found = _LoopWays(ways, self._closed_with(loop, ways))
-            with self._lock:
-                self._async[loop] = found
-            await anext(found.guard)
-        return found.ways
-
-    def _loop_transport(self, proxy: str | None) -> httpx.AsyncBaseTransport:
-        if self._transport is None:
-            return loop_transport(proxy)
-        if not isinstance(self._transport, httpx.AsyncBaseTransport):
-            raise _wrong_mode("asynchronous")
-        return self._transport
-
-    async def _closed_with(
-        self, loop: asyncio.AbstractEventLoop, ways: Ways[httpx.AsyncBaseTransport]
-    ) -> AsyncGenerator[None, None]:
-        # A loop that ends closes the generators that were started on it: that is how it closes our connections, and
-        # how we learn that it is gone.
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._async.pop(loop, None)
-            for transport in ways.all():
-                await transport.aclose()
+            return self._wire.exchange_in_place(request)
+        return await self._wire.exchange_awaited(request)
 
     # Ending
 
     def close(self) -> None:
         """Close the connections of synchronous calls; the next one opens new ones."""
-        with self._lock:
-            ways, self._sync = self._sync, None
-        for transport in ways.all() if ways else ():
-            transport.close()
+        self._wire.close_in_place()
 
     async def close_async(self) -> None:
         """Close the connections of the running event loop; the next call opens new ones."""
-        found = self._async.get(asyncio.get_running_loop())
-        if found is not None:
-            await found.guard.aclose()
+        await self._wire.close_loop()
 
-    def forget(self) -> None:
-        """Drop all connections without closing them: after a fork they belong to the parent."""
-        self._lock = threading.Lock()
-        _inherited.extend((self._sync, self._async))
-        self._sync = None
-        self._async = {}
+
+def _origin(url: str) -> str:
+    """The scheme and host of a URL, for messages: without the user and password that it may hold."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}"
+
+
+def _path(url: str) -> str:
+    return "/" + url.partition("://")[2].partition("/")[2].partition("?")[0]
 
 
 def _built(request: Request, headers: Mapping[str, str], deadline: float | None) -> httpx.Request:
@@ -322,7 +256,11 @@ def _built(request: Request, headers: Mapping[str, str], deadline: float | None)
         content = _in_steps(request.content)
     fields = [_ACCEPTED, *((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())]
     return httpx.Request(
-        request.method, _parsed(request.url), headers=fields, content=content, extensions={"timeout": _times(request, deadline)}
+        request.method,
+        _parsed(request.url),
+        headers=fields,
+        content=content,
+        extensions={"timeout": _times(request, deadline)},
     )
 
 
@@ -342,34 +280,10 @@ async def _in_steps(content: Iterable[bytes]) -> AsyncIterator[bytes]:
         yield chunk
 
 
-_lock = threading.Lock()
-_default: Session | None = None
-_by_transport: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
-_sessions: WeakValueDictionary[int, Session] = WeakValueDictionary()
-# What a child inherited over a fork stays referenced: collecting it would close or disturb the parent's connections.
-_inherited: list[Any] = []
+_network = Session()
+atexit.register(_network.close)
 
 
 def session_for(transport: Transport | None) -> Session:
-    """The session of a transport, or the one that uses the network."""
-    global _default
-    with _lock:
-        session = _default if transport is None else _by_transport.get(transport)
-        if session is None:
-            session = Session(transport)
-            _sessions[id(session)] = session
-            if transport is None:
-                _default = session
-            else:
-                _by_transport[transport] = session
-        return session
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
-    for session in list(_sessions.values()):
-        session.forget()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+    """The session of a transport of the caller's, or the shared one that uses the network."""
+    return _network if transport is None else Session(transport)

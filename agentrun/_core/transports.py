@@ -1,4 +1,4 @@
-"""Which way a request takes: straight, or through a proxy that the environment names.
+"""Which way a request takes: straight, through a proxy that the environment names, or over the caller's transport.
 
 These are httpx's transports without its client, whose cookies, redirects and merging of settings we have no use for
 and would pay for with every call.
@@ -6,18 +6,23 @@ and would pay for with every call.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
 
 import httpcore
 import httpx
 
 from agentrun._core.deadline import seconds_left
-from agentrun.errors import AgentRunError, ConfigError
+from agentrun.errors import AgentRunError, ConfigError, InvalidInputError
+
+Transport: TypeAlias = "httpx.BaseTransport | httpx.AsyncBaseTransport"
 
 W = TypeVar("W")
 
@@ -85,16 +90,135 @@ class Ways(Generic[W]):
         return self._transports[proxy]
 
 
-def blocking_transport(proxy: str | None) -> httpx.BaseTransport:
+def _blocking_transport(proxy: str | None) -> httpx.BaseTransport:
     """A transport that waits in place."""
     if proxy:
         return httpx.HTTPTransport(verify=_trust(), limits=_LIMITS, proxy=proxy)
     return DeadlineTransport(_trust(), _LIMITS)
 
 
-def loop_transport(proxy: str | None) -> httpx.AsyncBaseTransport:
+def _loop_transport(proxy: str | None) -> httpx.AsyncBaseTransport:
     """A transport for an event loop."""
     return httpx.AsyncHTTPTransport(verify=_trust(), limits=_LIMITS, proxy=proxy)
+
+
+class _LoopWays(NamedTuple):
+    ways: Ways[httpx.AsyncBaseTransport]
+    guard: AsyncGenerator[None, None]
+
+
+class Network:
+    """The network: blocking connections, and asynchronous ones for each event loop; all of them are kept for reuse.
+
+    `blocking` and `on_loop` make a transport for a proxy, or for None.
+    """
+
+    def __init__(
+        self,
+        blocking: Callable[[str | None], httpx.BaseTransport] | None = None,
+        on_loop: Callable[[str | None], httpx.AsyncBaseTransport] | None = None,
+    ) -> None:
+        self._make_blocking = blocking or _blocking_transport
+        self._make_on_loop = on_loop or _loop_transport
+        self._lock = threading.Lock()
+        self._sync: Ways[httpx.BaseTransport] = Ways(self._make_blocking)
+        self._async: dict[asyncio.AbstractEventLoop, _LoopWays] = {}
+        _networks.add(self)
+
+    def exchange_in_place(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and wait in place for the head of its answer."""
+        return self._sync.to(request.url).handle_request(request)
+
+    async def exchange_awaited(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and await the head of its answer."""
+        ways = await self._loop_ways()
+        return await ways.to(request.url).handle_async_request(request)
+
+    async def _loop_ways(self) -> Ways[httpx.AsyncBaseTransport]:
+        loop = asyncio.get_running_loop()
+        found = self._async.get(loop)
+        if found is None:
+            ways = Ways(self._make_on_loop)
+            found = _LoopWays(ways, self._closed_with(loop, ways))
+            with self._lock:
+                self._async[loop] = found
+            await anext(found.guard)
+        return found.ways
+
+    async def _closed_with(
+        self, loop: asyncio.AbstractEventLoop, ways: Ways[httpx.AsyncBaseTransport]
+    ) -> AsyncGenerator[None, None]:
+        # A loop that ends closes the generators that were started on it: that is how it closes our connections, and
+        # how we learn that it is gone.
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._async.pop(loop, None)
+            for transport in ways.all():
+                await transport.aclose()
+
+    def close_in_place(self) -> None:
+        """Close the blocking connections."""
+        with self._lock:
+            ways, self._sync = self._sync, Ways(self._make_blocking)
+        for transport in ways.all():
+            transport.close()
+
+    async def close_loop(self) -> None:
+        """Close the connections of the running event loop."""
+        found = self._async.get(asyncio.get_running_loop())
+        if found is not None:
+            await found.guard.aclose()
+
+    def forget(self) -> None:
+        """Drop all connections without closing them: after a fork they belong to the parent."""
+        self._lock = threading.Lock()
+        _inherited.extend((self._sync, self._async))
+        self._sync = Ways(self._make_blocking)
+        self._async = {}
+
+
+class Given:
+    """A transport of the caller's own; it is closed only when the caller says so."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def exchange_in_place(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and wait in place for the head of its answer."""
+        if not isinstance(self._transport, httpx.BaseTransport):
+            raise InvalidInputError("the transport cannot make synchronous calls", field="transport")
+        return self._transport.handle_request(request)
+
+    async def exchange_awaited(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and await the head of its answer."""
+        if not isinstance(self._transport, httpx.AsyncBaseTransport):
+            raise InvalidInputError("the transport cannot make asynchronous calls", field="transport")
+        return await self._transport.handle_async_request(request)
+
+    def close_in_place(self) -> None:
+        """Close the transport's blocking side."""
+        if isinstance(self._transport, httpx.BaseTransport):
+            self._transport.close()
+
+    async def close_loop(self) -> None:
+        """Close the transport's asynchronous side."""
+        if isinstance(self._transport, httpx.AsyncBaseTransport):
+            await self._transport.aclose()
+
+
+_networks: WeakSet[Network] = WeakSet()
+# What a child inherited over a fork stays referenced: collecting it would close or disturb the parent's connections.
+_inherited: list[object] = []
+
+
+def _after_fork() -> None:
+    for network in list(_networks):
+        network.forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _left(timeout: float | None, expired: type[httpcore.TimeoutException]) -> float | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from agentrun._core.api import API
 from agentrun._core.blocking import run
@@ -25,7 +25,10 @@ from agentrun.agent_runtime.runtime import AgentRuntime
 from agentrun.config import Config
 
 if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
     from agentrun._core.openai import Completion
+    from agentrun._core.streams import Stream
 
 
 class AgentRuntimeClient(API):
@@ -195,6 +198,28 @@ class AgentRuntimeClient(API):
         """One page of versions."""
         return run(self.list_versions_async(agent_runtime_id, input, config, **fields))
 
+    @overload
+    async def invoke_openai_async(
+        self,
+        agent_runtime_name: str,
+        agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT,
+        *,
+        messages: Iterable[Any],
+        stream: Literal[True],
+        **kwargs: Any,
+    ) -> Stream[ChatCompletionChunk]: ...
+
+    @overload
+    async def invoke_openai_async(
+        self,
+        agent_runtime_name: str,
+        agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT,
+        *,
+        messages: Iterable[Any],
+        stream: Literal[False] = False,
+        **kwargs: Any,
+    ) -> ChatCompletion: ...
+
     async def invoke_openai_async(
         self, agent_runtime_name: str, agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT, **kwargs: Any
     ) -> Completion:
@@ -203,8 +228,32 @@ class AgentRuntimeClient(API):
         api = AgentRuntimeDataAPI(agent_runtime_name, agent_runtime_endpoint_name, config)
         return await api.invoke_openai_async(**kwargs)
 
+    @overload
+    def invoke_openai(
+        self,
+        agent_runtime_name: str,
+        agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT,
+        *,
+        messages: Iterable[Any],
+        stream: Literal[True],
+        **kwargs: Any,
+    ) -> Stream[ChatCompletionChunk]: ...
+
+    @overload
+    def invoke_openai(
+        self,
+        agent_runtime_name: str,
+        agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT,
+        *,
+        messages: Iterable[Any],
+        stream: Literal[False] = False,
+        **kwargs: Any,
+    ) -> ChatCompletion: ...
+
     def invoke_openai(
         self, agent_runtime_name: str, agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT, **kwargs: Any
     ) -> Completion:
         """Talk to an agent in the OpenAI chat protocol: a completion, or a stream of chunks with `stream=True`."""
-        return run(self.invoke_openai_async(agent_runtime_name, agent_runtime_endpoint_name, **kwargs))
+        config = self._config(kwargs.pop("config", None))
+        api = AgentRuntimeDataAPI(agent_runtime_name, agent_runtime_endpoint_name, config)
+        return api.invoke_openai(**kwargs)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pydantic import PrivateAttr
 
@@ -24,7 +24,10 @@ from agentrun.agent_runtime.model import (
 from agentrun.config import Config
 
 if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
     from agentrun._core.openai import Completion
+    from agentrun._core.streams import Stream
 
 
 class AgentRuntimeEndpoint(
@@ -39,6 +42,11 @@ class AgentRuntimeEndpoint(
     def label(self) -> str:
         """The endpoint's id."""
         return self.agent_runtime_endpoint_id or ""
+
+    @property
+    def title(self) -> str:
+        """The endpoint's name."""
+        return self.agent_runtime_endpoint_name or self.label
 
     @classmethod
     def _of(cls, data: dict[str, Any], agent_runtime_id: str, config: Config | None) -> AgentRuntimeEndpoint:
@@ -196,21 +204,46 @@ class AgentRuntimeEndpoint(
         """Delete this endpoint."""
         return run(self.delete_async(config))
 
+    @overload
+    async def invoke_openai_async(
+        self, *, messages: Iterable[Any], stream: Literal[True], **kwargs: Any
+    ) -> Stream[ChatCompletionChunk]: ...
+
+    @overload
+    async def invoke_openai_async(
+        self, *, messages: Iterable[Any], stream: Literal[False] = False, **kwargs: Any
+    ) -> ChatCompletion: ...
+
     async def invoke_openai_async(self, **kwargs: Any) -> Completion:
         """Talk to the agent here in the OpenAI chat protocol: a completion, or chunks with `stream=True`.
 
         `messages` and every other parameter of the protocol are keywords; `config` is taken too.
         """
-        config = self._settings(kwargs.pop("config", None))
-        name = self.agent_runtime_endpoint_name or DEFAULT_ENDPOINT
-        return await AgentRuntimeDataAPI(await self._runtime_name(config), name, config).invoke_openai_async(**kwargs)
+        api = await self._data_api(kwargs.pop("config", None))
+        return await api.invoke_openai_async(**kwargs)
+
+    @overload
+    def invoke_openai(
+        self, *, messages: Iterable[Any], stream: Literal[True], **kwargs: Any
+    ) -> Stream[ChatCompletionChunk]: ...
+
+    @overload
+    def invoke_openai(
+        self, *, messages: Iterable[Any], stream: Literal[False] = False, **kwargs: Any
+    ) -> ChatCompletion: ...
 
     def invoke_openai(self, **kwargs: Any) -> Completion:
         """Talk to the agent here in the OpenAI chat protocol: a completion, or chunks with `stream=True`.
 
         `messages` and every other parameter of the protocol are keywords; `config` is taken too.
         """
-        return run(self.invoke_openai_async(**kwargs))
+        api = run(self._data_api(kwargs.pop("config", None)))
+        return api.invoke_openai(**kwargs)
+
+    async def _data_api(self, config: Config | None) -> AgentRuntimeDataAPI:
+        settings = self._settings(config)
+        name = self.agent_runtime_endpoint_name or DEFAULT_ENDPOINT
+        return AgentRuntimeDataAPI(await self._runtime_name(settings), name, settings)
 
     async def _runtime_name(self, config: Config | None) -> str:
         # Agents are called by the runtime's name, of which an endpoint knows only the id.

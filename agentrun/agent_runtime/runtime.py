@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from agentrun._core.blocking import gather, run
 from agentrun._core.model import build
@@ -31,7 +31,10 @@ from agentrun.config import Config
 from agentrun.errors import ResourceNotExistError
 
 if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
     from agentrun._core.openai import Completion
+    from agentrun._core.streams import Stream
 
 # How long the endpoints of a runtime that is being deleted may take to go.
 ENDPOINTS_GONE_SECONDS = 300.0
@@ -46,6 +49,11 @@ class AgentRuntime(AgentRuntimeMutableProps, AgentRuntimeImmutableProps, AgentRu
     def label(self) -> str:
         """The runtime's id."""
         return self.agent_runtime_id or ""
+
+    @property
+    def title(self) -> str:
+        """The runtime's name."""
+        return self.agent_runtime_name or self.label
 
     # The runtime itself, by id
 
@@ -463,6 +471,26 @@ class AgentRuntime(AgentRuntimeMutableProps, AgentRuntimeImmutableProps, AgentRu
     def _data_api(self, endpoint_name: str, config: Config | None) -> AgentRuntimeDataAPI:
         return AgentRuntimeDataAPI(self.agent_runtime_name or "", endpoint_name, self._settings(config))
 
+    @overload
+    async def invoke_openai_async(
+        self,
+        agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT,
+        *,
+        messages: Iterable[Any],
+        stream: Literal[True],
+        **kwargs: Any,
+    ) -> Stream[ChatCompletionChunk]: ...
+
+    @overload
+    async def invoke_openai_async(
+        self,
+        agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT,
+        *,
+        messages: Iterable[Any],
+        stream: Literal[False] = False,
+        **kwargs: Any,
+    ) -> ChatCompletion: ...
+
     async def invoke_openai_async(
         self, agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT, **kwargs: Any
     ) -> Completion:
@@ -473,12 +501,33 @@ class AgentRuntime(AgentRuntimeMutableProps, AgentRuntimeImmutableProps, AgentRu
         api = self._data_api(agent_runtime_endpoint_name, kwargs.pop("config", None))
         return await api.invoke_openai_async(**kwargs)
 
+    @overload
+    def invoke_openai(
+        self,
+        agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT,
+        *,
+        messages: Iterable[Any],
+        stream: Literal[True],
+        **kwargs: Any,
+    ) -> Stream[ChatCompletionChunk]: ...
+
+    @overload
+    def invoke_openai(
+        self,
+        agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT,
+        *,
+        messages: Iterable[Any],
+        stream: Literal[False] = False,
+        **kwargs: Any,
+    ) -> ChatCompletion: ...
+
     def invoke_openai(self, agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT, **kwargs: Any) -> Completion:
         """Talk to the agent in the OpenAI chat protocol: a completion, or a stream of chunks with `stream=True`.
 
         `messages` and every other parameter of the protocol are keywords; `config` is taken too.
         """
-        return run(self.invoke_openai_async(agent_runtime_endpoint_name, **kwargs))
+        api = self._data_api(agent_runtime_endpoint_name, kwargs.pop("config", None))
+        return api.invoke_openai(**kwargs)
 
     async def invoke_async(
         self,

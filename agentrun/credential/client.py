@@ -70,8 +70,9 @@ class CredentialClient(API):
     ) -> Sequence[CredentialListOutput]:
         """One page of credentials, without their secrets."""
         wanted = build(CredentialListInput, input, fields)
-        page = await CredentialControlAPI(self._config(config)).list_credentials_async(wanted)
-        return [CredentialListOutput.from_wire(item) for item in page.get("items") or ()]
+        settings = self._config(config)
+        page = await CredentialControlAPI(settings).list_credentials_async(wanted)
+        return [CredentialListOutput.of(item, settings) for item in page.get("items") or ()]
 
     def list(
         self, input: CredentialListInput | None = None, config: Config | None = None, **fields: Any

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from pydantic import PrivateAttr
+
 from agentrun._core.blocking import run
 from agentrun._core.model import Model, build
 from agentrun._core.paging import AsyncLazyList, LazyList, numbered
@@ -36,10 +38,18 @@ class CredentialListOutput(Model):
     related_resource_count: int | None = None
     updated_at: str | None = None
     workspace_id: str | None = None
+    _config: Config | None = PrivateAttr(default=None)
+
+    @classmethod
+    def of(cls, data: Any, config: Config | None) -> CredentialListOutput:
+        """The item out of the service's answer, with the Config that later calls use."""
+        item = cls.from_wire(data)
+        item._config = config
+        return item
 
     async def to_credential_async(self, config: Config | None = None) -> Credential:
         """The credential itself, with its secret."""
-        return await Credential.get_by_name_async(self.credential_name or "", config)
+        return await Credential.get_by_name_async(self.credential_name or "", config or self._config)
 
     def to_credential(self, config: Config | None = None) -> Credential:
         """The credential itself, with its secret."""
@@ -163,7 +173,7 @@ class Credential(CredentialMutableProps, CredentialImmutableProps, CredentialSys
         async def page(number: int, size: int) -> Sequence[CredentialListOutput]:
             asked = filters.model_copy(update={"page_number": number, "page_size": size})
             answer = await CredentialControlAPI(config).list_credentials_async(asked)
-            return [CredentialListOutput.from_wire(item) for item in answer.get("items") or ()]
+            return [CredentialListOutput.of(item, config) for item in answer.get("items") or ()]
 
         return numbered(page, lambda item: item.credential_id)
 

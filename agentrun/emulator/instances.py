@@ -15,6 +15,7 @@ from agentrun.emulator.backends.supervisor import State, Supervised
 from agentrun.emulator.packages import Packages
 from agentrun.emulator.store import Record, Scope
 from agentrun.emulator.wire.envelope import ServiceError, unsupported
+from agentrun.emulator.wire.values import section
 
 LATEST = "LATEST"
 
@@ -109,7 +110,7 @@ class Instances:
 
     def _spec(self, key: Key, record: Record) -> ServiceSpec:
         document = record.document
-        code = document.get("codeConfiguration") or {}
+        code = section(document, "codeConfiguration")
         if "package" not in document:
             raise unsupported("the process backend runs code packages; container images need the docker backend")
         if not code.get("command"):
@@ -120,9 +121,9 @@ class Instances:
             command=tuple(code["command"]),
             port=document["port"],
             environment=self._environment(record),
-            health=health_check(document.get("healthCheckConfiguration") or {}),
+            health=health_check(section(document, "healthCheckConfiguration")),
             limits=Limits(memory=document["memory"], cpu=document["cpu"]),
-            network=(document.get("networkConfiguration") or {}).get("networkMode") != "PRIVATE",
+            network=section(document, "networkConfiguration").get("networkMode") != "PRIVATE",
         )
 
     def _folder(self, digest: str) -> Path:
@@ -143,5 +144,5 @@ class Instances:
             "AGENTRUN_DATA_ENDPOINT": self.endpoint,
             "AGENTRUN_RUNTIME_NAME": record.name,
             "PORT": str(record.document["port"]),
-            **(record.document.get("environmentVariables") or {}),
+            **section(record.document, "environmentVariables"),
         }

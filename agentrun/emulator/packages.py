@@ -13,7 +13,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -125,6 +125,16 @@ class Packages:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         return digest
+
+    def keep_only(self, digests: Collection[str]) -> None:
+        """Remove everything but these; must not run while a package is being kept."""
+        for path in self._directory.iterdir():
+            if path.name.removesuffix(".zip") in digests:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def content(self, digest: str) -> bytes:
         """The zip of a digest."""

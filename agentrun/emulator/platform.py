@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,7 @@ from agentrun.emulator.store import Store
 from agentrun.emulator.vault import Vault
 
 SOCKET = "http.sock"
+_PREFIX = "agentrun-"
 
 
 class Platform:
@@ -52,7 +54,8 @@ class Platform:
         key = self.vault.key
         self.store = Store(state)
         # What exists only while we run is outside the state, and its path is short enough for unix sockets.
-        self.directory = Path(tempfile.mkdtemp(prefix="agentrun-"))
+        _sweep()
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self.directory.chmod(0o711)
         self.journal = Journal()
         self.lifecycle = Lifecycle(self.store, self.clock, settings.profile)
@@ -147,3 +150,21 @@ def _prepared(state: Path | None) -> Path | None:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.chmod(state, 0o700)
     return state
+
+
+def _sweep() -> None:
+    """Remove what emulators of ours left behind that were killed: their folders, and what still runs in them."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        process = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if process.isdigit() and not Path(f"/proc/{process}").exists() and left.stat().st_uid == os.getuid():
+            _kill_those_in(left)
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _kill_those_in(folder: Path) -> None:
+    # Bubblewrap ends with us, except in the moment in which it has just split in two.
+    needle = f"{folder}/".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if needle in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)

@@ -10,6 +10,7 @@ import socket
 import ssl
 import tempfile
 import threading
+from asyncio import new_event_loop
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from pathlib import Path
@@ -23,18 +24,22 @@ from agentrun._core import local
 from agentrun.config import Config
 from agentrun.emulator.app import MODEL_PREFIX, App
 from agentrun.emulator.clock import Clock
+from agentrun.emulator.environment import variables
 from agentrun.emulator.journal import Journal
 from agentrun.emulator.platform import Platform
 from agentrun.emulator.settings import Settings
 from agentrun.emulator.store import StoreError
 from agentrun.emulator.vault import VaultError
 
+with contextlib.suppress(ImportError):
+    from uvloop import new_event_loop  # quicker, but not to be had on every platform
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from agentrun.emulator.data.models import Script
     from agentrun.emulator.tls import Certificates
-    from agentrun.emulator.transport import SocketTransport
+    from agentrun.emulator.transport import EmulatorTransport
 
 T = TypeVar("T")
 
@@ -82,7 +87,8 @@ class _Listeners:
         for server in self._servers:
             server.close()
         for connection in list(self._state.connections):
-            connection.shutdown()
+            # Not a polite end: uvloop never closes a loop on which a TLS connection still waits for its peer's.
+            connection.transport.abort()
         for task in list(self._state.tasks):
             task.cancel()
         await asyncio.gather(*self._state.tasks, return_exceptions=True)
@@ -117,14 +123,6 @@ def _bind_unix(path: Path) -> socket.socket:
     return listening
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop  # quicker, but not to be had on every platform
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
 class Emulator:
     """The platform on this machine, for as long as a `with` block lasts.
 
@@ -142,7 +140,7 @@ class Emulator:
         self._stopping: asyncio.Event | None = None
         self._platform: Platform | None = None
         self._certificates: Certificates | None = None
-        self._transport: SocketTransport | None = None
+        self._transport: EmulatorTransport | None = None
         self.port = 0
 
     # Life
@@ -150,7 +148,7 @@ class Emulator:
     def start(self) -> Self:
         """Start and return once it answers."""
         started: Future[None] = Future()
-        self._loop = loop = _new_loop()
+        self._loop = loop = new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(loop, started), name="agentrun-emulator", daemon=True)
         self._thread.start()
         started.result(START_SECONDS)
@@ -248,20 +246,23 @@ class Emulator:
         """The settings for an SDK; each access key id is an account of its own."""
         secret = self.settings.access_keys.get(access_key_id, self.settings.secret)
         config = Config.local(self.port, access_key_id=access_key_id, access_key_secret=secret)
-        if self.settings.port is None:
-            from agentrun.emulator.transport import SocketTransport  # httpx, which serving does not need
-
-            self._transport = self._transport or SocketTransport(self.platform.socket)
-            config = config.replace(transport=self._transport)
-        elif self.settings.tls:
+        if self.settings.tls:
             endpoints = ("control_endpoint", "data_endpoint", "devs_endpoint", "bailian_endpoint")
             config = config.replace(**dict.fromkeys(endpoints, self.url))
+        if self.settings.port is None or self.settings.tls:
+            self._transport = self._transport or self._own_transport()
+            config = config.replace(transport=self._transport)
         return config.replace(**changes)
+
+    def _own_transport(self) -> EmulatorTransport:
+        from agentrun.emulator.transport import EmulatorTransport  # httpx, which serving does not need
+
+        if self._certificates:
+            return EmulatorTransport(trust=self._certificates.bundle)
+        return EmulatorTransport(socket=self.platform.socket)
 
     def environment(self, access_key_id: str = local.ACCESS_KEY_ID) -> dict[str, str]:
         """Every variable that an SDK reads, so that nothing half reaches the cloud."""
-        from agentrun.emulator.environment import variables  # reads the certificates' place, which few need
-
         secret = self.settings.access_keys.get(access_key_id, self.settings.secret)
         bundle = self._certificates.bundle if self._certificates else None
         return variables(self.url, f"{self.url}{MODEL_PREFIX}v1", access_key_id, secret, bundle)

@@ -140,19 +140,22 @@ class Store:
         offset: int = 0,
         after: int = 0,
     ) -> tuple[list[Record], int, int]:
-        """Resources in the order of their creation: those on the page, how many there are, the last one's number.
+        """Resources in the order of their creation: those on the page, how many there are, where the next page begins.
 
-        `filters` are conditions in SQL with their parameters; `after` is the number that an earlier page gave.
+        `filters` are conditions in SQL with their parameters. `after` is the number that an earlier page gave, which
+        is 0 when nothing follows. A negative `limit` takes all.
         """
         conditions = list(filters)
         where = " AND ".join(["account=? AND region=? AND kind=? AND parent=?", *(text for text, _ in conditions)])
         values = (*scope, kind, parent, *(value for _, given in conditions for value in given))
         rows = self._database.execute(
             f"SELECT {_COLUMNS}, seq FROM resources WHERE {where} AND seq > ? ORDER BY seq LIMIT ? OFFSET ?",
-            (*values, after, limit, offset),
+            (*values, after, limit + 1 if limit >= 0 else limit, offset),
         ).fetchall()
+        shown = rows[:limit] if limit >= 0 else rows
+        following = shown[-1][-1] if len(shown) < len(rows) else 0
         total = self._count(where, values) if conditions else self._counted((*scope, kind, parent))
-        return [_record(row) for row in rows], total, rows[-1][-1] if rows else 0
+        return [_record(row) for row in shown], total, following
 
     def every(self, kind: str) -> list[Record]:
         """The resources of a kind in all accounts."""

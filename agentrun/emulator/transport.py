@@ -1,39 +1,38 @@
-"""A way to the emulator that needs no port."""
+"""A way to one emulator that no environment has to prepare: over its unix socket, or trusting its certificates."""
 
 from __future__ import annotations
 
-import asyncio
+import ssl
 from pathlib import Path
 
 import httpx
 
+from agentrun._core.transports import Network
 
-class SocketTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """Reaches the emulator without a port, over its unix socket, in both modes."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = str(path)
-        self._sync = httpx.HTTPTransport(uds=self._path)
-        self._loops: dict[asyncio.AbstractEventLoop, httpx.AsyncHTTPTransport] = {}
+class EmulatorTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Reaches one emulator in both modes: without a port through `socket`, or by TLS with the bundle at `trust`."""
+
+    def __init__(self, *, socket: Path | None = None, trust: Path | None = None) -> None:
+        path = str(socket) if socket else None
+        verify = ssl.create_default_context(cafile=str(trust)) if trust else ssl.create_default_context()
+        self._network = Network(
+            lambda _: httpx.HTTPTransport(uds=path, verify=verify),
+            lambda _: httpx.AsyncHTTPTransport(uds=path, verify=verify),
+        )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and wait in place."""
-        return self._sync.handle_request(request)
+        return self._network.exchange_in_place(request)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request on the running event loop."""
-        loop = asyncio.get_running_loop()
-        transport = self._loops.get(loop)
-        if transport is None:
-            transport = self._loops[loop] = httpx.AsyncHTTPTransport(uds=self._path)
-        return await transport.handle_async_request(request)
+        return await self._network.exchange_awaited(request)
 
     def close(self) -> None:
         """Close the connections of synchronous calls."""
-        self._sync.close()
+        self._network.close_in_place()
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
-        transport = self._loops.pop(asyncio.get_running_loop(), None)
-        if transport is not None:
-            await transport.aclose()
+        await self._network.close_loop()

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentrun.emulator.wire.envelope import ServiceError
+from agentrun.emulator.wire.values import is_list, is_object
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from agentrun.emulator.cipher import Cipher
 
 _MARK = "sealed:v1:"
-_NONCE_BYTES = 12
 _KEY_BYTES = 32
 MASK = "******"
 
@@ -51,27 +51,22 @@ class Vault:
         return key
 
     @cached_property
-    def _cipher(self) -> AESGCM:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # slow to import, and many runs keep no secret
+    def _cipher(self) -> Cipher:
+        from agentrun.emulator.cipher import Cipher  # slow to import, and many runs keep no secret
 
-        return AESGCM(self.key)
+        return Cipher(self.key)
 
     def seal(self, secret: str) -> str:
         """The secret as it may be written down."""
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._cipher.encrypt(nonce, secret.encode(), None)
-        return _MARK + base64.b64encode(nonce + sealed).decode()
+        return _MARK + base64.b64encode(self._cipher.encrypt(secret.encode())).decode()
 
     def open(self, text: str) -> str:
         """The secret again; text that was never sealed comes back as it is."""
         if not text.startswith(_MARK):
             return text
-        from cryptography.exceptions import InvalidTag  # slow to import, as above
-
-        data = base64.b64decode(text[len(_MARK) :])
         try:
-            return self._cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], None).decode()
-        except InvalidTag as error:
+            return self._cipher.decrypt(base64.b64decode(text[len(_MARK) :])).decode()
+        except ValueError as error:
             raise VaultError("a secret was sealed with another key; put back the vault.key of this state") from error
 
 
@@ -94,9 +89,9 @@ def each_string(value: Any, change: Callable[[str], str]) -> Any:
     """A value with every string in it changed, however deep."""
     if isinstance(value, str):
         return change(value)
-    if isinstance(value, dict):
+    if is_object(value):
         return {key: each_string(entry, change) for key, entry in value.items()}
-    if isinstance(value, list):
+    if is_list(value):
         return [each_string(entry, change) for entry in value]
     return value
 
@@ -109,7 +104,5 @@ def at_paths(document: dict[str, Any], paths: tuple[str, ...], change: Callable[
         if changed.get(head) is None:
             continue
         below = changed[head]
-        changed[head] = (
-            at_paths(below, (rest,), change) if rest and isinstance(below, dict) else each_string(below, change)
-        )
+        changed[head] = at_paths(below, (rest,), change) if rest and is_object(below) else each_string(below, change)
     return changed

@@ -120,9 +120,9 @@ def test_pages_are_in_the_order_of_creation(store: Store) -> None:
     after, names = 0, []
     while True:
         records, _, after = store.page(HERE, "Thing", limit=10, after=after)
-        if not records:
-            break
         names += [found.name for found in records]
+        if not after:
+            break
     assert len(names) == 25
 
 

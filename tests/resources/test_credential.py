@@ -429,10 +429,13 @@ def test_copies_keep_the_config(call: Mode, config: Config) -> None:
         assert call(twin, "get").credential_secret == "SK-hidden"
 
 
-def test_over_tls(call: Mode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["its own transport", "the environment"])
+def test_over_tls(call: Mode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by: str) -> None:
     with Emulator(tls=True, state=tmp_path / "state") as emulator:
-        monkeypatch.setenv("SSL_CERT_FILE", emulator.environment()["SSL_CERT_FILE"])
         config = emulator.config("key-over-tls")
+        if by == "the environment":
+            monkeypatch.setenv("SSL_CERT_FILE", emulator.environment()["SSL_CERT_FILE"])
+            config = config.replace(transport=None)
         config.close()  # What was opened before trusts nobody but the public authorities.
         assert config.get_control_endpoint().startswith("https://")
         assert created(call, config).get().credential_secret == "SK-hidden"
@@ -441,7 +444,7 @@ def test_over_tls(call: Mode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 def test_a_certificate_that_nobody_trusts(call: Mode, tmp_path: Path) -> None:
     with Emulator(tls=True, state=tmp_path / "state") as emulator:
-        config = emulator.config("key-over-tls", max_retries=0)
+        config = emulator.config("key-over-tls", max_retries=0, transport=None)
         config.close()
         with pytest.raises(AgentRunError, match="certificate"):
             created(call, config)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from agentrun._core.checksum import crc64
 from agentrun import (
     AgentRuntimeCode,
     AgentRuntimeContainer,
@@ -28,6 +27,7 @@ from agentrun import (
     TemplateType,
     TemplateUpdateInput,
 )
+from agentrun._core.checksum import crc64
 from agentrun._core.model import Model
 from agentrun.agent_runtime import package
 from agentrun.agent_runtime.model import NASMountConfig, ProtocolSettings, RegistryAuthConfig, RegistryCertConfig

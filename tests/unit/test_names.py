@@ -72,7 +72,7 @@ def names_for_type_checkers() -> set[str]:
     names: set[str] = set()
     for node in (statement for block in blocks for statement in block.body):
         assert isinstance(node, ast.ImportFrom)
-        starred = import_module(str(node.module)).__all__ if node.names[0].name == "*" else []
+        starred: list[str] = import_module(str(node.module)).__all__ if node.names[0].name == "*" else []
         names.update(starred or (alias.asname or alias.name for alias in node.names))
     return names
 

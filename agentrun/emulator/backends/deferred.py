@@ -1,4 +1,4 @@
-"""A backend that comes up while the emulator already answers: probing a machine takes longer than starting to listen."""
+"""A backend that comes up while the emulator already answers: to probe a machine takes longer than to start."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, field_in, field_is, matches, names_credential
 from agentrun.emulator.wire.envelope import invalid
+from agentrun.emulator.wire.values import section
 
 KIND = Kind(
     "Credential",
@@ -95,7 +96,7 @@ class Credentials:
 
     def _shown(self, call: Call, record: Record) -> dict[str, Any]:
         shown = self._resources.shown(record)
-        public = {"users": [], **shown.get("credentialPublicConfig", {})}
+        public: dict[str, Any] = {"users": [], **section(shown, "credentialPublicConfig")}
         return {**shown, "credentialPublicConfig": public, "relatedResources": self._related(call, record.name)}
 
     def _related(self, call: Call, name: str) -> Sequence[dict[str, Any]]:

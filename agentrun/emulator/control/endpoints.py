@@ -13,6 +13,7 @@ from agentrun.emulator.instances import LATEST
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record
 from agentrun.emulator.wire.envelope import invalid, not_found
+from agentrun.emulator.wire.values import section
 
 KIND = Kind(
     "AgentRuntimeEndpoint",
@@ -58,7 +59,7 @@ def weights(document: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _entries(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    entries: Sequence[Mapping[str, Any]] = (document.get("routingConfiguration") or {}).get("versionWeights") or ()
+    entries: Sequence[Mapping[str, Any]] = section(document, "routingConfiguration").get("versionWeights") or ()
     return entries
 
 

@@ -14,6 +14,7 @@ from agentrun.emulator.packages import Packages
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, Scope, field_in, field_is, matches
 from agentrun.emulator.wire.envelope import ServiceError, already_exists, conflict, invalid, not_found, unsupported
+from agentrun.emulator.wire.values import section
 
 KIND = Kind(
     "AgentRuntime",
@@ -75,7 +76,7 @@ class Runtimes:
         # Before the code is kept, so that a refused request leaves nothing behind.
         if self.resources.find_by_name(call.scope, name):
             raise already_exists(KIND.noun, name)
-        document["package"] = await self._package(call.body.get("codeConfiguration") or {})
+        document["package"] = await self._package(section(call.body, "codeConfiguration"))
         record = self.resources.create(call.tenant, name, document)
         arn = f"acs:agentrun:{call.scope.region}:{call.scope.account}:runtimes/{record.id}"
         record = self.resources.hold(record.with_document(agentRuntimeArn=arn))
@@ -94,7 +95,7 @@ class Runtimes:
         changes = _without_upload(call.body, record.document.get("codeConfiguration"))
         changes["artifactType"] = record.document["artifactType"]
         self._check_runnable({**record.document, **changes})
-        code = call.body.get("codeConfiguration") or {}
+        code = section(call.body, "codeConfiguration")
         if code.get("zipFile") or code.get("ossBucketName"):
             changes["package"] = await self._package(code)
             record = self.resources.get(call.scope, call.label)
@@ -177,10 +178,13 @@ class Runtimes:
             raise invalid(f"artifactType must be one of {', '.join(ARTIFACTS)}, not {artifact}")
         if artifact == "Container":
             raise unsupported("the process backend runs code packages; container images need the docker backend")
-        if not (document.get("codeConfiguration") or {}).get("command"):
+        if not section(document, "codeConfiguration").get("command"):
             raise invalid("codeConfiguration.command is required: the program to start and its arguments")
         if not 1 <= document["port"] <= 65535:
             raise invalid(f"port must be from 1 to 65535, not {document['port']}")
+        for name in ("nasConfig", "ossMountConfig"):
+            if section(document, name).get("mountPoints"):
+                raise unsupported(f"{name}: the emulator cannot mount network storage")
 
     def _bring_up(self, record: Record, verb: str, failed: str) -> None:
         task = asyncio.get_running_loop().create_task(self._start(record, verb, failed))
@@ -206,6 +210,8 @@ class Runtimes:
         for record in self.resources.store.every(KIND.name):
             if record.status in ("CREATING", "UPDATING") and record.due is None:
                 self.resources.finish(record, "READY")
+        used = [*self.resources.store.every(KIND.name), *self.versions.store.every(VERSION.name)]
+        self._packages.keep_only({record.document["package"] for record in used if "package" in record.document})
 
     async def close(self) -> None:
         """Stop waiting for runtimes that are coming up."""

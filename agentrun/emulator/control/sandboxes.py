@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,11 +112,11 @@ class Sandboxes:
             *field_is("templateName", query.get("templateName")),
             *field_is("templateType", query.get("templateType")),
         ]
-        records, total, last = self._resources.store.page(
+        records, _, following = self._resources.store.page(
             call.scope, KIND.name, filters=filters, limit=size, after=after
         )
         page: dict[str, Any] = {"items": [self._resources.shown(record) for record in records]}
-        return {**page, "nextToken": str(last)} if len(records) == size < total else page
+        return {**page, "nextToken": str(following)} if following else page
 
     @property
     def count(self) -> int:
@@ -126,7 +126,7 @@ class Sandboxes:
     # For the data plane
 
     @contextlib.contextmanager
-    def in_use(self, scope: Scope, sandbox_id: str) -> Iterator[Running]:
+    def in_use(self, scope: Scope, sandbox_id: str) -> Generator[Running, None, None]:
         """The sandbox that runs, which is not idle inside the block. Raises ServiceError (404, 409)."""
         record, live = self._running(scope, sandbox_id)
         if record.status == PAUSED:
@@ -177,7 +177,10 @@ class Sandboxes:
         kind = template.document["templateType"]
         if kind not in SUPPORTED:
             raise unsupported(f"this emulator runs {', '.join(SUPPORTED)} sandboxes; {kind} is not there yet")
-        mounts = [field for field in ("nasConfig", "ossMountConfig", "polarFsConfig") if call.body.get(field)]
+        asked = {**template.document, **call.body}
+        mounts = [
+            name for name in ("nasConfig", "ossMountConfig", "polarFsConfig", "ossConfiguration") if asked.get(name)
+        ]
         if mounts:
             raise unsupported(f"{mounts[0]}: the emulator cannot mount network storage")
         return template

@@ -49,7 +49,8 @@ class Templates:
 
     async def create(self, call: Call) -> dict[str, Any]:
         """Add a template."""
-        document = {"sandboxIdleTimeoutInSeconds": IDLE_TIMEOUT, "sandboxTTLInSeconds": LONGEST_LIFE, **call.body}
+        defaults = {"sandboxIdleTimeoutInSeconds": IDLE_TIMEOUT, "sandboxTTLInSeconds": LONGEST_LIFE}
+        document: dict[str, Any] = {**defaults, **call.body}
         _check(document)
         return self._shown(self._resources.create(call.tenant, document["templateName"], document))
 

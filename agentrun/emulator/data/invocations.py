@@ -34,14 +34,18 @@ class Invocations:
         name, endpoint = unquote(parts[0]), unquote(parts[2])
         if parts[3] == "logs":
             return await self._logs(request, tenant, name, endpoint, request_id)
-        return await self._invoke(request, tenant, name, endpoint, f"/{parts[4]}" if len(parts) > 4 else "/", request_id)
+        return await self._invoke(
+            request, tenant, name, endpoint, f"/{parts[4]}" if len(parts) > 4 else "/", request_id
+        )
 
     async def _invoke(
         self, request: Request, tenant: Tenant, name: str, endpoint: str, path: str, request_id: str
     ) -> int:
         runtime = self._runtimes.by_name(tenant.scope, name)
         if runtime.status in ("CREATE_FAILED", "DELETING"):
-            raise conflict(f"agent runtime {name} is {runtime.status}: {runtime.document.get('statusReason') or 'see its logs'}")
+            raise conflict(
+                f"agent runtime {name} is {runtime.status}: {runtime.document.get('statusReason') or 'see its logs'}"
+            )
         version = self._endpoints.choose(runtime, endpoint)
         running = await self._instances.ready(self._runtimes.key(version), version)
         return await self._proxy.forward(request, running.socket, path, f"agent runtime {name}", request_id)

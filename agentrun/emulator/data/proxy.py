@@ -63,9 +63,7 @@ class Proxy:
         """Close all connections."""
         self._pool.close()
 
-    async def _exchange(
-        self, request: Request, connection: Connection, path: str, what: str, request_id: str
-    ) -> int:
+    async def _exchange(self, request: Request, connection: Connection, path: str, what: str, request_id: str) -> int:
         target = f"{path or '/'}?{request.query_string}" if request.query_string else path or "/"
         exchange = Exchange(connection, without_body=request.method == "HEAD")
         first = await request.receive()
@@ -129,9 +127,14 @@ def _framed(request: Request, message: Message) -> bytes:
 
 def _headers(request: Request, request_id: str, *, chunked: bool) -> Headers:
     given: Headers = request.scope["headers"]
-    kept = [(name, value) for name, value in given if name not in _HOP_BY_HOP and name not in _PRIVATE]
+    kept = [pair for pair in given if pair[0] not in _HOP_BY_HOP and pair[0] not in _PRIVATE and not _is_token(*pair)]
     framing = [(b"transfer-encoding", b"chunked")] if chunked else []
     return [*kept, *framing, (b"x-agentrun-request-id", request_id.encode())]
+
+
+def _is_token(name: bytes, value: bytes) -> bool:
+    """Whether a header is the platform's own access token; any other authorization is the agent's business."""
+    return name == b"authorization" and value.startswith(b"Bearer at.")
 
 
 def _start(exchange: Exchange, request_id: str) -> Message:

@@ -29,7 +29,9 @@ class SandboxGateway:
         sandbox_id = unquote(sandbox_id)
         if below and (request.method, below) != ("POST", "stop"):
             with self._sandboxes.in_use(tenant.scope, sandbox_id) as running:
-                return await self._proxy.forward(request, running.socket, f"/{below}", f"sandbox {sandbox_id}", request_id)
+                return await self._proxy.forward(
+                    request, running.socket, f"/{below}", f"sandbox {sandbox_id}", request_id
+                )
         data = await self._manage(request, tenant, sandbox_id, below)
         await Response(success(data, request_id)).send(request.send, request_id)
         return 200

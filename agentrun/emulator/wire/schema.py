@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from agentrun.emulator.wire.envelope import invalid
+from agentrun.emulator.wire.values import is_list, is_object
 
 Report: TypeAlias = Callable[[str], None]
 Check: TypeAlias = Callable[[Any, str, Report], None]
@@ -55,7 +56,7 @@ def _anything(value: Any, path: str, report: Report) -> None:
 
 def _list_of(item: Check) -> Check:
     def check(value: Any, path: str, report: Report) -> None:
-        if not isinstance(value, list):
+        if not is_list(value):
             report(f"{path} must be a list, not {_describe(value)}")
             return
         for index, entry in enumerate(value):
@@ -66,7 +67,7 @@ def _list_of(item: Check) -> Check:
 
 def _map_of(item: Check) -> Check:
     def check(value: Any, path: str, report: Report) -> None:
-        if not isinstance(value, dict):
+        if not is_object(value):
             report(f"{path} must be an object, not {_describe(value)}")
             return
         for key, entry in value.items():
@@ -114,7 +115,7 @@ class SchemaCheck:
         required = [field for field, spec in fields.items() if spec.get("required")]
 
         def check(value: Any, path: str, report: Report) -> None:
-            if not isinstance(value, dict):
+            if not is_object(value):
                 report(f"{path or 'the body'} must be an object, not {_describe(value)}")
                 return
             prefix = f"{path}." if path else ""
@@ -132,6 +133,6 @@ class SchemaCheck:
 
 def without_empty_lists(value: Any) -> Any:
     """A body without the empty lists and nulls that stand for "not given"."""
-    if isinstance(value, dict):
+    if is_object(value):
         return {key: without_empty_lists(entry) for key, entry in value.items() if entry is not None and entry != []}
     return value

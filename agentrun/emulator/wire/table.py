@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from agentrun.emulator.wire.envelope import ServiceError, invalid
 from agentrun.emulator.wire.schema import Report, SchemaCheck, nearest
+from agentrun.emulator.wire.values import is_object
 
 CONTRACT = "control-2025-09-10.json"
 PREFIX = "/2025-09-10/"
@@ -63,7 +64,8 @@ class Table:
 
         `raw_path` is still percent-encoded, since a name may hold a slash. Raises ServiceError (404, 405).
         """
-        node, names = self._root, []
+        node = self._root
+        names: list[str] = []
         for part in raw_path.strip("/").split("/"):
             following = node.literals.get(part)
             if following is None and node.placeholder is not None:
@@ -88,14 +90,19 @@ class Table:
         if operation.body is not None:
             for problem in self.schema_check.problems(operation.body, body):
                 report(problem)
-        elif body and not isinstance(body, dict):
+        elif body:
+            self._check_fields(operation, body, report)
+
+    def _check_fields(self, operation: Operation, body: Any, report: Report) -> None:
+        """Report what is wrong with a body that has no schema, only names of fields."""
+        if not is_object(body):
             report(f"the body must be an object, not {type(body).__name__}")
-        elif operation.body_fields:
-            for name in body or {}:
+        elif not operation.body_fields:
+            report(f"{operation.action} takes no body")
+        else:
+            for name in body:
                 if name not in operation.body_fields:
                     report(f"{name} is not a field of {operation.action}: {nearest(name, operation.body_fields)}")
-        elif body:
-            report(f"{operation.action} takes no body")
 
     def fields(self, schema: str) -> Mapping[str, Any]:
         """The fields of a schema with their types."""
@@ -118,7 +125,7 @@ def _operation(spec: Mapping[str, Any]) -> Operation:
 @lru_cache(maxsize=1)
 def table() -> Table:
     """The compiled contract that ships with the package."""
-    text = files(__package__).joinpath(CONTRACT).read_text(encoding="utf-8")
+    text = files("agentrun.emulator.wire").joinpath(CONTRACT).read_text(encoding="utf-8")
     return Table(json.loads(text))
 
 

@@ -46,7 +46,8 @@ async def think(messages: list[dict[str, Any]]) -> AsyncIterator[str]:
                     yield delta.content
                 for piece in delta.tool_calls or ():
                     call = calls.setdefault(piece.index, {"id": piece.id, "arguments": ""})
-                    call["arguments"] += piece.function.arguments or ""
+                    if piece.function:
+                        call["arguments"] += piece.function.arguments or ""
             if not calls:
                 return
             messages.append({"role": "assistant", "tool_calls": [as_message(call) for call in calls.values()]})

@@ -83,6 +83,13 @@ class End:
                 data = b""
             self.ended = not data
             self.peer.pending += data
+            self.acknowledge()
+
+    def acknowledge(self) -> None:
+        """Say at once that it arrived: a program that writes its answer in pieces waits 40 ms for that otherwise."""
+        if self.socket.family != socket.AF_UNIX and not self.ended:
+            with contextlib.suppress(OSError):
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def flush(self) -> None:
         try:

@@ -6,6 +6,7 @@ the result.
 
 from __future__ import annotations
 
+import ast
 import json
 import linecache
 import os
@@ -118,8 +119,6 @@ class PlainExecutor:
 
     def evaluate(self, code: str) -> str | None:
         """Run all statements; the representation of the last one's value when it is an expression with a value."""
-        import ast  # only this fallback needs it
-
         name = self.remember(code)
         tree = ast.parse(code, name)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None

@@ -1,0 +1,16 @@
+"""The emulator takes exactly the values that the SDK has names for."""
+
+from __future__ import annotations
+
+from agentrun.credential import CredentialAuthType, CredentialSourceType
+from agentrun.emulator.control import credentials, templates
+from agentrun.sandbox import TemplateType
+
+
+def test_the_kinds_of_credentials_are_those_of_the_sdk() -> None:
+    assert sorted(credentials.AUTH_TYPES) == sorted(kind.value for kind in CredentialAuthType)
+    assert sorted(credentials.SOURCE_TYPES) == sorted(kind.value for kind in CredentialSourceType)
+
+
+def test_the_kinds_of_templates_are_those_of_the_sdk() -> None:
+    assert sorted(templates.TYPES) == sorted(kind.value for kind in TemplateType)
