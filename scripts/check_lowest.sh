@@ -19,6 +19,6 @@ mkdir -p .cache
 .venv/bin/python scripts/lowest.py >.cache/lowest.txt
 "$(oldest_python)" -m venv --clear "$VENV"
 "$VENV/bin/python" -m pip install -qq --upgrade 'pip>=25.1'
-"$VENV/bin/python" -m pip install -qq --constraint .cache/lowest.txt --editable '.[emulator]' --group test
+"$VENV/bin/python" -m pip install -qq --constraint .cache/lowest.txt --editable '.[emulator]' --group unit
 echo "$("$VENV/bin/python" -V) with $(paste -s -d ' ' .cache/lowest.txt)"
 "$VENV/bin/python" -m pytest --quiet -p no:cacheprovider tests/unit "$@"

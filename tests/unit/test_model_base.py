@@ -95,7 +95,7 @@ def test_snake_case_in_python_camel_case_on_the_wire() -> None:
     wire = {"carName": "x", "colour": "blue", "frontWheel": {"sizeInInches": 20}, "oddNAME": "o"}
     assert car.to_wire() == wire
     assert car.model_dump(exclude_none=True) == wire
-    assert Car.from_wire(wire) == car
+    assert Car.from_wire(wire).model_dump() == car.model_dump()
 
 
 def test_none_does_not_travel_but_empty_does() -> None:
