@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 
 from agentrun._core import signing
 from agentrun._core.credentials import Credentials
@@ -25,6 +26,7 @@ from agentrun.emulator.wire.envelope import unauthorized
 LARGEST_SKEW = 15 * 60.0
 TOKEN_SECONDS = 3600
 _STS_PREFIX = "STS."
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 # What must be covered by a signature; without these, parts of a request could be changed unnoticed.
 _CONTROL_MUST_SIGN = (
     "host",
@@ -197,7 +199,10 @@ class Authenticator:
 
     def _check_time(self, text: str) -> None:
         try:
-            sent = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
+            # The one form that is allowed, read by the quick parser: `fromisoformat` takes no Z before Python 3.11.
+            if not _TIME.fullmatch(text):
+                raise ValueError(text)
+            sent = datetime.fromisoformat(f"{text[:-1]}+00:00").timestamp()
         except ValueError as error:
             raise unauthorized("InvalidTimeStamp.Format", f"x-acs-date {text!r} is not a time in UTC") from error
         skew = sent - self._clock.now()

@@ -31,7 +31,7 @@ CREATE TABLE resources (
 CREATE UNIQUE INDEX by_id ON resources (account, region, kind, id);
 CREATE UNIQUE INDEX by_name ON resources (account, region, kind, parent, name);
 CREATE INDEX by_order ON resources (account, region, kind, parent, seq);
-CREATE INDEX by_credential ON resources (account, region, kind, parent, {_NAMED_CREDENTIAL});
+CREATE INDEX by_credential ON resources (account, region, {_NAMED_CREDENTIAL});
 CREATE INDEX by_due ON resources (due) WHERE due IS NOT NULL;
 CREATE TABLE counts (
     account TEXT, region TEXT, kind TEXT, parent TEXT, n INTEGER NOT NULL,
@@ -157,6 +157,13 @@ class Store:
         total = self._count(where, values) if conditions else self._counted((*scope, kind, parent))
         return [_record(row) for row in shown], total, following
 
+    def naming(self, scope: Scope, credential: str) -> list[tuple[str, str, str]]:
+        """Kind, id and name of everything that names a credential."""
+        return self._database.execute(
+            f"SELECT kind, id, name FROM resources WHERE account=? AND region=? AND {_NAMED_CREDENTIAL}=? ORDER BY seq",
+            (*scope, credential),
+        ).fetchall()
+
     def every(self, kind: str) -> list[Record]:
         """The resources of a kind in all accounts."""
         rows = self._database.execute(f"SELECT {_COLUMNS} FROM resources WHERE kind=? ORDER BY seq", (kind,))
@@ -270,11 +277,6 @@ def matches(column: str, value: str | None) -> list[tuple[str, tuple[Any, ...]]]
 def field_is(path: str, value: str | None) -> list[tuple[str, tuple[Any, ...]]]:
     """The filter that a field of the document equals a value, none when there is no value."""
     return [("json_extract(document, ?) = ?", (f"$.{path}", value))] if value else []
-
-
-def names_credential(name: str) -> list[tuple[str, tuple[Any, ...]]]:
-    """The filter that a resource names a credential."""
-    return [(f"{_NAMED_CREDENTIAL} = ?", (name,))]
 
 
 def field_in(path: str, values: str | None) -> list[tuple[str, tuple[Any, ...]]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.resources import Kind, Resources
-from agentrun.emulator.store import Record, field_in, field_is, matches, names_credential
+from agentrun.emulator.store import Record, field_in, field_is, matches
 from agentrun.emulator.wire.envelope import invalid
 from agentrun.emulator.wire.values import section
 
@@ -26,7 +26,7 @@ KIND = Kind(
 AUTH_TYPES = ("jwt", "api_key", "basic", "ak_sk", "custom_header")
 SOURCE_TYPES = ("external_llm", "external_tool", "internal")
 # Which kinds of resources may name a credential, and what the service calls them there.
-_USERS = (("AgentRuntime", "runtime"), ("ModelService", "model_service"), ("Template", "template"))
+_USERS = {"AgentRuntime": "runtime", "ModelService": "model_service", "Template": "template"}
 
 
 def _require_member(field: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -100,10 +100,8 @@ class Credentials:
         return {**shown, "credentialPublicConfig": public, "relatedResources": self._related(call, record.name)}
 
     def _related(self, call: Call, name: str) -> Sequence[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        for kind, type_name in _USERS:
-            records, _, _ = self._resources.store.page(call.scope, kind, filters=names_credential(name), limit=-1)
-            found += [
-                {"resourceId": record.id, "resourceName": record.name, "resourceType": type_name} for record in records
-            ]
-        return found
+        return [
+            {"resourceId": id, "resourceName": user, "resourceType": _USERS[kind]}
+            for kind, id, user in self._resources.store.naming(call.scope, name)
+            if kind in _USERS
+        ]
