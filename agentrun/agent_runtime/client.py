@@ -220,6 +220,17 @@ class AgentRuntimeClient(API):
         **kwargs: Any,
     ) -> ChatCompletion: ...
 
+    @overload
+    async def invoke_openai_async(
+        self,
+        agent_runtime_name: str,
+        agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT,
+        *,
+        messages: Iterable[Any],
+        stream: bool,
+        **kwargs: Any,
+    ) -> Completion: ...
+
     async def invoke_openai_async(
         self, agent_runtime_name: str, agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT, **kwargs: Any
     ) -> Completion:
@@ -249,6 +260,17 @@ class AgentRuntimeClient(API):
         stream: Literal[False] = False,
         **kwargs: Any,
     ) -> ChatCompletion: ...
+
+    @overload
+    def invoke_openai(
+        self,
+        agent_runtime_name: str,
+        agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT,
+        *,
+        messages: Iterable[Any],
+        stream: bool,
+        **kwargs: Any,
+    ) -> Completion: ...
 
     def invoke_openai(
         self, agent_runtime_name: str, agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT, **kwargs: Any

@@ -214,6 +214,9 @@ class AgentRuntimeEndpoint(
         self, *, messages: Iterable[Any], stream: Literal[False] = False, **kwargs: Any
     ) -> ChatCompletion: ...
 
+    @overload
+    async def invoke_openai_async(self, *, messages: Iterable[Any], stream: bool, **kwargs: Any) -> Completion: ...
+
     async def invoke_openai_async(self, **kwargs: Any) -> Completion:
         """Talk to the agent here in the OpenAI chat protocol: a completion, or chunks with `stream=True`.
 
@@ -231,6 +234,9 @@ class AgentRuntimeEndpoint(
     def invoke_openai(
         self, *, messages: Iterable[Any], stream: Literal[False] = False, **kwargs: Any
     ) -> ChatCompletion: ...
+
+    @overload
+    def invoke_openai(self, *, messages: Iterable[Any], stream: bool, **kwargs: Any) -> Completion: ...
 
     def invoke_openai(self, **kwargs: Any) -> Completion:
         """Talk to the agent here in the OpenAI chat protocol: a completion, or chunks with `stream=True`.

@@ -491,6 +491,16 @@ class AgentRuntime(AgentRuntimeMutableProps, AgentRuntimeImmutableProps, AgentRu
         **kwargs: Any,
     ) -> ChatCompletion: ...
 
+    @overload
+    async def invoke_openai_async(
+        self,
+        agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT,
+        *,
+        messages: Iterable[Any],
+        stream: bool,
+        **kwargs: Any,
+    ) -> Completion: ...
+
     async def invoke_openai_async(
         self, agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT, **kwargs: Any
     ) -> Completion:
@@ -520,6 +530,16 @@ class AgentRuntime(AgentRuntimeMutableProps, AgentRuntimeImmutableProps, AgentRu
         stream: Literal[False] = False,
         **kwargs: Any,
     ) -> ChatCompletion: ...
+
+    @overload
+    def invoke_openai(
+        self,
+        agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT,
+        *,
+        messages: Iterable[Any],
+        stream: bool,
+        **kwargs: Any,
+    ) -> Completion: ...
 
     def invoke_openai(self, agent_runtime_endpoint_name: str = DEFAULT_ENDPOINT, **kwargs: Any) -> Completion:
         """Talk to the agent in the OpenAI chat protocol: a completion, or a stream of chunks with `stream=True`.

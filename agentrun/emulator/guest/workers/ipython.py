@@ -10,7 +10,7 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from agentrun.emulator.guest.workers.python import failure, success
+from agentrun.emulator.guest.workers.outcome import failure, success
 
 
 class QuietDisplayHook(DisplayHook):  # type: ignore[misc, unused-ignore]

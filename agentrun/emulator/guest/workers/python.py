@@ -17,9 +17,9 @@ import traceback
 from types import FrameType
 from typing import Any, Protocol
 
-MAX_TEXT = 1024 * 1024
+from agentrun.emulator.guest.workers.outcome import failure, success
+
 CODE_NAME = "<code"
-CUT_MARK = "\n... [cut]"
 
 
 class Executor(Protocol):
@@ -84,24 +84,6 @@ def perform(executor: Executor, interrupts: Interrupts, code: str) -> dict[str, 
         except (OSError, ValueError):
             continue
     return answer
-
-
-def success(text: str | None) -> dict[str, Any]:
-    """The answer of code that ran through."""
-    return {"result": cut(text), "error": None}
-
-
-def failure(error: BaseException, text: str) -> dict[str, Any]:
-    """The answer of code that raised."""
-    try:
-        value = str(error)
-    except Exception:
-        value = "<its text cannot be computed>"
-    return {"result": None, "error": {"name": type(error).__name__, "value": cut(value), "text": cut(text)}}
-
-
-def cut(text: str | None) -> str | None:
-    return text if text is None or len(text) <= MAX_TEXT else text[:MAX_TEXT] + CUT_MARK
 
 
 class PlainExecutor:
