@@ -2,7 +2,7 @@
 # Pass options through ARGS, as in: make test ARGS="tests/unit -k signing"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs clean
+.PHONY: help setup demo test check bench docs official clean
 .PHONY: check-lint check-format check-mypy check-pyright check-layers check-sizes
 
 BIN := .venv/bin
@@ -35,6 +35,11 @@ bench:  ## Measure every figure of the docs into benchmarks/results.md.
 docs:  ## Run every code block of the docs and resolve every name they mention.
 	@scripts/setup.sh test
 	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 -k docs $(ARGS)
+
+official:  ## Compare with the unmodified official client, which needs 670 MB.
+	@scripts/setup.sh test
+	@scripts/parity_env.sh
+	@$(BIN)/python -m pytest tests/parity/test_official_sdk.py $(ARGS)
 
 clean:  ## Remove everything the other targets made.
 	@rm -rf .venv .venv-* .cache build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

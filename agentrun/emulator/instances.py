@@ -34,6 +34,7 @@ def health_check(configuration: Mapping[str, Any]) -> HealthCheck:
     return HealthCheck(
         path=configuration.get("httpGetUrl"),
         initial_delay=configuration.get("initialDelaySeconds") or 0.0,
+        period=configuration.get("periodSeconds") or 10.0,
         timeout=configuration.get("timeoutSeconds") or 2.0,
         failure_threshold=configuration.get("failureThreshold") or 3,
     )

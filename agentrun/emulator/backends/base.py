@@ -26,11 +26,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """How to learn that a service is ready; times in seconds."""
+    """How to learn that a service is ready and stays well; times in seconds.
+
+    Until it is ready `path` is asked every `poll`, for `start_timeout` at most; from then on every `period`, and
+    `failure_threshold` failures in a row mean that it is not well any more.
+    """
 
     path: str | None = None
     initial_delay: float = 0.0
-    period: float = 0.1
+    poll: float = 0.1
+    period: float = 10.0
     timeout: float = 2.0
     failure_threshold: int = 3
     start_timeout: float = 30.0
@@ -97,6 +102,10 @@ class Running(Protocol):
 
     async def wait_ready(self) -> None:
         """Return once it answers; raise BackendError with the reason when it cannot."""
+        ...
+
+    async def wait_unhealthy(self) -> str:
+        """Return the reason once it fails its health check too often; never when it has none."""
         ...
 
     async def wait_ended(self) -> int:

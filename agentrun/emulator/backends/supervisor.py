@@ -91,13 +91,24 @@ class Supervised:
             self.current = await self._start()
             await self.current.wait_ready()
             self._become(State.READY)
-            code = await self.current.wait_ended()
-            self.reason = f"the service ended with exit code {code} after {time.monotonic() - began:.1f} s"
+            self.reason = await self._watch(self.current, began)
         except Exception as error:  # whatever a start raises is a reason to show and to try again
             self.reason = str(error) or type(error).__name__
         await self._retire()
         self._become(State.CRASHED)
         return time.monotonic() - began
+
+    async def _watch(self, running: Running, began: float) -> str:
+        """Why it cannot go on: it ended, or it is not well any more."""
+        ended, ill = asyncio.ensure_future(running.wait_ended()), asyncio.ensure_future(running.wait_unhealthy())
+        try:
+            await asyncio.wait((ended, ill), return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return f"the service ended with exit code {ended.result()} after {time.monotonic() - began:.1f} s"
+            return ill.result()
+        finally:
+            ended.cancel()
+            ill.cancel()
 
     async def _retire(self) -> None:
         """Take the lines of the one that ended and clear it away."""

@@ -258,6 +258,22 @@ async def test_a_crashing_service_is_restarted_and_its_logs_span_restarts(backen
     assert host_processes(str(first.socket.parent) if first else "") == []
 
 
+async def test_a_service_that_fails_its_health_check_is_restarted(backend: Backend, tmp_path: Path) -> None:
+    sick = HELLO.replace('self.path == "/missing"', "time.time() > start + 0.5")
+    spec = spec_of(
+        write_code(tmp_path / "c", "import time\nstart = time.time()\n" + sick),
+        HealthCheck("/health", period=0.1, failure_threshold=2),
+    )
+    supervised = Supervised(lambda: backend.start_service(spec), first_pause=0.05)
+    await supervised.wait_ready()
+    first = supervised.current
+    await eventually(lambda: supervised.restarts)
+    assert "failed its health check /health 2 times in a row" in (supervised.reason or "")
+    await supervised.wait_ready()
+    assert supervised.current is not first
+    await supervised.stop()
+
+
 async def test_pauses_between_restarts_grow(backend: Backend, tmp_path: Path) -> None:
     begun: list[float] = []
 

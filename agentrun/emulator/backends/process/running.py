@@ -90,8 +90,17 @@ class ProcessRunning:
             await asyncio.sleep(self._health.initial_delay)
             check = f"answered {path} with something else than 2xx for {self._health.start_timeout:g} s"
             await self._poll_until(
-                lambda: healthy(self._socket, path, self._health.timeout), deadline, self._health.period, check
+                lambda: healthy(self._socket, path, self._health.timeout), deadline, self._health.poll, check
             )
+
+    async def wait_unhealthy(self) -> str:
+        """Return once the health check has failed too often in a row; a paused one is not asked."""
+        path, failures = self._health.path, 0
+        while path is None or failures < self._health.failure_threshold:
+            await asyncio.sleep(self._health.period)
+            well = path is None or self._paused or await healthy(self._socket, path, self._health.timeout)
+            failures = 0 if well else failures + 1
+        return f"{self._name} failed its health check {path} {failures} times in a row"
 
     async def wait_ended(self) -> int:
         return await asyncio.shield(self._ended)
