@@ -51,15 +51,20 @@ PROFILES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
 _TICK = 2e-6
 
 
+def durations(profile: str) -> Mapping[str, Mapping[str, float]]:
+    """The seconds of a profile, by kind and verb; raises ValueError when there is no such profile."""
+    if profile not in PROFILES:
+        raise ValueError(f"profile {profile!r} is not one of {', '.join(PROFILES)}")
+    return PROFILES[profile]
+
+
 class Lifecycle:
     """Moves resources from state to state by the clock."""
 
     def __init__(self, store: Store, clock: Clock, profile: str = "instant") -> None:
-        if profile not in PROFILES:
-            raise ValueError(f"profile {profile!r} is not one of {', '.join(PROFILES)}")
         self._store = store
         self._clock = clock
-        self._seconds = PROFILES[profile]
+        self._seconds = durations(profile)
 
     def duration(self, kind: str, verb: str) -> float:
         """Seconds that a verb takes in this profile."""

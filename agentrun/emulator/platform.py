@@ -32,7 +32,7 @@ from agentrun.emulator.data.proxy import Proxy
 from agentrun.emulator.data.sandboxes import SandboxGateway
 from agentrun.emulator.instances import Instances
 from agentrun.emulator.journal import Journal
-from agentrun.emulator.lifecycle import Lifecycle
+from agentrun.emulator.lifecycle import Lifecycle, durations
 from agentrun.emulator.packages import Packages
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.settings import Settings
@@ -47,6 +47,7 @@ class Platform:
     """The emulator without its HTTP: what the operations work on."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        durations(settings.profile)  # A wrong choice must be told before anything is opened.
         self.settings = settings
         self.clock = clock or SystemClock()
         state = _prepared(settings.state)
