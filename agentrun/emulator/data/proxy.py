@@ -70,6 +70,7 @@ class Proxy:
         more: bool = first.get("more_body", False)
         lead = head(request.method, target, _headers(request, request_id, chunked=_is_chunked(request)))
         watch = asyncio.ensure_future(self._watch(request, connection, lead + _framed(request, first), more))
+        watch.add_done_callback(_seen)
         try:
             await exchange.begin()
             await self._answer(request, exchange, request_id)
@@ -110,6 +111,12 @@ class Proxy:
         async for piece in exchange.body():
             await request.send({"type": "http.response.body", "body": piece, "more_body": True})
         await request.send({"type": "http.response.body", "body": b""})
+
+
+def _seen(watch: asyncio.Task[None]) -> None:
+    # A server may answer before it has read everything, and close: the answer counts, not what could not be sent.
+    if not watch.cancelled():
+        watch.exception()
 
 
 def _is_chunked(request: Request) -> bool:
