@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import unquote
 
 from agentrun._core import signing
 from agentrun._core.credentials import Credentials
@@ -21,11 +22,12 @@ from agentrun.emulator.clock import Clock
 from agentrun.emulator.http import Request
 from agentrun.emulator.settings import Settings
 from agentrun.emulator.store import Scope
-from agentrun.emulator.wire.envelope import unauthorized
+from agentrun.emulator.wire.envelope import forbidden, unauthorized
 
 LARGEST_SKEW = 15 * 60.0
 TOKEN_SECONDS = 3600
 _STS_PREFIX = "STS."
+_COLLECTIONS = {"agent-runtimes": "runtime", "sandboxes": "sandbox"}
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 # What must be covered by a signature; without these, parts of a request could be changed unnoticed.
 _CONTROL_MUST_SIGN = (
@@ -152,7 +154,7 @@ class Authenticator:
         headers = request.headers
         given = signing.parse_authorization(headers.get(signing.DATA_HEADER.lower(), ""))
         if given is None and (bearer := headers.get("authorization", "")).startswith("Bearer at."):
-            return self._by_token(bearer.removeprefix("Bearer "))
+            return self._by_token(bearer.removeprefix("Bearer "), request.path)
         if not self._settings.verify_signatures:
             return self.tenant(_long_lived(given.access_key_id if given else ACCESS_KEY_ID))
         if given is None or given.algorithm != signing.DATA_ALGORITHM:
@@ -172,10 +174,17 @@ class Authenticator:
         _compare(expected, given)
         return self.tenant(_long_lived(given.access_key_id))
 
-    def _by_token(self, token: str) -> Tenant:
-        access_key_id = self.tokens.read("at", token)
-        if access_key_id is None:
+    def access_token(self, tenant: Tenant, kind: str, label: str) -> str:
+        """A token that opens one resource of a tenant on the data plane, for an hour."""
+        return self.tokens.mint("at", f"{kind}\n{label}\n{tenant.access_key_id}")
+
+    def _by_token(self, token: str, path: str) -> Tenant:
+        subject = self.tokens.read("at", token)
+        if subject is None:
             raise unauthorized("InvalidAccessToken", "the access token is not ours or its time is over")
+        kind, label, access_key_id = subject.split("\n", 2)
+        if _named_by(path) != (kind, label):
+            raise forbidden("InvalidAccessToken", f"the access token opens {kind} {label}, not {path}")
         return self.tenant(access_key_id)
 
     # Both
@@ -210,6 +219,12 @@ class Authenticator:
             raise unauthorized(
                 "InvalidTimeStamp.Expired", f"x-acs-date is {skew:+.0f} s off; fifteen minutes are allowed"
             )
+
+
+def _named_by(path: str) -> tuple[str, str]:
+    """The kind and label of the resource that a path on the data plane is about."""
+    collection, _, below = path.removeprefix("/").partition("/")
+    return _COLLECTIONS.get(collection, ""), unquote(below.partition("/")[0])
 
 
 def _long_lived(access_key_id: str) -> str:

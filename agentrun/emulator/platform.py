@@ -83,7 +83,7 @@ class Platform:
             credentials.Credentials(stored_credentials),
             model_services.ModelServices(kept(model_services.KIND), stored_credentials),
             templates.Templates(stored_templates),
-            access_tokens.AccessTokens(self.auth.tokens),
+            access_tokens.AccessTokens(self.auth, self.runtimes.resources),
             self.runtimes,
             self.endpoints,
             self.sandboxes,

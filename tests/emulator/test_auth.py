@@ -19,7 +19,8 @@ from agentrun.emulator import Emulator, ManualClock
 from tests.emulator import bodies
 from tests.emulator.signed import API, CREDENTIALS, TEMPLATES, Account, account_of, client_of, refusal
 
-SANDBOX = "/sandboxes/absent"
+SANDBOX_ID = "absent"
+SANDBOX = f"/sandboxes/{SANDBOX_ID}"
 MUST_SIGN_CONTROL = (
     "host",
     "x-acs-action",
@@ -288,9 +289,19 @@ def with_token(client: httpx.Client, token: str) -> httpx.Response:
 
 
 def test_an_access_token_opens_the_data_plane(account: Account) -> None:
-    token = token_of(account, resourceType="runtime", resourceName="agent")
+    token = token_of(account, resourceType="sandbox", resourceId=SANDBOX_ID)
     assert with_token(account.client, token).status_code == 404
     assert with_token(account.client, f"{token}0").status_code == 401
+
+
+def test_an_access_token_opens_only_what_it_names(account: Account) -> None:
+    runtime = token_of(account, resourceType="runtime", resourceName="agent")
+    assert "opens runtime agent" in refusal(with_token(account.client, runtime), 403)
+    sandbox = {"authorization": f"Bearer {token_of(account, resourceType='sandbox', resourceId=SANDBOX_ID)}"}
+    assert f"opens sandbox {SANDBOX_ID}" in refusal(account.client.get(f"{SANDBOX}x", headers=sandbox), 403)
+    refusal(account.client.post("/sandboxes", json={"templateName": "t"}, headers=sandbox), 403)
+    missing = {"resourceType": "runtime", "resourceId": "absent"}
+    assert "does not exist" in account.refused(404, "GET", f"{API}/agents/accessToken", **missing)
 
 
 def test_an_access_token_opens_no_control_plane(account: Account) -> None:
@@ -300,7 +311,7 @@ def test_an_access_token_opens_no_control_plane(account: Account) -> None:
 
 def test_an_access_token_ends_after_an_hour(still: tuple[Emulator, Account], clock: ManualClock) -> None:
     account = still[1]
-    token = token_of(account, resourceType="runtime", resourceName="agent")
+    token = token_of(account, resourceType="sandbox", resourceId=SANDBOX_ID)
     clock.advance(3599)
     assert with_token(account.client, token).status_code == 404
     clock.advance(2)
@@ -308,7 +319,7 @@ def test_an_access_token_ends_after_an_hour(still: tuple[Emulator, Account], clo
 
 
 def test_a_forged_access_token_is_refused(account: Account) -> None:
-    token = token_of(account, resourceType="runtime", resourceName="agent")
+    token = token_of(account, resourceType="sandbox", resourceId=SANDBOX_ID)
     body, _, mac = token.rpartition(".")
     other_mac = mac[:-1] + ("0" if mac[-1] != "0" else "1")
     forged = [f"{body}.{other_mac}", f"{body}.", f"{body}.\xe9", f"{body}0.{mac}", "at.", "at.a.b.c.d"]

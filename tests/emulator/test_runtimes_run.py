@@ -347,8 +347,8 @@ def test_requests_are_divided_as_the_weights_say(account: Account) -> None:
     body = {"agentRuntimeEndpointName": "canary", "targetVersion": "1", "routingConfiguration": routing}
     account.done("POST", f"{path}/endpoints", body)
     called = "/agent-runtimes/agent/endpoints/canary/invocations"
-    seen = Counter(account.data("GET", called).json()["version"] for _ in range(200))
-    assert seen == {"1": 180, "2": 20}
+    seen = Counter(account.data("GET", called).json()["version"] for _ in range(1000))
+    assert seen == {"1": 900, "2": 100}
     account.done("DELETE", path)
 
 

@@ -141,7 +141,7 @@ async def test_an_access_token_opens_the_data_plane(
     mode: str, emulator: Emulator, connect: Connect, account: str
 ) -> None:
     client = connect(account, mode)
-    token = (await client.call("GetAccessToken", resourceType="sandbox", resourceName="any"))["accessToken"]
+    token = (await client.call("GetAccessToken", resourceType="sandbox", resourceName="none"))["accessToken"]
     async with httpx.AsyncClient(base_url=emulator.url) as web:
         bearer = {"Authorization": f"Bearer {token}"}
         statuses = [(await web.get("/sandboxes/none", headers=given)).status_code for given in ({}, bearer)]
