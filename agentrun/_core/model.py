@@ -6,26 +6,19 @@ service answers is read by its wire names, and a field that this version does no
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from agentrun._core.names import nearest
 from agentrun.errors import InvalidInputError, InvalidResponseError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 M = TypeVar("M", bound="Model")
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like this one, None when none does."""
-    folded = {candidate.replace("_", "").lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.replace("_", "").lower(), folded, n=1, cutoff=0.6)
-    return folded[found[0]] if found else None
 
 
 def _owner(model: type[BaseModel], path: Iterable[int | str]) -> type[BaseModel]:

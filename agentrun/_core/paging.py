@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable, Sequence
 from typing import Any, Generic, TypeVar, cast, overload
 
-from agentrun._core.blocking import iterate
+from agentrun._core.blocking import run
 from agentrun.errors import AgentRunError
 
 T = TypeVar("T")
@@ -49,33 +50,49 @@ async def continued(
         items, token = await fetch(token)
 
 
-class LazyList(Sequence[T]):
-    """A list that reads its pages as far as somebody looks; `len` and negative indexes read all of them."""
+class _Items(Generic[T]):
+    """What was read of a list, and how to read more of it: once, in order, and never a shorter list after a failure."""
 
-    def __init__(self, items: AsyncIterator[T]) -> None:
-        self._source = iterate(items)
-        self._read: list[T] = []
-        self._complete = False
+    def __init__(self, source: AsyncIterator[T]) -> None:
+        self.read: list[T] = []
+        self.complete = False
+        self._source = source
         self._failure: AgentRunError | None = None
+        self._reading = asyncio.Lock()
 
-    def _fill(self, count: int | None) -> None:
-        while not self._complete and (count is None or len(self._read) < count):
-            if self._failure is not None:
-                raise self._failure  # What was not read is missing, and stays missing: no shorter list instead.
-            self._read_one()
+    async def has(self, position: int) -> bool:
+        """Whether there is an item at a position; reads as far as needed."""
+        while position >= len(self.read) and not self.complete:
+            async with self._reading:
+                if position >= len(self.read) and not self.complete:
+                    await self._read_one()
+        return position < len(self.read)
 
-    def _read_one(self) -> None:
+    async def _read_one(self) -> None:
+        if self._failure is not None:
+            raise self._failure
         try:
-            self._read.append(next(self._source))
-        except StopIteration:
-            self._complete = True
+            self.read.append(await anext(self._source))
+        except StopAsyncIteration:
+            self.complete = True
         except AgentRunError as error:
             self._failure = error
             raise
 
+
+class LazyList(Sequence[T]):
+    """A list that reads its pages as far as somebody looks; `len` and negative indexes read all of them."""
+
+    def __init__(self, items: AsyncIterator[T]) -> None:
+        self._items = _Items(items)
+
+    def _fill(self, count: int | None) -> list[T]:
+        if count is None or count > 0:
+            run(self._items.has(sys.maxsize if count is None else count - 1))
+        return self._items.read
+
     def __len__(self) -> int:
-        self._fill(None)
-        return len(self._read)
+        return len(self._fill(None))
 
     @overload
     def __getitem__(self, index: int) -> T: ...
@@ -84,12 +101,10 @@ class LazyList(Sequence[T]):
     def __getitem__(self, index: slice) -> list[T]: ...
 
     def __getitem__(self, index: int | slice) -> T | list[T]:
-        self._fill(_needed(index))
-        return self._read[index]
+        return self._fill(_needed(index))[index]
 
     def __bool__(self) -> bool:
-        self._fill(1)
-        return bool(self._read)
+        return bool(self._fill(1))
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, (list, LazyList)):
@@ -99,8 +114,9 @@ class LazyList(Sequence[T]):
     __hash__ = None  # type: ignore[assignment]  # it compares by content, as lists do
 
     def __repr__(self) -> str:
-        more = "" if self._complete else ", ..." if self._read else "..."
-        return f"[{', '.join(map(repr, self._read))}{more}]"
+        read = self._items.read
+        more = "" if self._items.complete else ", ..." if read else "..."
+        return f"[{', '.join(map(repr, read))}{more}]"
 
 
 def _needed(index: int | slice) -> int | None:
@@ -116,36 +132,13 @@ class AsyncLazyList(Generic[T]):
     """The asynchronous twin: `async for` reads page by page, `await` gives the whole list; both as often as wanted."""
 
     def __init__(self, items: AsyncIterator[T]) -> None:
-        self._source = items
-        self._read: list[T] = []
-        self._complete = False
-        self._failure: AgentRunError | None = None
-        self._reading = asyncio.Lock()
+        self._items = _Items(items)
 
     async def __aiter__(self) -> AsyncIterator[T]:
         position = 0
-        while await self._has(position):
-            yield self._read[position]
+        while await self._items.has(position):
+            yield self._items.read[position]
             position += 1
-
-    async def _has(self, position: int) -> bool:
-        if position < len(self._read):
-            return True
-        async with self._reading:
-            if position == len(self._read) and not self._complete:
-                await self._read_one()
-        return position < len(self._read)
-
-    async def _read_one(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        try:
-            self._read.append(await anext(self._source))
-        except StopAsyncIteration:
-            self._complete = True
-        except AgentRunError as error:
-            self._failure = error
-            raise
 
     def __await__(self) -> Generator[Any, None, list[T]]:
         return self._all().__await__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PrivateAttr
 
@@ -16,8 +16,6 @@ from agentrun.status import Status
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-R = TypeVar("R", bound="Resource")
 
 
 class Resource(Model):

@@ -148,9 +148,6 @@ class App:
         return 200
 
     async def _data(self, request: Request, request_id: str, note: Note) -> int:
-        for prefix, reason in _ABSENT.items():
-            if request.path.startswith(prefix):
-                raise unsupported(reason)
         gateway = self._gateway(request.path)
         tenant = self.platform.auth.data(request)
         note.account, note.operation = tenant.scope.account, request.path.split("/")[1]
@@ -162,6 +159,9 @@ class App:
             return self.platform.invocations
         if path == sandboxes.PREFIX or path.startswith(f"{sandboxes.PREFIX}/"):
             return self.platform.sandbox_gateway
+        for prefix, reason in _ABSENT.items():
+            if path.startswith(prefix):
+                raise unsupported(reason)
         raise ServiceError(404, "InvalidAction.NotFound", f"the emulator has no path {path}")
 
 

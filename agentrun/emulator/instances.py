@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from agentrun.emulator.auth import Authenticator
@@ -118,7 +117,7 @@ class Instances:
             raise ServiceError(400, "ERR_VALIDATION_FAILED", "codeConfiguration.command is required")
         return ServiceSpec(
             service_id=f"{key.runtime_id}-{key.version}",
-            folder=self._folder(document["package"]),
+            folder=self._packages.folder(document["package"]),
             command=tuple(code["command"]),
             port=document["port"],
             environment=self._environment(record),
@@ -126,9 +125,6 @@ class Instances:
             limits=Limits(memory=document["memory"], cpu=document["cpu"]),
             network=section(document, "networkConfiguration").get("networkMode") != "PRIVATE",
         )
-
-    def _folder(self, digest: str) -> Path:
-        return self._packages.folder(digest)
 
     def _environment(self, record: Record) -> dict[str, str]:
         """What the platform gives an agent: where it is, and a temporary key of the account it belongs to."""

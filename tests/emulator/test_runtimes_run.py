@@ -156,6 +156,9 @@ def test_logs_can_be_read(shared: Account) -> None:
     lines = shared.data("GET", "/agent-runtimes/agent/endpoints/Default/logs").json()["lines"]
     assert lines == ["serving 1"]
     assert shared.data("GET", "/agent-runtimes/agent/endpoints/Default/logs", tail="0").json()["lines"] == []
+    for wrong in ("-1", "²", "many"):
+        refused = shared.data("GET", "/agent-runtimes/agent/endpoints/Default/logs", tail=wrong)
+        assert (refused.status_code, refused.json()["code"]) == (400, "ERR_VALIDATION_FAILED")
 
 
 # Starting and failing
@@ -347,6 +350,8 @@ def test_requests_are_divided_as_the_weights_say(account: Account) -> None:
     body = {"agentRuntimeEndpointName": "canary", "targetVersion": "1", "routingConfiguration": routing}
     account.done("POST", f"{path}/endpoints", body)
     called = "/agent-runtimes/agent/endpoints/canary/invocations"
+    for _ in range(5):  # To read the logs takes nobody's turn.
+        account.data("GET", "/agent-runtimes/agent/endpoints/canary/logs")
     seen = Counter(account.data("GET", called).json()["version"] for _ in range(1000))
     assert seen == {"1": 900, "2": 100}
     account.done("DELETE", path)

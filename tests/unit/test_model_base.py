@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic import Field, field_validator
 
-from agentrun._core.model import Model, PageableInput, UpdateInput, build, nearest, wire_name
+from agentrun._core.model import Model, PageableInput, UpdateInput, build, wire_name
+from agentrun._core.names import nearest
 from agentrun.credential import Credential, CredentialBasicAuth, CredentialConfig, CredentialCreateInput
 from agentrun.errors import InvalidInputError, InvalidResponseError
 

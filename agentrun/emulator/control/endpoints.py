@@ -129,13 +129,26 @@ class Endpoints:
 
         A runtime without an endpoint named Default answers there with its latest version. Raises ServiceError (404).
         """
-        endpoint = self._resources.find_by_name(runtime.scope, name, runtime.id)
-        if endpoint is None or endpoint.status == "DELETING":
-            if name == DEFAULT:
-                return runtime
-            raise not_found("agent runtime endpoint", f"{name} of {runtime.name}")
+        endpoint = self._named(runtime, name)
+        if endpoint is None:
+            return runtime
         turns = self._turns.setdefault(endpoint.id, Turns())
-        version = turns.next(weights(endpoint.document))
+        return self._version(runtime, turns.next(weights(endpoint.document)))
+
+    def versions(self, runtime: Record, name: str) -> Sequence[Record]:
+        """All versions of a runtime that an endpoint calls; takes nobody's turn. Raises ServiceError (404)."""
+        endpoint = self._named(runtime, name)
+        return [runtime] if endpoint is None else [self._version(runtime, each) for each in weights(endpoint.document)]
+
+    def _named(self, runtime: Record, name: str) -> Record | None:
+        endpoint = self._resources.find_by_name(runtime.scope, name, runtime.id)
+        if endpoint is not None and endpoint.status != "DELETING":
+            return endpoint
+        if name == DEFAULT:
+            return None
+        raise not_found("agent runtime endpoint", f"{name} of {runtime.name}")
+
+    def _version(self, runtime: Record, version: str) -> Record:
         return runtime if version == LATEST else self._runtimes.version(runtime, version)
 
     def _find(self, call: Call) -> tuple[Record, Record]:

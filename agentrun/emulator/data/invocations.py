@@ -11,8 +11,10 @@ from agentrun.emulator.data.proxy import Proxy
 from agentrun.emulator.http import Request, Response
 from agentrun.emulator.instances import Instances
 from agentrun.emulator.wire.envelope import ServiceError, conflict
+from agentrun.emulator.wire.table import whole_number
 
 PREFIX = "/agent-runtimes/"
+_MOST_LINES = 1_000_000
 
 
 class Invocations:
@@ -51,8 +53,8 @@ class Invocations:
         return await self._proxy.forward(request, running.socket, path, f"agent runtime {name}", request_id)
 
     async def _logs(self, request: Request, tenant: Tenant, name: str, endpoint: str, request_id: str) -> int:
-        version = self._endpoints.choose(self._runtimes.by_name(tenant.scope, name), endpoint)
-        tail = request.query.get("tail", "")
-        lines = self._instances.logs(self._runtimes.key(version), int(tail) if tail.isdigit() else None)
-        await Response.json({"lines": lines}).send(request.send, request_id)
+        versions = self._endpoints.versions(self._runtimes.by_name(tenant.scope, name), endpoint)
+        tail = whole_number(request.query, "tail", _MOST_LINES, most=_MOST_LINES, least=0)
+        lines = [line for each in versions for line in self._instances.logs(self._runtimes.key(each), tail)]
+        await Response.json({"lines": lines[max(0, len(lines) - tail) :]}).send(request.send, request_id)
         return 200

@@ -6,12 +6,11 @@ collects it as remarks. Empty lists count as absent, because the official client
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from agentrun.emulator.wire.envelope import invalid
+from agentrun._core import names
 from agentrun.emulator.wire.values import is_list, is_object
 
 Report: TypeAlias = Callable[[str], None]
@@ -28,10 +27,8 @@ _SCALARS: dict[str, tuple[tuple[type, ...], str]] = {
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that names the most similar known name, or all of them."""
-    names = sorted(known)
-    folded = {candidate.lower(): candidate for candidate in names}
-    found = difflib.get_close_matches(name.replace("_", "").lower(), folded, n=1, cutoff=0.6)
-    return f"did you mean {folded[found[0]]}?" if found else f"known are {', '.join(names)}"
+    found = names.nearest(name, known)
+    return f"did you mean {found}?" if found else f"known are {', '.join(sorted(known))}"
 
 
 def _describe(value: Any) -> str:
@@ -88,12 +85,6 @@ class SchemaCheck:
         found: list[str] = []
         self._check(schema)(value, "", found.append)
         return found
-
-    def require(self, schema: str, value: Any) -> None:
-        """Refuse a value with all its problems (400)."""
-        found = self.problems(schema, value)
-        if found:
-            raise invalid("; ".join(found))
 
     def _check(self, type_name: str) -> Check:
         check = self._compiled.get(type_name)
