@@ -168,9 +168,13 @@ class Runtimes:
     # Parts
 
     async def _package(self, code: Mapping[str, Any]) -> str:
-        """Check and keep what was uploaded, in a thread because a large zip takes a while; returns its digest."""
-        content = await asyncio.to_thread(packages.decoded, code)
-        return await asyncio.to_thread(self._packages.keep, content)
+        """Check, keep and unpack what was uploaded, in a thread because a large zip takes a while; its digest."""
+        return await asyncio.to_thread(self._kept, code)
+
+    def _kept(self, code: Mapping[str, Any]) -> str:
+        digest = self._packages.keep(packages.decoded(code))
+        self._packages.folder(digest)
+        return digest
 
     def _check_runnable(self, document: Mapping[str, Any]) -> None:
         artifact = document["artifactType"]
