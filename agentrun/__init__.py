@@ -44,7 +44,7 @@ _NAMES = {
         AgentRunError AuthenticationError BlockingError BrowserToolError ClientError ConfigError ConnectError
         DeleteResourceError Executed HTTPError InvalidInputError InvalidResponseError PermissionDeniedError
         RateLimitError RequestTimeoutError ResourceAlreadyExistError ResourceFailedError ResourceNotExistError
-        SandboxError ServerError TransportError UnsupportedError WaitTimeoutError
+        SandboxError SandboxTerminatedError ServerError TransportError UnsupportedError WaitTimeoutError
     """,
     "agentrun.model": """
         BackendType BaseInfo ModelClient ModelCompletionAPI ModelControlAPI ModelFeatures ModelInfoConfig
@@ -53,13 +53,15 @@ _NAMES = {
         ProviderSettings ProxyConfig ProxyConfigEndpoint ProxyConfigFallback ProxyConfigPolicies ProxyMode
     """,
     "agentrun.sandbox": """
-        CodeInterpreterDataAPI CodeInterpreterSandbox CodeLanguage CustomSandbox ExecutionResult
-        ListSandboxesInput ListSandboxesOutput NASConfig NASMountConfig OSSMountConfig OSSMountPoint
-        PageableInput PolarFsConfig PolarFsMountConfig Sandbox SandboxClient SandboxControlAPI SandboxDataAPI
-        SandboxInput Template TemplateArmsConfiguration TemplateContainerConfiguration
+        Checkpoint CodeInterpreterDataAPI CodeInterpreterSandbox CodeLanguage ContextOperations CustomSandbox
+        EndEvent ErrorEvent ExecutionResult ExecutionStream ExitEvent FileEvent IsolationState
+        ListSandboxesInput ListSandboxesOutput Mount NASConfig NASMountConfig NetworkPolicy NetworkRule
+        OSSMountConfig OSSMountPoint OutputEvent PageableInput PolarFsConfig PolarFsMountConfig ProcessHandle
+        ProcessResult Result Sandbox SandboxClient SandboxControlAPI SandboxDataAPI SandboxHealth SandboxInput
+        SandboxOptions SandboxPort Template TemplateArmsConfiguration TemplateContainerConfiguration
         TemplateCredentialConfiguration TemplateInput TemplateLogConfiguration TemplateMcpOptions
         TemplateMcpState TemplateNetworkConfiguration TemplateNetworkMode TemplateOSSPermission
-        TemplateOssConfiguration TemplateType TemplateUpdateInput
+        TemplateOssConfiguration TemplateType TemplateUpdateInput Terminal
     """,
     "agentrun.status": """
         NetworkMode Status

@@ -9,6 +9,7 @@
     │  │  ├─ AuthenticationError   401
     │  │  ├─ PermissionDeniedError 403
     │  │  ├─ RateLimitError        429
+    │  │  ├─ SandboxTerminatedError 410: the sandbox is over; a SandboxError too
     │  │  └─ TransportError        no usable answer; status_code is 0
     │  │     ├─ ConnectError       nothing was sent
     │  │     ├─ RequestTimeoutError                                                  (is a TimeoutError)
@@ -54,6 +55,7 @@ __all__ = [
     "ResourceFailedError",
     "ResourceNotExistError",
     "SandboxError",
+    "SandboxTerminatedError",
     "ServerError",
     "TransportError",
     "UnsupportedError",
@@ -277,6 +279,24 @@ class WaitTimeoutError(AgentRunError, TimeoutError):
 
 class SandboxError(AgentRunError):
     """Something inside a sandbox failed, or the sandbox is not there any more."""
+
+
+class SandboxTerminatedError(ClientError, SandboxError):
+    """The sandbox has ended (410): `reason` says why, `executed` whether the call was carried out before."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        executed: Executed = Executed.UNKNOWN,
+        source: HTTPError | None = None,
+    ) -> None:
+        super().__init__(410, message, executed=executed)
+        self.reason = reason or message
+        if source is not None:
+            self.request_id, self.error_code = source.request_id, source.error_code
+            self.response_body, self.response_headers = source.response_body, source.response_headers
 
 
 class BrowserToolError(AgentRunError):

@@ -103,6 +103,11 @@ class ByteStream:
         self._deadline = deadline
         self._blocking = is_blocking()
 
+    @property
+    def connection(self) -> Any:
+        """The bare connection, once the server has switched protocols; None when the transport keeps it to itself."""
+        return self._response.extensions.get("network_stream")
+
     def require_mode(self, blocking: bool) -> None:
         """Raise BlockingError unless the stream was opened in this mode."""
         if self._blocking is not blocking:

@@ -89,8 +89,9 @@ async def decode_events(body: ByteStream) -> AsyncGenerator[ServerSentEvent, Non
         await body.close()
 
 
-async def _finish(events: AsyncIterator[ServerSentEvent]) -> None:
-    # The end of the body comes right behind the last event; a body read to its end leaves a connection to use again.
+async def finish(events: AsyncIterator[ServerSentEvent]) -> None:
+    """Read the end of a body behind its last event, which leaves a connection to use again."""
+
     async def rest() -> None:
         async for _ in events:
             pass
@@ -117,7 +118,7 @@ class Stream(Generic[T]):
             async with aclosing(decode_events(body)) as events:
                 async for event in events:
                     if event.data == end:
-                        await _finish(events)
+                        await finish(events)
                         return
                     yield parse(event.data)
 

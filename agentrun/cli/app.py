@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from agentrun import __version__
-from agentrun.cli import emulator, runtime
+from agentrun.cli import bench, emulator, runtime
 from agentrun.cli.output import CommandError, show, tell
 from agentrun.emulator.choices import ChoiceError
 from agentrun.emulator.records import RunDirectoryError
@@ -21,6 +21,7 @@ app = typer.Typer(
     help="Agents, sandboxes and models, in the cloud or on this machine.",
 )
 app.add_typer(emulator.app, name="emulator")
+app.add_typer(bench.app, name="bench")
 app.add_typer(runtime.app, name="runtime")
 
 

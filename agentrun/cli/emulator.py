@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from agentrun._core import local
-from agentrun.cli import journal, processes
+from agentrun.cli import images, journal, processes
 from agentrun.cli.doctor import examine
 from agentrun.cli.execute import execute, until_stopped
 from agentrun.cli.options import PortOption, with_choices
@@ -26,6 +26,7 @@ _COLUMNS = ("url", "pid", "since", "backend", "sandboxes", "agents", "state")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 app = typer.Typer(no_args_is_help=True, help="The platform on this machine.")
+app.add_typer(images.app, name="images")
 
 
 @app.command()

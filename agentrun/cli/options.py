@@ -41,6 +41,17 @@ def emulator_choices(
         Optional[list[str]],  # noqa: UP045  # as above
         typer.Option(help="One more Host header to accept; may be repeated."),
     ] = None,
+    mount_root: Annotated[
+        Optional[list[Path]],  # noqa: UP045  # as above
+        typer.Option(help="A folder below which sandboxes may be given folders; may be repeated.", file_okay=False),
+    ] = None,
+    allow_network: Annotated[
+        Optional[list[str]],  # noqa: UP045  # as above
+        typer.Option(
+            metavar="DOMAIN|CIDR",
+            help="Let sandboxes reach this and what else is named so, instead of every public address.",
+        ),
+    ] = None,
     access_key: Annotated[
         Optional[list[str]],  # noqa: UP045  # as above
         typer.Option(
@@ -62,6 +73,8 @@ def emulator_choices(
         allow_unconfined=allow_unconfined,
         script=script.absolute() if script else None,
         allow_host=tuple(allow_host or ()),
+        mount_root=tuple(str(root.absolute()) for root in mount_root or ()),
+        allow_network=tuple(allow_network or ()),
         access_key=tuple(access_key or ()),
     )
 

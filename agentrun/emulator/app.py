@@ -12,7 +12,7 @@ from agentrun.emulator.control.call import Call
 from agentrun.emulator.data import invocations, sandboxes
 from agentrun.emulator.data.proxy import CLIENT_GONE, BrokenOffError
 from agentrun.emulator.guard import Guard
-from agentrun.emulator.http import Receive, Request, Response, Scope, Send
+from agentrun.emulator.http import Handshake, Receive, Request, Response, Scope, Send, emulator_marked
 from agentrun.emulator.platform import Platform
 from agentrun.emulator.settings import Settings
 from agentrun.emulator.wire.envelope import ServiceError, failure, invalid, new_request_id, success, unsupported
@@ -56,10 +56,9 @@ class App:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": "this emulator serves no websockets yet"})
+            await self._handle(Handshake(scope, receive, send))
         else:
-            await self._http(Request(scope, receive, send))
+            await self._handle(Request(scope, receive, send))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -69,7 +68,7 @@ class App:
         await self.platform.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _http(self, request: Request) -> None:
+    async def _handle(self, request: Request) -> None:
         request_id = new_request_id()
         began = time.perf_counter()
         note = Note()
@@ -109,6 +108,8 @@ class App:
 
     async def _answer(self, request: Request, request_id: str, note: Note) -> int:
         path = request.path
+        if isinstance(request, Handshake):
+            return await self._websocket(request, request_id, note)
         if path.startswith(PREFIX):
             return await self._control(request, request_id, note)
         if path.startswith(Admin.PREFIX):
@@ -116,7 +117,7 @@ class App:
             return await self._admin.handle(request, request_id)
         if path.startswith(MODEL_PREFIX):
             note.plane, note.operation = "model", "scripted"
-            await self.platform.model(request.scope, request.receive, request.send)
+            await self.platform.model(request.scope, request.receive, emulator_marked(request.send))
             return 200
         return await self._data(request, request_id, note)
 
@@ -149,10 +150,28 @@ class App:
 
     async def _data(self, request: Request, request_id: str, note: Note) -> int:
         gateway = self._gateway(request.path)
+        note.operation = request.path.split("/", 2)[1]
+        if sandboxes.SandboxGateway.is_by_url(request):
+            return await self._by_url(request, request_id, note)
         tenant = self.platform.auth.data(request)
-        note.account, note.operation = tenant.scope.account, request.path.split("/")[1]
+        note.account = tenant.scope.account
         self.platform.lifecycle.settle()
         return await gateway.handle(request, tenant, request_id)
+
+    async def _by_url(self, request: Request, request_id: str, note: Note) -> int:
+        gateway = self.platform.sandbox_gateway
+        grant = gateway.granted(request, self.platform.settings.region)
+        note.account = grant.account
+        return await gateway.handle_by_url(request, grant, request_id)
+
+    async def _websocket(self, handshake: Handshake, request_id: str, note: Note) -> int:
+        gateway = self._gateway(handshake.path)
+        note.operation = handshake.path.split("/", 2)[1]
+        if not isinstance(gateway, sandboxes.SandboxGateway):
+            raise ServiceError(404, "ERR_NOT_FOUND", f"websockets are served below {sandboxes.PREFIX}/{{id}}/ only")
+        tenant = self.platform.auth.data(handshake)
+        note.account = tenant.scope.account
+        return await gateway.connect(handshake, tenant, request_id, note.remarks)
 
     def _gateway(self, path: str) -> invocations.Invocations | sandboxes.SandboxGateway:
         if path.startswith(invocations.PREFIX):

@@ -12,6 +12,7 @@ from agentrun._core import local
 
 # Access keys travel in the environment, because a command line can be read by every user of the machine.
 ACCESS_KEYS_VARIABLE = "AGENTRUN_EMULATOR_ACCESS_KEYS"
+_REPEATED = ("allow_host", "mount_root", "allow_network")
 
 
 class ChoiceError(Exception):
@@ -22,7 +23,7 @@ class ChoiceError(Exception):
 class Choices:
     """The options of `agentrun emulator up`, each field named as its option.
 
-    `port` 0 takes a free one. `access_key` are pairs written `ID:SECRET`.
+    `port` 0 takes a free one. `access_key` are pairs written `ID:SECRET`. `allow_network` are domains and CIDR blocks.
     """
 
     port: int = local.PORT
@@ -36,6 +37,8 @@ class Choices:
     allow_unconfined: bool = False
     script: Path | None = None
     allow_host: tuple[str, ...] = ()
+    mount_root: tuple[str, ...] = ()
+    allow_network: tuple[str, ...] = ()
     access_key: tuple[str, ...] = field(default=(), repr=False)
 
     def arguments(self) -> list[str]:
@@ -46,8 +49,8 @@ class Choices:
         value, flag = getattr(self, name), f"--{name.replace('_', '-')}"
         if value == getattr(Choices, name):
             return []
-        if name == "allow_host":
-            return [f"{flag}={host}" for host in self.allow_host]
+        if name in _REPEATED:
+            return [f"{flag}={one}" for one in value]
         return [flag] if value is True else [f"{flag}={value}"]
 
     def variables(self) -> dict[str, str]:
@@ -67,13 +70,15 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     for name, kind in (("port", int), ("host", str), ("state", Path), ("profile", str), ("backend", str)):
         parser.add_argument(f"--{name}", type=kind, default=getattr(Choices, name))
     parser.add_argument("--script", type=Path)
-    parser.add_argument("--allow-host", action="append", default=[])
+    for name in _REPEATED:
+        parser.add_argument(f"--{name.replace('_', '-')}", action="append", default=[])
     for name in ("tls", "no-auth", "loose", "allow-unconfined"):
         parser.add_argument(f"--{name}", action="store_true")
 
 
 def read_choices(given: argparse.Namespace, access_keys: Sequence[str]) -> Choices:
     """The choices that a parser has read."""
-    names = [spec.name for spec in fields(Choices) if spec.name not in ("allow_host", "access_key")]
+    names = [spec.name for spec in fields(Choices) if spec.name not in (*_REPEATED, "access_key")]
     said: dict[str, Any] = {name: getattr(given, name) for name in names}
-    return Choices(**said, allow_host=tuple(given.allow_host), access_key=tuple(access_keys))
+    said |= {name: tuple(getattr(given, name)) for name in _REPEATED}
+    return Choices(**said, access_key=tuple(access_keys))

@@ -10,10 +10,13 @@ import signal
 import sys
 import time
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from types import FrameType
 
 from agentrun.emulator import records
+from agentrun.emulator.backends.base import NetworkPolicy
 from agentrun.emulator.choices import ACCESS_KEYS_VARIABLE, ChoiceError, Choices, add_choices, read_choices
+from agentrun.emulator.control.network_policies import read_destinations
 from agentrun.emulator.lifecycle import PROFILES
 from agentrun.emulator.script_file import ScriptFileError, load_script
 from agentrun.emulator.server import Emulator, EmulatorError
@@ -70,7 +73,23 @@ def settings_of(choices: Choices) -> Settings:
         tls=choices.tls,
         allowed_hosts=choices.allow_host,
         script=load_script(choices.script) if choices.script else None,
+        mount_roots=tuple(_folder(root) for root in choices.mount_root),
+        network=_network(choices.allow_network),
     )
+
+
+def _folder(root: str) -> Path:
+    folder = Path(root).resolve()
+    if not folder.is_dir():
+        raise ChoiceError(f"--mount-root {root} is not a folder")
+    return folder
+
+
+def _network(destinations: Sequence[str]) -> NetworkPolicy | None:
+    try:
+        return read_destinations(tuple(destinations))
+    except ValueError as error:
+        raise ChoiceError(f"--allow-network: {error}") from error
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
@@ -11,6 +12,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
+from agentrun import __version__
 from agentrun.emulator.wire.envelope import ServiceError, dump, invalid
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -20,6 +22,9 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LARGEST_BODY = 256 * 2**20
+_FAREWELL_SECONDS = 1.0
+# On every answer: a client learns by it that extensions exist which the cloud does not have.
+EMULATOR_HEADER = (b"x-agentrun-emulator", __version__.encode())
 
 
 class Request:
@@ -29,7 +34,7 @@ class Request:
         self.scope = scope
         self.receive = receive
         self.send = send
-        self.method: str = scope["method"]
+        self.method: str = scope.get("method", "GET")
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         self.path = raw.partition(b"?")[0].decode("latin-1")
         self.query_string: str = scope["query_string"].decode("latin-1")
@@ -37,7 +42,6 @@ class Request:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         self._body: bytes | None = None
-        self.received = asyncio.Event()
 
     @cached_property
     def query(self) -> dict[str, str]:
@@ -72,6 +76,58 @@ class Request:
             raise invalid(f"the body is not JSON: {error}") from error
 
 
+class Handshake(Request):
+    """A websocket that asks to be opened; until it is accepted, what is sent refuses it with an answer in HTTP."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(scope, receive, self._refuse)
+        self._send = send
+
+    @property
+    def subprotocols(self) -> list[str]:
+        """What the caller can speak, the best first."""
+        offered: list[str] = self.scope.get("subprotocols", [])
+        return offered
+
+    async def accept(self, subprotocol: str | None, headers: Sequence[Sequence[bytes]], request_id: str) -> None:
+        """Open the websocket."""
+        ours = (EMULATOR_HEADER, (b"x-acs-request-id", request_id.encode()))
+        await self.receive()
+        await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": [*ours, *headers]})
+
+    async def say(self, content: str | bytes) -> None:
+        """Send one message, not faster than it is taken."""
+        await self._send({"type": "websocket.send", "text" if isinstance(content, str) else "bytes": content})
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close an open websocket."""
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def _refuse(self, message: Message) -> None:
+        await self._send({**message, "type": f"websocket.{message['type']}"})
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._disconnected(), _FAREWELL_SECONDS)
+
+    async def _disconnected(self) -> None:
+        # uvicorn tells of the end twice, of the answer's and of the connection's; who returns before the second is
+        # reported in its log as somebody who has not answered.
+        for _ in range(2):
+            while (await self.receive())["type"] != "websocket.disconnect":
+                pass
+
+
+def emulator_marked(send: Send) -> Send:
+    """A way to send answers of somebody else's application, with the emulator's header on them."""
+
+    async def marked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [EMULATOR_HEADER, *message["headers"]]}
+        await send(message)
+
+    return marked
+
+
 def _decoded(content: bytes) -> Any:
     value = json.loads(content, parse_float=_finite, parse_constant=_finite)
     if b"\\u" in content:
@@ -104,6 +160,7 @@ class Response:
     async def send(self, send: Send, request_id: str) -> None:
         """Write the answer, with the id that the request was given."""
         headers: list[Sequence[bytes]] = [
+            EMULATOR_HEADER,
             (b"content-type", self.media_type.encode()),
             (b"content-length", str(len(self.body)).encode()),
             (b"x-acs-request-id", request_id.encode()),

@@ -8,8 +8,10 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from socket import socket as Connection
+from typing import Any
 
 from agentrun.emulator.auth import Authenticator
 from agentrun.emulator.backends import pick
@@ -30,9 +32,11 @@ from agentrun.emulator.data.invocations import Invocations
 from agentrun.emulator.data.models import ScriptedModel
 from agentrun.emulator.data.proxy import Proxy
 from agentrun.emulator.data.sandboxes import SandboxGateway
+from agentrun.emulator.data.signed_urls import SignedURLs
 from agentrun.emulator.instances import Instances
 from agentrun.emulator.journal import Journal
 from agentrun.emulator.lifecycle import Lifecycle, durations
+from agentrun.emulator.mounts import Mounts
 from agentrun.emulator.packages import Packages
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.settings import Settings
@@ -69,6 +73,8 @@ class Platform:
         self._build(packages)
         self._sweeper: asyncio.Task[None] | None = None
         self.endpoint = ""
+        # How the server takes over a connection that is there already; nobody does for an app without one.
+        self.serve: Callable[[Connection], Coroutine[Any, Any, None]] | None = None
 
     def _build(self, packages: Packages) -> None:
         kept = self._resources
@@ -78,7 +84,9 @@ class Platform:
             kept(runtimes.KIND), kept(runtimes.VERSION), stored_endpoints, self.instances, packages
         )
         self.endpoints = endpoints.Endpoints(stored_endpoints, self.runtimes)
-        self.sandboxes = sandboxes.Sandboxes(kept(sandboxes.KIND), stored_templates, self.backend)
+        self.sandboxes = sandboxes.Sandboxes(
+            kept(sandboxes.KIND), stored_templates, self.backend, self._mounts(), self.settings.network
+        )
         parts = (
             credentials.Credentials(stored_credentials),
             model_services.ModelServices(kept(model_services.KIND), stored_credentials),
@@ -92,7 +100,13 @@ class Platform:
             action: handler for part in parts for action, handler in part.handlers().items()
         }
         self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy)
-        self.sandbox_gateway = SandboxGateway(self.sandboxes, self.proxy)
+        self.sandbox_gateway = SandboxGateway(self.sandboxes, self.proxy, SignedURLs(self.vault.key, self.clock))
+
+    def _mounts(self) -> Mounts:
+        """The folders that sandboxes may see; storage survives where something survives."""
+        roots = self.settings.mount_roots
+        kept = self.settings.state or next(iter(roots), None)
+        return Mounts(roots, kept or self.directory / "storage")
 
     def _resources(self, kind: Kind) -> Resources:
         return Resources(kind, self.store, self.lifecycle, self.vault, self.clock)
@@ -109,7 +123,15 @@ class Platform:
             run_directory=self.directory / "run",
             emulator_socket=self.socket,
             emulator_port=int(self.endpoint.rpartition(":")[2]),
+            adopt=self._adopt,
         )
+
+    async def _adopt(self, connection: Connection) -> None:
+        """Serve a connection that code inside has opened to us."""
+        if self.serve is None:
+            connection.close()
+        else:
+            await self.serve(connection)
 
     def listen_at(self, port: int) -> None:
         """Tell all parts at which port of loopback the emulator is reached; must come before `start`."""

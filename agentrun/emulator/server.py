@@ -24,6 +24,7 @@ from agentrun._core import local
 from agentrun.config import Config
 from agentrun.emulator.app import MODEL_PREFIX, App
 from agentrun.emulator.clock import Clock
+from agentrun.emulator.data.websockets import LARGEST_MESSAGE
 from agentrun.emulator.environment import variables
 from agentrun.emulator.journal import Journal
 from agentrun.emulator.platform import Platform
@@ -59,28 +60,23 @@ class _Listeners:
 
     def __init__(self, app: App) -> None:
         self._state = ServerState()
-        self._app = app
+        self._config = _configured(app)
         self._servers: list[asyncio.AbstractServer] = []
 
     async def listen(self, listening: socket.socket, tls: Certificates | None = None) -> None:
         """Serve one more socket."""
-        config = uvicorn.Config(
-            self._app,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        )
-        config.load()
-        loop = asyncio.get_running_loop()
-
-        def protocol() -> Any:
-            kind: Any = config.http_protocol_class
-            return kind(config=config, server_state=self._state, app_state={}, _loop=loop)
-
         context = _tls_context(tls) if tls else None
-        self._servers.append(await loop.create_server(protocol, sock=listening, ssl=context, backlog=_BACKLOG))
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(self._protocol, sock=listening, ssl=context, backlog=_BACKLOG))
+
+    async def adopt(self, connection: socket.socket) -> None:
+        """Serve a connection that is there already."""
+        await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> Any:
+        kind: Any = self._config.http_protocol_class
+        loop = asyncio.get_running_loop()
+        return kind(config=self._config, server_state=self._state, app_state={}, _loop=loop)
 
     async def close(self) -> None:
         """Stop listening and cut the connections; requests under way are cancelled."""
@@ -92,6 +88,25 @@ class _Listeners:
         for task in list(self._state.tasks):
             task.cancel()
         await asyncio.gather(*self._state.tasks, return_exceptions=True)
+
+
+def _configured(app: App) -> uvicorn.Config:
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        # Nobody stands before us, so nobody but the caller itself could tell another address for it.
+        proxy_headers=False,
+        ws="websockets-sansio",
+        ws_max_size=LARGEST_MESSAGE,
+        # To compress costs more than it spares on the same machine.
+        ws_per_message_deflate=False,
+    )
+    config.load()
+    return config
 
 
 def _tls_context(files: Certificates) -> ssl.SSLContext:
@@ -197,6 +212,7 @@ class Emulator:
         self.port = listening.getsockname()[1] if listening else local.PORT
         platform.listen_at(self.port)
         listeners = _Listeners(App(platform))
+        platform.serve = listeners.adopt
         try:
             await platform.start()
             await listeners.listen(_bind_unix(platform.socket))

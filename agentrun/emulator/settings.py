@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agentrun._core import local
 
 if TYPE_CHECKING:
+    from agentrun.emulator.backends.base import NetworkPolicy
     from agentrun.emulator.data.models.script import Script
 
 
@@ -19,6 +20,8 @@ class Settings:
 
     `port` 0 takes a free one and None opens none. `state` is the directory that survives, None keeps everything in
     memory. `access_keys` are pairs of id and secret that are accepted beside the default secret, which fits every id.
+    Only folders below `mount_roots` can be mounted into sandboxes. `network` is what sandboxes of PUBLIC templates may
+    reach unless their creator says something else; None is every public address.
     """
 
     host: str = local.HOST
@@ -36,3 +39,5 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     script: Script | None = None
+    mount_roots: tuple[Path, ...] = ()
+    network: NetworkPolicy | None = None

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from agentrun._core.network import OSSMountConfig, OSSMountPoint
+from agentrun.sandbox.checkpoints import Checkpoint
 from agentrun.sandbox.client import SandboxClient
 from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox
+from agentrun.sandbox.contexts import ContextOperations
 from agentrun.sandbox.control import SandboxControlAPI
 from agentrun.sandbox.custom_sandbox import CustomSandbox
 from agentrun.sandbox.data import CodeInterpreterDataAPI, SandboxDataAPI
+from agentrun.sandbox.events import EndEvent, ErrorEvent, ExitEvent, FileEvent, OutputEvent
+from agentrun.sandbox.execution import ExecutionStream
+from agentrun.sandbox.mime import Result
 from agentrun.sandbox.model import (
     CodeLanguage,
     ListSandboxesInput,
@@ -31,30 +36,53 @@ from agentrun.sandbox.model import (
     TemplateType,
     TemplateUpdateInput,
 )
-from agentrun.sandbox.result import ExecutionResult
+from agentrun.sandbox.network import NetworkPolicy, NetworkRule
+from agentrun.sandbox.options import IsolationState, Mount, SandboxHealth, SandboxOptions
+from agentrun.sandbox.ports import SandboxPort
+from agentrun.sandbox.process_handle import ProcessHandle
+from agentrun.sandbox.result import ExecutionResult, ProcessResult
 from agentrun.sandbox.sandbox import ListSandboxesOutput, Sandbox
 from agentrun.sandbox.template import Template
+from agentrun.sandbox.terminal import Terminal
 
 __all__ = [
+    "Checkpoint",
     "CodeInterpreterDataAPI",
     "CodeInterpreterSandbox",
     "CodeLanguage",
+    "ContextOperations",
     "CustomSandbox",
+    "EndEvent",
+    "ErrorEvent",
     "ExecutionResult",
+    "ExecutionStream",
+    "ExitEvent",
+    "FileEvent",
+    "IsolationState",
     "ListSandboxesInput",
     "ListSandboxesOutput",
+    "Mount",
     "NASConfig",
     "NASMountConfig",
+    "NetworkPolicy",
+    "NetworkRule",
     "OSSMountConfig",
     "OSSMountPoint",
+    "OutputEvent",
     "PageableInput",
     "PolarFsConfig",
     "PolarFsMountConfig",
+    "ProcessHandle",
+    "ProcessResult",
+    "Result",
     "Sandbox",
     "SandboxClient",
     "SandboxControlAPI",
     "SandboxDataAPI",
+    "SandboxHealth",
     "SandboxInput",
+    "SandboxOptions",
+    "SandboxPort",
     "Template",
     "TemplateArmsConfiguration",
     "TemplateContainerConfiguration",
@@ -69,4 +97,5 @@ __all__ = [
     "TemplateOssConfiguration",
     "TemplateType",
     "TemplateUpdateInput",
+    "Terminal",
 ]

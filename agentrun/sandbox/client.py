@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentrun._core.api import API
 from agentrun._core.blocking import run
@@ -19,6 +19,11 @@ from agentrun.sandbox.model import (
 )
 from agentrun.sandbox.sandbox import ListSandboxesOutput, Sandbox
 from agentrun.sandbox.template import Template
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from agentrun.sandbox.options import SandboxOptions
 
 
 class SandboxClient(API):
@@ -93,8 +98,12 @@ class SandboxClient(API):
         oss_mount_config: OSSMountConfig | None = None,
         polar_fs_config: PolarFsConfig | None = None,
         config: Config | None = None,
+        **options: Unpack[SandboxOptions],
     ) -> Any:
-        """Create a sandbox from a template, which is read first; the class returned fits the template's type."""
+        """Create a sandbox from a template, which is read first; the class returned fits the template's type.
+
+        The `options` (`SandboxOptions`) are an extension of the local platform; elsewhere they raise UnsupportedError.
+        """
         return await Sandbox.create_async(
             None,
             template_name,
@@ -104,6 +113,7 @@ class SandboxClient(API):
             oss_mount_config,
             polar_fs_config,
             self._config(config),
+            **options,
         )
 
     def create_sandbox(
@@ -115,8 +125,12 @@ class SandboxClient(API):
         oss_mount_config: OSSMountConfig | None = None,
         polar_fs_config: PolarFsConfig | None = None,
         config: Config | None = None,
+        **options: Unpack[SandboxOptions],
     ) -> Any:
-        """Create a sandbox from a template, which is read first; the class returned fits the template's type."""
+        """Create a sandbox from a template, which is read first; the class returned fits the template's type.
+
+        The `options` (`SandboxOptions`) are an extension of the local platform; elsewhere they raise UnsupportedError.
+        """
         return run(
             self.create_sandbox_async(
                 template_name,
@@ -126,6 +140,7 @@ class SandboxClient(API):
                 oss_mount_config,
                 polar_fs_config,
                 config,
+                **options,
             )
         )
 

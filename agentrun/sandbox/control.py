@@ -8,6 +8,8 @@ from typing import Any
 from agentrun._core.api import ControlAPI, Operation
 from agentrun._core.blocking import run
 from agentrun.config import Config
+from agentrun.errors import HTTPError
+from agentrun.sandbox.calls import terminated
 from agentrun.sandbox.model import (
     ListSandboxesInput,
     PageableInput,
@@ -42,6 +44,12 @@ class SandboxControlAPI(ControlAPI):
     """One method per operation; each answers the envelope's data in the wire's names."""
 
     kind = "Sandbox"
+
+    async def _call(self, operation: Operation, *names: str, **options: Any) -> dict[str, Any]:
+        try:
+            return await super()._call(operation, *names, **options)
+        except HTTPError as error:
+            raise (terminated(error) if error.status_code == 410 else error) from error
 
     async def create_template_async(
         self, input: TemplateInput, headers: Mapping[str, str] | None = None, config: Config | None = None

@@ -5,37 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from agentrun._core.api import DataAPI, parsed, segment
+from agentrun._core.api import parsed, segment
 from agentrun._core.blocking import run
-from agentrun._core.session import ByteStream
 from agentrun.config import Config
-from agentrun.errors import HTTPError, InvalidInputError, InvalidResponseError, ResourceNotExistError
+from agentrun.errors import HTTPError
+from agentrun.sandbox.calls import SandboxCalls, checked_fields, terminated, wait_of
 from agentrun.sandbox.model import CodeLanguage
 from agentrun.sandbox.transfer import Download, Upload
 
 HOME = "/home/user"
 EXECUTE_SECONDS = 30
-# The service answers a timeout itself, so the connection must wait a little longer than the code may run.
-_GRACE_SECONDS = 10
 
 
-class SandboxDataAPI(DataAPI):
+class SandboxDataAPI(SandboxCalls):
     """Sandboxes, or with `sandbox_id` one of them."""
-
-    kind = "Sandbox"
 
     def __init__(
         self, *, sandbox_id: str | None = None, template_name: str | None = None, config: Config | None = None
     ) -> None:
-        super().__init__("sandboxes", config=config)
-        self.sandbox_id = sandbox_id
+        super().__init__(sandbox_id, config)
         self.template_name = template_name
 
     async def check_health_async(self) -> dict[str, Any]:
         """How the sandbox is: `{"status": "ok", ...}` when it can be used."""
-        return await self._ask("GET", "/health")
+        return await self.ask("GET", "/health")
 
     def check_health(self) -> dict[str, Any]:
         """How the sandbox is: `{"status": "ok", ...}` when it can be used."""
@@ -50,8 +45,10 @@ class SandboxDataAPI(DataAPI):
         oss_mount_config: Mapping[str, Any] | None = None,
         polar_fs_config: Mapping[str, Any] | None = None,
         config: Config | None = None,
+        *,
+        extras: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Create a sandbox; the mounts are in the wire's names."""
+        """Create a sandbox; the mounts, and `extras` for the local platform alone, are in the wire's names."""
         fields = {
             "templateName": template_name,
             "sandboxIdleTimeoutSeconds": sandbox_idle_timeout_seconds,
@@ -59,6 +56,7 @@ class SandboxDataAPI(DataAPI):
             "nasConfig": nas_config,
             "ossMountConfig": oss_mount_config,
             "polarFsConfig": polar_fs_config,
+            **(extras or {}),
         }
         body = {name: value for name, value in fields.items() if value is not None}
         try:
@@ -79,8 +77,10 @@ class SandboxDataAPI(DataAPI):
         oss_mount_config: Mapping[str, Any] | None = None,
         polar_fs_config: Mapping[str, Any] | None = None,
         config: Config | None = None,
+        *,
+        extras: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Create a sandbox; the mounts are in the wire's names."""
+        """Create a sandbox; the mounts, and `extras` for the local platform alone, are in the wire's names."""
         return run(
             self.create_sandbox_async(
                 template_name,
@@ -90,6 +90,7 @@ class SandboxDataAPI(DataAPI):
                 oss_mount_config,
                 polar_fs_config,
                 config,
+                extras=extras,
             )
         )
 
@@ -121,46 +122,24 @@ class SandboxDataAPI(DataAPI):
         try:
             return await self._call_enveloped(method, f"/{segment(sandbox_id)}{path}", config=config)
         except HTTPError as error:
-            raise error.to_resource_error(self.kind, sandbox_id) from error
-
-    # Inside the sandbox
-
-    def _inside(self, path: str) -> str:
-        if not self.sandbox_id:
-            raise InvalidInputError("this needs one sandbox", field="sandbox_id")
-        return f"/{segment(self.sandbox_id)}{path}"
-
-    async def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        return _checked_fields(await self._ask_any(method, path, **options))
-
-    async def _ask_any(self, method: str, path: str, **options: Any) -> Any:
-        try:
-            return await self._call(method, self._inside(path), **options)
-        except HTTPError as error:
-            raise self._gone(error) from error
-
-    async def _transfer(self, method: str, path: str, **options: Any) -> ByteStream:
-        try:
-            return await self._open(method, self._inside(path), **options)
-        except HTTPError as error:
-            raise self._gone(error) from error
-
-    def _gone(self, error: HTTPError) -> HTTPError | ResourceNotExistError:
-        # A file, a context or a process that is missing is 404 as well; only one answer names the sandbox.
-        named = "sandbox" in error.message.lower() and (self.sandbox_id or "") in error.message
-        if error.status_code == 404 and named:
-            return ResourceNotExistError(self.kind, self.sandbox_id, source=error)
-        return error
-
-
-def _checked_fields(answer: Any) -> dict[str, Any]:
-    if not isinstance(answer, dict):
-        raise InvalidResponseError(f"the sandbox's answer is not a JSON object: {answer!r:.200}")
-    return cast("dict[str, Any]", answer)
+            raise (
+                terminated(error) if error.status_code == 410 else error.to_resource_error(self.kind, sandbox_id)
+            ) from error
 
 
 def _language(language: CodeLanguage | str) -> str:
     return language.value if isinstance(language, CodeLanguage) else language
+
+
+def execution(
+    code: str, context_id: str | None, language: CodeLanguage | str | None, timeout: float | None
+) -> dict[str, Any]:
+    """What is sent to run code: a language only where the context does not say it already."""
+    fields = {"code": code, "timeout": timeout, "contextId": context_id}
+    body = {name: value for name, value in fields.items() if value is not None}
+    if language or not context_id:
+        body["language"] = _language(language or CodeLanguage.PYTHON)
+    return body
 
 
 class CodeInterpreterDataAPI(SandboxDataAPI):
@@ -173,7 +152,7 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
 
     async def list_contexts_async(self) -> list[dict[str, Any]]:
         """All contexts."""
-        contexts: list[dict[str, Any]] = await self._ask_any("GET", "/contexts")
+        contexts: list[dict[str, Any]] = await self.ask_any("GET", "/contexts")
         return contexts
 
     def list_contexts(self) -> list[dict[str, Any]]:
@@ -185,7 +164,7 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
     ) -> dict[str, Any]:
         """Start a context, which keeps variables from one execution to the next."""
         body = {"cwd": cwd, "language": _language(language or CodeLanguage.PYTHON)}
-        return await self._ask("POST", "/contexts", body=body)
+        return await self.ask("POST", "/contexts", body=body)
 
     def create_context(
         self, language: CodeLanguage | str | None = CodeLanguage.PYTHON, cwd: str = HOME
@@ -195,7 +174,7 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
 
     async def get_context_async(self, context_id: str) -> dict[str, Any]:
         """Read a context."""
-        return await self._ask("GET", f"/contexts/{segment(context_id)}")
+        return await self.ask("GET", f"/contexts/{segment(context_id)}")
 
     def get_context(self, context_id: str) -> dict[str, Any]:
         """Read a context."""
@@ -209,10 +188,8 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
         timeout: int | None = EXECUTE_SECONDS,
     ) -> dict[str, Any]:
         """Run code for at most `timeout` seconds; without a context it runs in one of its own."""
-        body: dict[str, Any] = {"code": code, "timeout": timeout, "contextId": context_id}
-        if language or not context_id:
-            body["language"] = _language(language or CodeLanguage.PYTHON)
-        return await self._run("/contexts/execute", body, timeout)
+        body = execution(code, context_id, language, timeout)
+        return await self.ask("POST", "/contexts/execute", body=body, timeout=wait_of(timeout))
 
     def execute_code(
         self,
@@ -226,22 +203,17 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
 
     async def delete_context_async(self, context_id: str) -> dict[str, Any]:
         """End a context."""
-        return await self._ask("DELETE", f"/contexts/{segment(context_id)}")
+        return await self.ask("DELETE", f"/contexts/{segment(context_id)}")
 
     def delete_context(self, context_id: str) -> dict[str, Any]:
         """End a context."""
         return run(self.delete_context_async(context_id))
 
-    async def _run(self, path: str, body: dict[str, Any], timeout: float | None) -> dict[str, Any]:
-        wait = None if timeout is None else timeout + _GRACE_SECONDS
-        given = {name: value for name, value in body.items() if value is not None}
-        return await self._ask("POST", path, body=given, timeout=wait)
-
     # Files
 
     async def read_file_async(self, path: str) -> dict[str, Any]:
         """A file: `content` is text, or Base64 when `encoding` says so; `size` is bytes."""
-        return await self._ask("GET", "/files", query={"path": path})
+        return await self.ask("GET", "/files", query={"path": path})
 
     def read_file(self, path: str) -> dict[str, Any]:
         """A file: `content` is text, or Base64 when `encoding` says so; `size` is bytes."""
@@ -257,7 +229,7 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
     ) -> dict[str, Any]:
         """Write a file; with the encoding `base64` the content is bytes."""
         body = {"path": path, "content": content, "mode": mode, "encoding": encoding, "createDir": create_dir}
-        return await self._ask("POST", "/files", body=body)
+        return await self.ask("POST", "/files", body=body)
 
     def write_file(
         self,
@@ -272,7 +244,7 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
 
     async def list_directory_async(self, path: str | None = None, depth: int | None = None) -> dict[str, Any]:
         """The entries of a folder, down to `depth`."""
-        return await self._ask("GET", "/filesystem", query={"path": path, "depth": depth})
+        return await self.ask("GET", "/filesystem", query={"path": path, "depth": depth})
 
     def list_directory(self, path: str | None = None, depth: int | None = None) -> dict[str, Any]:
         """The entries of a folder, down to `depth`."""
@@ -280,7 +252,7 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
 
     async def stat_async(self, path: str) -> dict[str, Any]:
         """What a path is: type, size in bytes, mode, owner, time."""
-        return await self._ask("GET", "/filesystem/stat", query={"path": path})
+        return await self.ask("GET", "/filesystem/stat", query={"path": path})
 
     def stat(self, path: str) -> dict[str, Any]:
         """What a path is: type, size in bytes, mode, owner, time."""
@@ -288,7 +260,7 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
 
     async def mkdir_async(self, path: str, parents: bool | None = True, mode: str | None = "0755") -> dict[str, Any]:
         """Make a folder; one that is there already is no error."""
-        return await self._ask("POST", "/filesystem/mkdir", body={"path": path, "parents": parents, "mode": mode})
+        return await self.ask("POST", "/filesystem/mkdir", body={"path": path, "parents": parents, "mode": mode})
 
     def mkdir(self, path: str, parents: bool | None = True, mode: str | None = "0755") -> dict[str, Any]:
         """Make a folder; one that is there already is no error."""
@@ -296,7 +268,7 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
 
     async def move_file_async(self, source: str, destination: str) -> dict[str, Any]:
         """Move a file or a folder."""
-        return await self._ask("POST", "/filesystem/move", body={"source": source, "destination": destination})
+        return await self.ask("POST", "/filesystem/move", body={"source": source, "destination": destination})
 
     def move_file(self, source: str, destination: str) -> dict[str, Any]:
         """Move a file or a folder."""
@@ -304,7 +276,7 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
 
     async def remove_file_async(self, path: str) -> dict[str, Any]:
         """Remove a file or a folder with what is in it; one that is not there is no error."""
-        return await self._ask("POST", "/filesystem/remove", body={"path": path})
+        return await self.ask("POST", "/filesystem/remove", body={"path": path})
 
     def remove_file(self, path: str) -> dict[str, Any]:
         """Remove a file or a folder with what is in it; one that is not there is no error."""
@@ -313,8 +285,8 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
     async def upload_file_async(self, local_file_path: str | os.PathLike[str], target_file_path: str) -> dict[str, Any]:
         """Send a local file, however large; raises InvalidInputError when it is not there."""
         form = Upload(Path(local_file_path), target_file_path)
-        answer = await self._transfer("POST", "/filesystem/upload", content=form, headers=form.headers)
-        return _checked_fields(parsed(await answer.read()))
+        answer = await self.open("POST", "/filesystem/upload", content=form, headers=form.headers)
+        return checked_fields(parsed(await answer.read()))
 
     def upload_file(self, local_file_path: str | os.PathLike[str], target_file_path: str) -> dict[str, Any]:
         """Send a local file, however large; raises InvalidInputError when it is not there."""
@@ -323,7 +295,7 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
     async def download_file_async(self, path: str, save_path: str | os.PathLike[str]) -> dict[str, Any]:
         """Fetch a file, however large: `{"saved_path": ..., "size": bytes}`."""
         target = Download(save_path)
-        body = await self._transfer("GET", "/filesystem/download", query={"path": path})
+        body = await self.open("GET", "/filesystem/download", query={"path": path})
         return {"saved_path": os.fspath(save_path), "size": await target.write(body)}
 
     def download_file(self, path: str, save_path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -334,7 +306,9 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
 
     async def cmd_async(self, command: str, cwd: str = HOME, timeout: int | None = EXECUTE_SECONDS) -> dict[str, Any]:
         """Run a shell command for at most `timeout` seconds: `result` holds `exitCode`, `stdout` and `stderr`."""
-        return await self._run("/processes/cmd", {"command": command, "cwd": cwd, "timeout": timeout}, timeout)
+        body = {"command": command, "cwd": cwd, "timeout": timeout}
+        given = {name: value for name, value in body.items() if value is not None}
+        return await self.ask("POST", "/processes/cmd", body=given, timeout=wait_of(timeout))
 
     def cmd(self, command: str, cwd: str = HOME, timeout: int | None = EXECUTE_SECONDS) -> dict[str, Any]:
         """Run a shell command for at most `timeout` seconds: `result` holds `exitCode`, `stdout` and `stderr`."""
@@ -342,7 +316,7 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
 
     async def list_processes_async(self) -> dict[str, Any]:
         """All processes, under `items`."""
-        return await self._ask("GET", "/processes")
+        return await self.ask("GET", "/processes")
 
     def list_processes(self) -> dict[str, Any]:
         """All processes, under `items`."""
@@ -350,7 +324,7 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
 
     async def get_process_async(self, pid: str) -> dict[str, Any]:
         """Read a process."""
-        return await self._ask("GET", f"/processes/{segment(str(pid))}")
+        return await self.ask("GET", f"/processes/{segment(str(pid))}")
 
     def get_process(self, pid: str) -> dict[str, Any]:
         """Read a process."""
@@ -358,7 +332,7 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
 
     async def kill_process_async(self, pid: str) -> dict[str, Any]:
         """Kill a process."""
-        return await self._ask("DELETE", f"/processes/{segment(str(pid))}")
+        return await self.ask("DELETE", f"/processes/{segment(str(pid))}")
 
     def kill_process(self, pid: str) -> dict[str, Any]:
         """Kill a process."""

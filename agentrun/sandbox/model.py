@@ -235,13 +235,20 @@ class SandboxInput(Model):
 
 
 class ListSandboxesInput(Model):
-    """Which sandboxes to list; `next_token` comes from the page before."""
+    """Which sandboxes to list; `next_token` comes from the page before. Only the local platform knows `metadata`."""
 
     max_results: int | None = 10
     next_token: str | None = None
     status: str | None = None
     template_name: str | None = None
     template_type: TemplateType | None = None
+    metadata: dict[str, str] | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        """What travels; each name of the metadata is a filter of its own."""
+        fields = super().to_wire()
+        wanted: dict[str, str] = fields.pop("metadata", None) or {}
+        return {**fields, **{f"metadata.{name}": value for name, value in wanted.items()}}
 
 
 class PageableInput(core.PageableInput):

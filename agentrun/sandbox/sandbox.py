@@ -3,57 +3,49 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 from agentrun._core.blocking import run
 from agentrun._core.model import Model, build, wire_name
-from agentrun._core.network import OSSMountConfig
 from agentrun._core.paging import AsyncLazyList, LazyList, continued
 from agentrun._core.polling import wait_until
-from agentrun._core.resource import Resource
 from agentrun.config import Config
 from agentrun.errors import (
     AgentRunError,
-    InvalidInputError,
     ResourceNotExistError,
+    SandboxTerminatedError,
     ServerError,
     TransportError,
     UnsupportedError,
 )
 from agentrun.sandbox.control import SandboxControlAPI
+from agentrun.sandbox.creation import SandboxCreation
 from agentrun.sandbox.data import SandboxDataAPI
-from agentrun.sandbox.model import (
-    ListSandboxesInput,
-    NASConfig,
-    PageableInput,
-    PolarFsConfig,
-    SandboxInput,
-    TemplateInput,
-    TemplateType,
-    TemplateUpdateInput,
-)
+from agentrun.sandbox.extensions import CAPABILITIES, FILTER, LIFETIME, METADATA, NETWORK, PATCH, Extension
+from agentrun.sandbox.model import ListSandboxesInput, TemplateType
+from agentrun.sandbox.network import NetworkPolicy
+from agentrun.sandbox.options import IsolationState, SandboxHealth
+from agentrun.sandbox.ports import SandboxPort
 from agentrun.sandbox.template import Template
+from agentrun.sandbox.template_verbs import TemplateVerbs
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox
 
 log = logging.getLogger("agentrun")
 
+ENDED = "TERMINATED"
 HEALTHY_SECONDS = 60.0
 HEALTH_INTERVAL_SECONDS = 1.0
 
 
-class Sandbox(Resource):
+class Sandbox(TemplateVerbs, SandboxCreation):
     """A sandbox of the platform; as a context manager it waits until it can be used, and is deleted at the end."""
 
     kind = "Sandbox"
-    # Which templates make this class; the classes register themselves.
-    type_of_template: ClassVar[TemplateType | None] = None
-    _classes: ClassVar[dict[str, type[Sandbox]]] = {}
 
     created_at: str | None = None
     ended_at: str | None = None
@@ -65,16 +57,13 @@ class Sandbox(Resource):
     sandbox_idle_timeout_seconds: int | None = None
     template_id: str | None = None
     template_name: str | None = None
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        if cls.type_of_template is not None:
-            Sandbox._classes[cls.type_of_template.value] = cls
-
-    @classmethod
-    def _class_for(cls, template_type: TemplateType | str | None) -> type[Sandbox]:
-        name = template_type.value if isinstance(template_type, TemplateType) else template_type
-        return Sandbox._classes.get(name or "", Sandbox)
+    # Only the local platform tells these.
+    health: SandboxHealth | str | None = None
+    isolation: IsolationState | None = None
+    end_reason: str | None = None
+    paused_at: str | None = None
+    expires_at: str | None = None
+    acquired: str | None = None
 
     @property
     def label(self) -> str:
@@ -87,187 +76,6 @@ class Sandbox(Resource):
         return SandboxDataAPI(sandbox_id=self.sandbox_id, config=self._settings(None))
 
     # Sandboxes by id
-
-    @overload
-    @classmethod
-    async def create_async(
-        cls,
-        template_type: Literal[TemplateType.CODE_INTERPRETER, "CodeInterpreter"],
-        template_name: str | None = None,
-        sandbox_idle_timeout_seconds: int | None = 600,
-        sandbox_id: str | None = None,
-        nas_config: NASConfig | None = None,
-        oss_mount_config: OSSMountConfig | None = None,
-        polar_fs_config: PolarFsConfig | None = None,
-        config: Config | None = None,
-    ) -> CodeInterpreterSandbox: ...
-
-    @overload
-    @classmethod
-    async def create_async(
-        cls,
-        template_type: TemplateType | str | None = None,
-        template_name: str | None = None,
-        sandbox_idle_timeout_seconds: int | None = 600,
-        sandbox_id: str | None = None,
-        nas_config: NASConfig | None = None,
-        oss_mount_config: OSSMountConfig | None = None,
-        polar_fs_config: PolarFsConfig | None = None,
-        config: Config | None = None,
-    ) -> Any: ...
-
-    @classmethod
-    async def create_async(
-        cls,
-        template_type: TemplateType | str | None = None,
-        template_name: str | None = None,
-        sandbox_idle_timeout_seconds: int | None = 600,
-        sandbox_id: str | None = None,
-        nas_config: NASConfig | None = None,
-        oss_mount_config: OSSMountConfig | None = None,
-        polar_fs_config: PolarFsConfig | None = None,
-        config: Config | None = None,
-    ) -> Any:
-        """Create a sandbox from a template; the class returned fits the template's type.
-
-        Without `template_type` the template is read first. A sandbox that nobody uses for
-        `sandbox_idle_timeout_seconds` ends by itself. Raises ResourceNotExistError when there is no such template.
-        """
-        if not template_name:
-            raise InvalidInputError("a sandbox is made from a template", field="template_name")
-        wanted = SandboxInput(
-            template_name=template_name,
-            sandbox_idle_timeout_seconds=sandbox_idle_timeout_seconds,
-            sandbox_id=sandbox_id,
-            nas_config=nas_config,
-            oss_mount_config=oss_mount_config,
-            polar_fs_config=polar_fs_config,
-        )
-        known = template_type or cls.type_of_template
-        kind = known or (await Template.get_by_name_async(template_name, config)).template_type
-        return cls._class_for(kind).of(await _create(wanted, config), config)
-
-    @overload
-    @classmethod
-    def create(
-        cls,
-        template_type: Literal[TemplateType.CODE_INTERPRETER, "CodeInterpreter"],
-        template_name: str | None = None,
-        sandbox_idle_timeout_seconds: int | None = 600,
-        sandbox_id: str | None = None,
-        nas_config: NASConfig | None = None,
-        oss_mount_config: OSSMountConfig | None = None,
-        polar_fs_config: PolarFsConfig | None = None,
-        config: Config | None = None,
-    ) -> CodeInterpreterSandbox: ...
-
-    @overload
-    @classmethod
-    def create(
-        cls,
-        template_type: TemplateType | str | None = None,
-        template_name: str | None = None,
-        sandbox_idle_timeout_seconds: int | None = 600,
-        sandbox_id: str | None = None,
-        nas_config: NASConfig | None = None,
-        oss_mount_config: OSSMountConfig | None = None,
-        polar_fs_config: PolarFsConfig | None = None,
-        config: Config | None = None,
-    ) -> Any: ...
-
-    @classmethod
-    def create(
-        cls,
-        template_type: TemplateType | str | None = None,
-        template_name: str | None = None,
-        sandbox_idle_timeout_seconds: int | None = 600,
-        sandbox_id: str | None = None,
-        nas_config: NASConfig | None = None,
-        oss_mount_config: OSSMountConfig | None = None,
-        polar_fs_config: PolarFsConfig | None = None,
-        config: Config | None = None,
-    ) -> Any:
-        """Create a sandbox from a template; the class returned fits the template's type.
-
-        Without `template_type` the template is read first. A sandbox that nobody uses for
-        `sandbox_idle_timeout_seconds` ends by itself. Raises ResourceNotExistError when there is no such template.
-        """
-        return run(
-            cls.create_async(
-                template_type,
-                template_name,
-                sandbox_idle_timeout_seconds,
-                sandbox_id,
-                nas_config,
-                oss_mount_config,
-                polar_fs_config,
-                config,
-            )
-        )
-
-    @overload
-    @classmethod
-    async def connect_async(
-        cls,
-        sandbox_id: str,
-        template_type: Literal[TemplateType.CODE_INTERPRETER, "CodeInterpreter"],
-        config: Config | None = None,
-    ) -> CodeInterpreterSandbox: ...
-
-    @overload
-    @classmethod
-    async def connect_async(
-        cls,
-        sandbox_id: str,
-        template_type: TemplateType | str | None = None,
-        config: Config | None = None,
-    ) -> Any: ...
-
-    @classmethod
-    async def connect_async(
-        cls, sandbox_id: str, template_type: TemplateType | str | None = None, config: Config | None = None
-    ) -> Any:
-        """A sandbox that exists already; the class returned fits its template's type, which is read if not given.
-
-        Raises ResourceNotExistError, and InvalidInputError when the service knows another type.
-        """
-        data = await SandboxDataAPI(config=config).get_sandbox_async(sandbox_id)
-        known = template_type or cls.type_of_template
-        stored = data.get("templateType")
-        if known and stored and TemplateType(known) != stored:
-            raise InvalidInputError(
-                f"sandbox {sandbox_id!r} is of type {stored}, not {TemplateType(known).value}", field="template_type"
-            )
-        kind = known or stored or await _type_of(data.get("templateName"), config)
-        return cls._class_for(kind).of(data, config)
-
-    @overload
-    @classmethod
-    def connect(
-        cls,
-        sandbox_id: str,
-        template_type: Literal[TemplateType.CODE_INTERPRETER, "CodeInterpreter"],
-        config: Config | None = None,
-    ) -> CodeInterpreterSandbox: ...
-
-    @overload
-    @classmethod
-    def connect(
-        cls,
-        sandbox_id: str,
-        template_type: TemplateType | str | None = None,
-        config: Config | None = None,
-    ) -> Any: ...
-
-    @classmethod
-    def connect(
-        cls, sandbox_id: str, template_type: TemplateType | str | None = None, config: Config | None = None
-    ) -> Any:
-        """A sandbox that exists already; the class returned fits its template's type, which is read if not given.
-
-        Raises ResourceNotExistError, and InvalidInputError when the service knows another type.
-        """
-        return run(cls.connect_async(sandbox_id, template_type, config))
 
     @classmethod
     async def get_by_id_async(cls, sandbox_id: str, config: Config | None = None) -> Self:
@@ -323,8 +131,13 @@ class Sandbox(Resource):
     async def list_async(
         cls, input: ListSandboxesInput | None = None, config: Config | None = None, **fields: Any
     ) -> ListSandboxesOutput:
-        """One page of sandboxes."""
+        """One page of sandboxes.
+
+        To filter by `metadata` is an extension of the local platform; elsewhere it raises UnsupportedError.
+        """
         wanted = build(ListSandboxesInput, input, fields)
+        if wanted.metadata:
+            FILTER.require(Config.with_configs(config).get_control_endpoint())
         page = await SandboxControlAPI(config).list_sandboxes_async(wanted)
         kind = cls._class_for(wanted.template_type)
         found = [kind.of(item, config) for item in page.get("items") or ()]
@@ -334,7 +147,10 @@ class Sandbox(Resource):
     def list(
         cls, input: ListSandboxesInput | None = None, config: Config | None = None, **fields: Any
     ) -> ListSandboxesOutput:
-        """One page of sandboxes."""
+        """One page of sandboxes.
+
+        To filter by `metadata` is an extension of the local platform; elsewhere it raises UnsupportedError.
+        """
         return run(cls.list_async(input, config, **fields))
 
     @classmethod
@@ -344,11 +160,19 @@ class Sandbox(Resource):
         status: str | None = None,
         template_name: str | None = None,
         template_type: TemplateType | None = None,
+        metadata: Mapping[str, str] | None = None,
         config: Config | None = None,
     ) -> AsyncLazyList[Sandbox]:
-        """All sandboxes that match; pages are read as they are looked at."""
+        """All sandboxes that match; pages are read as they are looked at.
+
+        To filter by `metadata` is an extension of the local platform; elsewhere it raises UnsupportedError.
+        """
         filters = ListSandboxesInput(
-            max_results=50, status=status, template_name=template_name, template_type=template_type
+            max_results=50,
+            status=status,
+            template_name=template_name,
+            template_type=template_type,
+            metadata=dict(metadata) if metadata else None,
         )
         return AsyncLazyList(cls._pages(filters, config))
 
@@ -359,11 +183,19 @@ class Sandbox(Resource):
         status: str | None = None,
         template_name: str | None = None,
         template_type: TemplateType | None = None,
+        metadata: Mapping[str, str] | None = None,
         config: Config | None = None,
     ) -> LazyList[Sandbox]:
-        """All sandboxes that match; pages are read as they are looked at."""
+        """All sandboxes that match; pages are read as they are looked at.
+
+        To filter by `metadata` is an extension of the local platform; elsewhere it raises UnsupportedError.
+        """
         filters = ListSandboxesInput(
-            max_results=50, status=status, template_name=template_name, template_type=template_type
+            max_results=50,
+            status=status,
+            template_name=template_name,
+            template_type=template_type,
+            metadata=dict(metadata) if metadata else None,
         )
         return LazyList(cls._pages(filters, config))
 
@@ -374,78 +206,6 @@ class Sandbox(Resource):
             return found.sandboxes, found.next_token
 
         return continued(page)
-
-    # Templates
-
-    @classmethod
-    async def create_template_async(
-        cls, input: TemplateInput | None = None, config: Config | None = None, **fields: Any
-    ) -> Template:
-        """Create a template and wait until it is READY."""
-        return await Template.create_async(input, config, **fields)
-
-    @classmethod
-    def create_template(
-        cls, input: TemplateInput | None = None, config: Config | None = None, **fields: Any
-    ) -> Template:
-        """Create a template and wait until it is READY."""
-        return run(cls.create_template_async(input, config, **fields))
-
-    @classmethod
-    async def get_template_async(cls, template_name: str, config: Config | None = None) -> Template:
-        """Read a template."""
-        return await Template.get_by_name_async(template_name, config)
-
-    @classmethod
-    def get_template(cls, template_name: str, config: Config | None = None) -> Template:
-        """Read a template."""
-        return run(cls.get_template_async(template_name, config))
-
-    @classmethod
-    async def update_template_async(
-        cls,
-        template_name: str,
-        input: TemplateInput | TemplateUpdateInput | None = None,
-        config: Config | None = None,
-        **fields: Any,
-    ) -> Template:
-        """Change a template; what is not given stays."""
-        return await Template.update_by_name_async(template_name, input, config, **fields)
-
-    @classmethod
-    def update_template(
-        cls,
-        template_name: str,
-        input: TemplateInput | TemplateUpdateInput | None = None,
-        config: Config | None = None,
-        **fields: Any,
-    ) -> Template:
-        """Change a template; what is not given stays."""
-        return run(cls.update_template_async(template_name, input, config, **fields))
-
-    @classmethod
-    async def delete_template_async(cls, template_name: str, config: Config | None = None) -> Template:
-        """Delete a template; returns what it was."""
-        return await Template.delete_by_name_async(template_name, config)
-
-    @classmethod
-    def delete_template(cls, template_name: str, config: Config | None = None) -> Template:
-        """Delete a template; returns what it was."""
-        return run(cls.delete_template_async(template_name, config))
-
-    @classmethod
-    async def list_templates_async(
-        cls, input: PageableInput | None = None, config: Config | None = None, **fields: Any
-    ) -> Sequence[Template]:
-        """One page of templates."""
-        return await Template.list_templates_async(input, config, **fields)
-
-    @classmethod
-    def list_templates(
-        cls, input: PageableInput | None = None, config: Config | None = None, **fields: Any
-    ) -> Sequence[Template]:
-        """One page of templates."""
-        return run(cls.list_templates_async(input, config, **fields))
 
     # This sandbox
 
@@ -458,19 +218,35 @@ class Sandbox(Resource):
         return run(self.get_async(config))
 
     async def delete_async(self, config: Config | None = None) -> Self:
-        """Delete this sandbox."""
-        return self.update_self(await self.delete_by_id_async(self.label, self._settings(config)))
+        """Delete this sandbox; one that is gone already is no error."""
+        try:
+            self.update_self(await self.delete_by_id_async(self.label, self._settings(config)))
+        except (ResourceNotExistError, SandboxTerminatedError):
+            self.status = ENDED
+        return self
 
     def delete(self, config: Config | None = None) -> Self:
-        """Delete this sandbox."""
+        """Delete this sandbox; one that is gone already is no error."""
         return run(self.delete_async(config))
 
+    async def close_async(self) -> None:
+        """Delete this sandbox; calling it twice is allowed."""
+        await self.delete_async()
+
+    def close(self) -> None:
+        """Delete this sandbox; calling it twice is allowed."""
+        run(self.close_async())
+
     async def stop_async(self, config: Config | None = None) -> Self:
-        """Stop this sandbox."""
-        return self.update_self(await self.stop_by_id_async(self.label, self._settings(config)))
+        """Stop this sandbox; one that has ended already is no error."""
+        try:
+            self.update_self(await self.stop_by_id_async(self.label, self._settings(config)))
+        except (ResourceNotExistError, SandboxTerminatedError):
+            self.status = ENDED
+        return self
 
     def stop(self, config: Config | None = None) -> Self:
-        """Stop this sandbox."""
+        """Stop this sandbox; one that has ended already is no error."""
         return run(self.stop_async(config))
 
     async def pause_async(self, config: Config | None = None) -> Self:
@@ -488,6 +264,99 @@ class Sandbox(Resource):
     def resume(self, config: Config | None = None) -> Self:
         """Let this sandbox go on where it was paused."""
         return run(self.resume_async(config))
+
+    # What one changes of it while it lives
+
+    async def set_timeout_async(self, seconds: float | None = None, idle_seconds: int | None = None) -> Self:
+        """Let this sandbox live for so many seconds from now, or end when nobody used it for `idle_seconds`.
+
+        Extension of the local platform; elsewhere it raises UnsupportedError.
+        """
+        body = {"seconds": seconds, "idleSeconds": idle_seconds}
+        given = {name: value for name, value in body.items() if value is not None}
+        return await self._change("POST", "/timeout", given, LIFETIME)
+
+    def set_timeout(self, seconds: float | None = None, idle_seconds: int | None = None) -> Self:
+        """Let this sandbox live for so many seconds from now, or end when nobody used it for `idle_seconds`.
+
+        Extension of the local platform; elsewhere it raises UnsupportedError.
+        """
+        return run(self.set_timeout_async(seconds, idle_seconds))
+
+    async def set_network_async(self, policy: NetworkPolicy) -> Self:
+        """Change at once what this sandbox may reach; connections that are open and not allowed any more are closed.
+
+        Extension of the local platform; elsewhere it raises UnsupportedError.
+        """
+        return await self._change("PUT", "/network", policy.to_wire(), NETWORK)
+
+    def set_network(self, policy: NetworkPolicy) -> Self:
+        """Change at once what this sandbox may reach; connections that are open and not allowed any more are closed.
+
+        Extension of the local platform; elsewhere it raises UnsupportedError.
+        """
+        return run(self.set_network_async(policy))
+
+    async def set_metadata_async(self, metadata: Mapping[str, str | None]) -> Self:
+        """Change some of the metadata; None removes a name, and names that are not given stay.
+
+        Extension of the local platform; elsewhere it raises UnsupportedError.
+        """
+        return await self._change("PATCH", "/metadata", {"metadata": dict(metadata)}, METADATA)
+
+    def set_metadata(self, metadata: Mapping[str, str | None]) -> Self:
+        """Change some of the metadata; None removes a name, and names that are not given stay.
+
+        Extension of the local platform; elsewhere it raises UnsupportedError.
+        """
+        return run(self.set_metadata_async(metadata))
+
+    async def patch_async(self, target: str) -> str:
+        """What was changed below a copy-on-write mount, as a unified diff that `git apply` and `patch` take.
+
+        Extension of the local platform; elsewhere it raises UnsupportedError.
+        """
+        body = await self.data_api.open("GET", "/patch", query={"mount": target}, extension=PATCH)
+        return (await body.read()).decode(errors="replace")
+
+    def patch(self, target: str) -> str:
+        """What was changed below a copy-on-write mount, as a unified diff that `git apply` and `patch` take.
+
+        Extension of the local platform; elsewhere it raises UnsupportedError.
+        """
+        return run(self.patch_async(target))
+
+    async def capabilities_async(self) -> frozenset[str]:
+        """What this sandbox can do beyond the cloud, such as `fork`, `mounts` or `ports`; on the cloud nothing."""
+        try:
+            answer = await self.data_api.manage("GET", "/capabilities", extension=CAPABILITIES)
+        except UnsupportedError:
+            return frozenset()
+        return frozenset(str(name) for name in answer.get("capabilities") or ())
+
+    def capabilities(self) -> frozenset[str]:
+        """What this sandbox can do beyond the cloud, such as `fork`, `mounts` or `ports`; on the cloud nothing."""
+        return run(self.capabilities_async())
+
+    def port(self, port: int) -> SandboxPort:
+        """A server that listens on this port inside: its URL, and the headers that requests to it need.
+
+        Extension of the local platform; elsewhere nothing answers there.
+        """
+        return SandboxPort(self.data_api, port)
+
+    def url(self, port: int, path: str = "") -> str:
+        """The URL of a server inside; requests to it are signed, see `port`.
+
+        Extension of the local platform; elsewhere nothing answers there.
+        """
+        return self.port(port).url(path)
+
+    async def _change(self, method: str, path: str, body: dict[str, Any], extension: Extension) -> Self:
+        answer = await self.data_api.manage(method, path, body=body, extension=extension)
+        return self.update_self(self.from_wire(answer)) if answer.get("sandboxId") else await self.get_async()
+
+    # Whether it can be used
 
     async def check_health_async(self) -> dict[str, Any]:
         """How the sandbox is: `{"status": "ok", ...}` when it can be used."""
@@ -526,8 +395,6 @@ class Sandbox(Resource):
         """Delete what is left; a problem with that never hides `error`."""
         try:
             await self.delete_async()
-        except ResourceNotExistError:
-            return
         except AgentRunError as problem:
             if error is None:
                 raise
@@ -562,21 +429,3 @@ class ListSandboxesOutput(Model):
 
 
 Template.sandboxes = Sandbox
-
-
-async def _create(wanted: SandboxInput, config: Config | None) -> dict[str, Any]:
-    fields = wanted.to_wire()
-    return await SandboxDataAPI(config=config).create_sandbox_async(
-        wanted.template_name,
-        wanted.sandbox_idle_timeout_seconds,
-        wanted.sandbox_id,
-        fields.get("nasConfig"),
-        fields.get("ossMountConfig"),
-        fields.get("polarFsConfig"),
-    )
-
-
-async def _type_of(template_name: str | None, config: Config | None) -> TemplateType | str | None:
-    if not template_name:
-        return None
-    return (await Template.get_by_name_async(template_name, config)).template_type

@@ -28,6 +28,9 @@ from agentrun.sandbox.model import (
 from agentrun.status import Status
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from agentrun.sandbox.options import SandboxOptions
     from agentrun.sandbox.sandbox import Sandbox
 
 READY_INTERVAL_SECONDS = 5.0
@@ -250,15 +253,33 @@ class Template(Resource):
         return run(self.stop_mcp_async(config))
 
     async def create_sandbox_async(
-        self, sandbox_idle_timeout_seconds: int | None = None, config: Config | None = None
+        self,
+        sandbox_idle_timeout_seconds: int | None = None,
+        config: Config | None = None,
+        **options: Unpack[SandboxOptions],
     ) -> Any:
-        """Create a sandbox from this template; without a time of its own it idles as long as the template says."""
+        """Create a sandbox from this template; without a time of its own it idles as long as the template says.
+
+        The `options` (`SandboxOptions`) are an extension of the local platform; elsewhere they raise UnsupportedError.
+        """
         if self.template_name is None:
             raise InvalidInputError("this template has no name yet", field="template_name")
         return await self.sandboxes.create_async(
-            self.template_type, self.template_name, sandbox_idle_timeout_seconds, config=self._settings(config)
+            self.template_type,
+            self.template_name,
+            sandbox_idle_timeout_seconds,
+            config=self._settings(config),
+            **options,
         )
 
-    def create_sandbox(self, sandbox_idle_timeout_seconds: int | None = None, config: Config | None = None) -> Any:
-        """Create a sandbox from this template; without a time of its own it idles as long as the template says."""
-        return run(self.create_sandbox_async(sandbox_idle_timeout_seconds, config))
+    def create_sandbox(
+        self,
+        sandbox_idle_timeout_seconds: int | None = None,
+        config: Config | None = None,
+        **options: Unpack[SandboxOptions],
+    ) -> Any:
+        """Create a sandbox from this template; without a time of its own it idles as long as the template says.
+
+        The `options` (`SandboxOptions`) are an extension of the local platform; elsewhere they raise UnsupportedError.
+        """
+        return run(self.create_sandbox_async(sandbox_idle_timeout_seconds, config, **options))

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO, TypeAlias, cast
 from uuid import uuid4
 
 from agentrun._core.session import ByteStream
 from agentrun.errors import InvalidInputError
 
+# What can be sent as the content of a file.
+Source: TypeAlias = "bytes | BinaryIO | Iterable[bytes] | AsyncIterable[bytes]"
+
 _CHUNK = 1 << 18
+
+
+def pieces(content: Source) -> bytes | Iterable[bytes] | AsyncIterable[bytes]:
+    """The content in pieces of a good size; a file iterates over its lines, which may be of any size."""
+    read: Callable[[int], bytes] | None = getattr(content, "read", None)
+    return iter(lambda: read(_CHUNK), b"") if read else cast("Iterable[bytes]", content)
 
 
 def _quoted(name: str) -> str:

@@ -198,10 +198,15 @@ REFUSALS = (
     ),
     Refusal(
         "CreateSandbox",
-        UNSUPPORTED,
-        "cannot mount network storage",
+        INVALID,
+        "/proc cannot be the target of a mount",
         (),
-        _given(body={"templateName": "template", "nasConfig": {"userId": 1}}),
+        _given(
+            body={
+                "templateName": "template",
+                "nasConfig": {"mountPoints": [{"serverAddr": "a:/", "mountDir": "/proc"}]},
+            }
+        ),
     ),
     Refusal("GetSandbox", MISSING, "sandbox none does not exist", ("none",)),
     Refusal("DeleteSandbox", MISSING, "sandbox none does not exist", ("none",)),

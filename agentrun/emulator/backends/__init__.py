@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from agentrun.emulator.backends.base import Backend, BackendError
 from agentrun.emulator.backends.process import ProcessBackend
+from agentrun.emulator.backends.process.backend import Adopt
 
-NAMES = ("auto", "process")
+NAMES = ("auto", "process", "docker")
 
 
 async def pick(
@@ -17,28 +20,48 @@ async def pick(
     run_directory: Path,
     emulator_socket: Path | None,
     emulator_port: int,
+    adopt: Adopt | None = None,
 ) -> Backend:
     """Return a started backend; BackendError names the fix when this machine cannot isolate.
 
-    `auto` is the process backend. With `allow_unconfined` ordinary processes are used, at level "none", when and only
-    when confinement is impossible.
+    `auto` is the process backend, and docker where processes cannot be confined and a container engine answers. With
+    `allow_unconfined` ordinary processes are used, at level "none", when and only when confinement is impossible.
     """
     if name not in NAMES:
         raise BackendError(f"there is no backend {name!r}: choose one of {', '.join(NAMES)}")
-    try:
-        return await _started(
-            ProcessBackend(run_directory=run_directory, emulator_socket=emulator_socket, emulator_port=emulator_port)
-        )
-    except BackendError:
-        if not allow_unconfined:
-            raise
-    return await _started(
-        ProcessBackend(
-            run_directory=run_directory, emulator_socket=emulator_socket, emulator_port=emulator_port, confined=False
-        )
-    )
+    place: dict[str, Any] = {
+        "run_directory": run_directory,
+        "emulator_socket": emulator_socket,
+        "emulator_port": emulator_port,
+    }
+
+    def process(confined: bool = True) -> Backend:
+        return ProcessBackend(**place, adopt=adopt, confined=confined)
+
+    def docker() -> Backend:
+        # Imported by who wants it: most emulators never do.
+        from agentrun.emulator.backends.docker import DockerBackend
+
+        return DockerBackend(**place, services=process())
+
+    ways: dict[str, list[Callable[[], Backend]]] = {
+        "auto": [process, docker],
+        "process": [process],
+        "docker": [docker],
+    }
+    unconfined = [lambda: process(confined=False)] if allow_unconfined and name != "docker" else []
+    return await _first_started([*ways[name], *unconfined])
 
 
-async def _started(backend: ProcessBackend) -> ProcessBackend:
-    await backend.start()
-    return backend
+async def _first_started(ways: list[Callable[[], Backend]]) -> Backend:
+    """The first backend that starts; when none does, the failure of the one that was wanted most."""
+    failures: list[BackendError] = []
+    for make in ways:
+        backend = make()
+        try:
+            await backend.start()
+        except BackendError as error:
+            failures.append(error)
+        else:
+            return backend
+    raise failures[0]

@@ -15,13 +15,14 @@ from typing import Protocol, runtime_checkable
 
 @dataclass(frozen=True)
 class Limits:
-    """What one running thing may use; memory and file size in MiB, cpu in cores."""
+    """What one running thing may use; memory, file size and disk in MiB, cpu in cores."""
 
     memory: int = 4096
     cpu: float = 2.0
     processes: int = 256
     open_files: int = 1024
     file_size: int = 1024
+    disk: int = 1024
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,61 @@ class Isolation:
 
 
 @dataclass(frozen=True)
+class NetworkRule:
+    """One destination that a sandbox may reach: a domain (`*.` for those below it) or a CIDR block.
+
+    `ports` limits it when not empty. With `methods` or `paths` (`*` matches anything) only plain HTTP requests that
+    match are let through, because nobody can look into TLS.
+    """
+
+    domain: str | None = None
+    cidr: str | None = None
+    ports: tuple[int, ...] = ()
+    methods: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NetworkPolicy:
+    """What a sandbox may reach: nothing ("off"), every public address ("on"), or what `allow` lists ("allow-list")."""
+
+    mode: str = "on"
+    allow: tuple[NetworkRule, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder of the host inside a sandbox; copy-on-write keeps what is written in the sandbox."""
+
+    source: Path
+    target: str
+    copy_on_write: bool = False
+
+
+@dataclass(frozen=True)
+class Image:
+    """A container image of the user's own: what to run in it and at which port that listens."""
+
+    name: str
+    command: Sequence[str] = ()
+    port: int = 5000
+
+
+@dataclass(frozen=True)
 class SandboxSpec:
-    """A sandbox to start: its id, environment, limits and whether it may reach the network."""
+    """A sandbox to start.
+
+    `image` is for templates of type CustomImage. `lowest_level` is the weakest isolation level that is acceptable, a
+    name out of `LEVELS`; None accepts whatever the backend gives.
+    """
 
     sandbox_id: str
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     limits: Limits = Limits()
-    network: bool = True
+    network: NetworkPolicy = NetworkPolicy()
+    mounts: tuple[Mount, ...] = ()
+    image: Image | None = None
+    lowest_level: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +122,27 @@ class ServiceSpec:
     network: bool = True
 
 
+# Isolation levels, the weakest first. "container" is what an ordinary container gives.
+LEVELS = ("none", "landlock", "namespaces", "container", "namespaces+uid", "namespaces+uid+cgroup", "gvisor")
+
+# What a backend can do beyond running code; it names them in `capabilities`.
+PAUSE, PORTS, FORK, MOUNTS, NETWORK_POLICY, IMAGES, WARM = (
+    "pause",
+    "ports",
+    "fork",
+    "mounts",
+    "network-policy",
+    "images",
+    "warm",
+)
+
+
 class BackendError(Exception):
     """Something could not be started or died; the text is the reason that users read."""
+
+
+class NotCapable(BackendError):
+    """This backend, or this machine, lacks a capability that was asked for."""
 
 
 @runtime_checkable
@@ -125,6 +193,19 @@ class Running(Protocol):
         ...
 
 
+@runtime_checkable
+class RunningSandbox(Running, Protocol):
+    """A sandbox that was started."""
+
+    async def set_network(self, policy: NetworkPolicy) -> None:
+        """Change what it may reach while it runs; NotCapable when this backend cannot."""
+        ...
+
+    async def patch(self, target: str) -> str:
+        """The changes to a copy-on-write mount as a unified diff; NotCapable, or BackendError when it is no mount."""
+        ...
+
+
 class Backend(Protocol):
     """One way to run sandboxes and services."""
 
@@ -135,11 +216,20 @@ class Backend(Protocol):
         """The separation that everything it starts gets; known once it has started."""
         ...
 
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it can do beyond running code; known once it has started."""
+        ...
+
     async def start(self) -> None:
         """Probe the machine; raise BackendError with the fix when it cannot isolate."""
         ...
 
-    async def start_sandbox(self, spec: SandboxSpec) -> Running:
+    async def warm(self) -> None:
+        """Begin to load what sandboxes need, ahead of the first one; returns at once, and failures show later."""
+        ...
+
+    async def start_sandbox(self, spec: SandboxSpec) -> RunningSandbox:
         """Start a sandbox; it may still be coming up when this returns."""
         ...
 

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from agentrun.emulator.backends.base import Backend, BackendError, Isolation, Running, SandboxSpec, ServiceSpec
+from agentrun.emulator.backends.base import Backend, BackendError, Isolation, Running, RunningSandbox, SandboxSpec, ServiceSpec
 
 
 class DeferredBackend:
@@ -20,9 +20,20 @@ class DeferredBackend:
         self._picked: asyncio.Task[Backend] | None = None
 
     @property
+    def _backend(self) -> Backend | None:
+        picked = self._picked
+        done = picked is not None and picked.done() and not picked.cancelled() and not picked.exception()
+        return picked.result() if picked is not None and done else None
+
+    @property
     def isolation(self) -> Isolation:
         """Not known while the backend comes up; ask the one that `ready` gives."""
-        return Isolation("unknown")
+        return self._backend.isolation if self._backend else Isolation("unknown")
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Nothing is known while the backend comes up; ask the one that `ready` gives."""
+        return self._backend.capabilities if self._backend else frozenset()
 
     async def start(self) -> None:
         """Begin to bring the backend up."""
@@ -36,7 +47,12 @@ class DeferredBackend:
             raise BackendError("the emulator has not started")
         return await asyncio.shield(self._picked)
 
-    async def start_sandbox(self, spec: SandboxSpec) -> Running:
+    async def warm(self) -> None:
+        """Begin to load what sandboxes need; a backend that fails is told to whoever starts one."""
+        with contextlib.suppress(BackendError):
+            await (await self.ready()).warm()
+
+    async def start_sandbox(self, spec: SandboxSpec) -> RunningSandbox:
         """Start a sandbox."""
         return await (await self.ready()).start_sandbox(spec)
 

@@ -1,7 +1,7 @@
-"""The way out: an HTTP proxy on a unix socket that lets sandboxes reach public addresses and nothing else.
+"""The way out: an HTTP proxy that lets what runs inside reach what its network policy allows, and nothing else.
 
-It answers CONNECT and absolute-form requests. Names are resolved here, every address of a name must be public, and the
-connection goes to the address that was checked, so that a name which changes its answer gains nothing.
+It answers CONNECT and absolute-form requests. Names are resolved here, once, and the connection goes to an address that
+was checked, so that a name which changes its answer gains nothing.
 """
 
 from __future__ import annotations
@@ -11,12 +11,25 @@ import contextlib
 import ipaddress
 import os
 import socket
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any, TypeAlias
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from agentrun.emulator.backends.base import NetworkPolicy
+from agentrun.emulator.backends.policy import Address, is_public, refusal_by_address, refusal_by_name
+from agentrun.emulator.backends.proxy_request import (
+    BAD_GATEWAY,
+    BUSY,
+    CHUNK,
+    FORBIDDEN,
+    ProxyRequest,
+    Refusal,
+    forward_body,
+    parse_head,
+)
 
 PROXY_PORT = 3128
 PROXY_URL = f"http://127.0.0.1:{PROXY_PORT}"
@@ -25,120 +38,212 @@ PROXY_ENVIRONMENT = {
     **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
 }
 MAX_HEAD = 65536
-CHUNK = 65536
 CONNECT_TIMEOUT = 20.0
 HEAD_TIMEOUT = 30.0
-TRANSLATED_TO_IPV4 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+LINGER = 1.0
+# What one sandbox may hold open; each connection costs the emulator two descriptors.
+MOST_CONNECTIONS = 128
+LOOKUP_THREADS = 8
+
+Policy: TypeAlias = Callable[[], NetworkPolicy]
+Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class Refusal(Exception):
-    """A request that the proxy does not carry out; status and text are the answer."""
-
-    def __init__(self, status: str, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
+def open_to_the_public() -> NetworkPolicy:
+    """The policy of services: every public address."""
+    return NetworkPolicy()
 
 
-@dataclass(frozen=True)
-class Target:
-    """Where a request wants to go, and the bytes to send there first."""
+@dataclass(eq=False)
+class Relay:
+    """One connection through the proxy; what it asks for and which address it got are known later."""
 
-    host: str
-    port: int
-    tunnel: bool
-    head: bytes = b""
+    policy: Policy
+    task: asyncio.Task[None] | None = None
+    request: ProxyRequest | None = None
+    address: Address | None = None
 
-
-def is_public(address: Address) -> bool:
-    """Whether the address belongs to somebody on the internet, also when it wraps an IPv4 address."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None:
-            return is_public(inner)
-        if any(address in network for network in TRANSLATED_TO_IPV4) or address.teredo is not None:
-            return False
-    return address.is_global and not address.is_multicast
+    def cut(self) -> None:
+        """End it at once."""
+        if self.task is not None:
+            self.task.cancel()
 
 
 class EgressProxy:
-    """Serves the proxy; `permitted` decides per address, public ones by default."""
+    """Serves the proxy, for each connection by a policy that is asked when it matters and so may change.
 
-    def __init__(self, permitted: Callable[[Address], bool] = is_public) -> None:
-        self._permitted = permitted
-        self._server: asyncio.AbstractServer | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+    `public` decides which addresses count as public. A policy is known by the callable that gives it.
+    """
+
+    def __init__(self, public: Callable[[Address], bool] = is_public) -> None:
+        self._public = public
+        self._servers: set[asyncio.AbstractServer] = set()
+        self._relays: set[Relay] = set()
+        self._open: Counter[Policy] = Counter()
+        # Look-ups block; in threads of their own they hold up nobody but other look-ups.
+        self._lookups = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="look-up")
 
     async def start(self, path: Path) -> None:
-        """Listen on the socket; its folder is made and must hold nothing else."""
+        """Listen for everything that may reach public addresses; the socket's folder is made."""
+        await self.listen(path, open_to_the_public)
+
+    async def listen(self, path: Path, policy: Policy) -> Callable[[], None]:
+        """Listen on a unix socket for what one policy holds for; returns the function that ends this."""
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            relay = Relay(policy)
+            self._begin(relay, self._serve(relay, reader, writer), writer)
+
         _make_room(path)
-        self._server = await asyncio.start_unix_server(self._accept, str(path), limit=MAX_HEAD)
+        server = await asyncio.start_unix_server(accept, str(path), limit=MAX_HEAD)
         os.chmod(path, 0o666)
+        self._servers.add(server)
+
+        def end() -> None:
+            self._servers.discard(server)
+            server.close()
+            self.cut(policy)
+            path.unlink(missing_ok=True)
+
+        return end
+
+    async def serve(self, connection: socket.socket, policy: Policy) -> None:
+        """Serve one connected stream socket to its end, when it is closed."""
+        connection.setblocking(False)
+        relay = Relay(policy)
+        self._begin(relay, self._serve_socket(relay, connection), connection)
+        if relay.task is not None:
+            try:
+                await asyncio.wait((relay.task,))
+            finally:
+                relay.cut()
+
+    def recheck(self) -> None:
+        """Cut the connections whose policy does not allow them any more; call it when a policy has changed."""
+        for relay in list(self._relays):
+            request, address = relay.request, relay.address
+            if request and address and self._refusal(relay.policy(), request, address):
+                relay.cut()
+
+    def cut(self, policy: Policy) -> None:
+        """End all connections of one policy, because nobody is left at their inner end."""
+        for relay in list(self._relays):
+            if relay.policy == policy:
+                relay.cut()
 
     async def stop(self) -> None:
         """Stop listening and end what is being relayed."""
-        if self._server is None:
-            return
-        self._server.close()
-        self._server = None
-        for task in self._tasks:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        tasks = [relay.task for relay in self._relays if relay.task]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._lookups.shutdown(wait=False, cancel_futures=True)
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _begin(
+        self, relay: Relay, work: Coroutine[Any, Any, None], connection: socket.socket | asyncio.StreamWriter
+    ) -> None:
+        if self._open[relay.policy] >= 2 * MOST_CONNECTIONS and relay.policy is not open_to_the_public:
+            work.close()
+            connection.close()
+            return
+        self._open[relay.policy] += 1
+        self._relays.add(relay)
+        relay.task = asyncio.get_running_loop().create_task(work)
+        relay.task.add_done_callback(lambda task: self._end(relay))
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _end(self, relay: Relay) -> None:
+        self._relays.discard(relay)
+        self._open[relay.policy] -= 1
+        if not self._open[relay.policy]:
+            del self._open[relay.policy]
+
+    async def _serve_socket(self, relay: Relay, connection: socket.socket) -> None:
+        family = connection.family
+        opened = asyncio.open_unix_connection if family == socket.AF_UNIX else asyncio.open_connection
+        try:
+            reader, writer = await opened(sock=connection, limit=MAX_HEAD)
+        except OSError:
+            connection.close()
+            return
+        await self._serve(relay, reader, writer)
+
+    async def _serve(self, relay: Relay, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_TIMEOUT)
-            target = parse_head(head)
-            await self._carry(target, reader, writer)
+            self._check_number(relay.policy)
+            relay.request = parse_head(head)
+            await self._carry(relay, relay.request, reader, writer)
         except Refusal as refusal:
-            with contextlib.suppress(OSError):
-                writer.write(_answer(refusal))
-                await writer.drain()
+            await _refuse(refusal, reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.TimeoutError):
             return
         finally:
             writer.close()
 
-    async def _carry(self, target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await self._connect(target)
+    async def _carry(
+        self, relay: Relay, request: ProxyRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        far_reader, far_writer = await self._connect(relay, request)
         try:
-            if target.tunnel:
+            if request.is_tunnel:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                await _both(_copy(reader, far_writer), _copy(far_reader, writer))
             else:
-                far_writer.write(target.head)
-            await _join((reader, far_writer), (far_reader, writer))
+                far_writer.write(request.head)
+                await _exchange(_send_one(request, reader, far_writer), _copy(far_reader, writer))
+        except BaseException:
+            far_writer.transport.abort()
+            raise
         finally:
             far_writer.close()
 
-    async def _connect(self, target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self, relay: Relay, request: ProxyRequest) -> Streams:
         failure = "no address"
-        for address in await self._resolve(target):
+        for address in await self._addresses(relay.policy(), request):
+            # The policy may have changed while a name was looked up or another address did not answer.
+            if reason := self._refusal(relay.policy(), request, address):
+                raise Refusal(FORBIDDEN, reason)
+            relay.address = address
             try:
-                return await asyncio.wait_for(asyncio.open_connection(str(address), target.port), CONNECT_TIMEOUT)
+                port = request.destination.port
+                return await asyncio.wait_for(asyncio.open_connection(str(address), port), CONNECT_TIMEOUT)
             except asyncio.TimeoutError:
                 failure = f"no answer within {CONNECT_TIMEOUT:g} s"
             except OSError as error:
                 failure = error.strerror or str(error)
-        raise Refusal("502 Bad Gateway", f"cannot connect to {target.host}:{target.port}: {failure}")
+        raise Refusal(BAD_GATEWAY, f"cannot connect to {request.destination}: {failure}")
 
-    async def _resolve(self, target: Target) -> list[Address]:
+    def _check_number(self, policy: Policy) -> None:
+        if self._open[policy] > MOST_CONNECTIONS and policy is not open_to_the_public:
+            raise Refusal(BUSY, f"this sandbox has {MOST_CONNECTIONS} connections open: close one first")
+
+    async def _addresses(self, policy: NetworkPolicy, request: ProxyRequest) -> list[Address]:
+        """The addresses of the request's host that the policy allows; Refusal when it allows none."""
+        if reason := refusal_by_name(policy, request.destination):
+            raise Refusal(FORBIDDEN, reason)
+        reasons = {address: self._refusal(policy, request, address) for address in await self._look_up(request)}
+        allowed = [address for address, reason in reasons.items() if reason is None]
+        if reasons and not allowed:
+            raise Refusal(FORBIDDEN, next(reason for reason in reasons.values() if reason))
+        return allowed
+
+    async def _look_up(self, request: ProxyRequest) -> list[Address]:
+        host = request.destination.host
+        look_up = asyncio.get_running_loop().run_in_executor(self._lookups, _addresses_of, host)
         try:
-            loop = asyncio.get_running_loop()
-            found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise Refusal("502 Bad Gateway", f"cannot resolve {target.host}: {error}") from None
-        addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
-        for address in addresses:
-            if not self._permitted(address):
-                raise Refusal(
-                    "403 Forbidden", f"{target.host} ({address}) is refused: only public addresses can be reached"
-                )
-        return addresses
+            return await asyncio.wait_for(look_up, CONNECT_TIMEOUT)
+        except (OSError, UnicodeError, asyncio.TimeoutError) as error:
+            reason = str(error) or f"no answer within {CONNECT_TIMEOUT:g} s"
+            raise Refusal(BAD_GATEWAY, f"cannot resolve {host}: {reason}") from None
+
+    def _refusal(self, policy: NetworkPolicy, request: ProxyRequest, address: Address) -> str | None:
+        return refusal_by_address(policy, request.destination, address, self._public)
 
 
 def _make_room(path: Path) -> None:
@@ -146,58 +251,63 @@ def _make_room(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def parse_head(head: bytes) -> Target:
-    """Read a proxy request; Refusal when it is not one."""
-    line, *headers = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
-    try:
-        method, url, version = line.split(" ")
-        if method == "CONNECT":
-            parts = urlsplit(f"//{url}")
-            return Target(_host(parts.hostname), parts.port or 443, tunnel=True)
-        parts = urlsplit(url)
-        if parts.scheme != "http":
-            raise ValueError("only http:// requests and CONNECT are proxied")
-        path = parts._replace(scheme="", netloc="").geturl() or "/"
-        return Target(
-            _host(parts.hostname), parts.port or 80, tunnel=False, head=_origin_head(method, path, version, headers)
-        )
-    except ValueError as error:
-        raise Refusal("400 Bad Request", f"not a proxy request: {error}") from None
+async def _refuse(refusal: Refusal, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer a request that is not carried out; to close before the client stops sending could lose the answer."""
+    with contextlib.suppress(OSError, asyncio.TimeoutError):
+        writer.write(refusal.answer())
+        await writer.drain()
+        _end_of(writer)
+        await asyncio.wait_for(_drop(reader), LINGER)
 
 
-def _host(name: str | None) -> str:
-    if not name:
-        raise ValueError("the host is missing")
-    return name
+def _addresses_of(host: str) -> list[Address]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return [ipaddress.ip_address(entry[4][0]) for entry in found]
 
 
-def _origin_head(method: str, path: str, version: str, headers: list[str]) -> bytes:
-    """The head as the origin server expects it, with one request per connection: a later one may mean another host."""
-    hop_by_hop = ("proxy-", "connection:", "keep-alive:")
-    kept = [header for header in headers if not header.lower().startswith(hop_by_hop)]
-    lines = [f"{method} {path} {version}", *kept, "Connection: close"]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+async def _send_one(request: ProxyRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Pass one request on; what the client sends after it is read and dropped, to learn when it goes away."""
+    await writer.drain()
+    await forward_body(request, reader, writer)
+    await _drop(reader)
+    _end_of(writer)
 
 
-def _answer(refusal: Refusal) -> bytes:
-    body = f"{refusal.text}\n".encode()
-    head = f"HTTP/1.1 {refusal.status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
-    return f"{head}Connection: close\r\n\r\n".encode() + body
-
-
-async def _join(*directions: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
-    """Copy in both directions until both ended; a failure of one ends the other."""
-    tasks = [asyncio.ensure_future(_copy(reader, writer)) for reader, writer in directions]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
+async def _drop(reader: asyncio.StreamReader) -> None:
+    while await reader.read(CHUNK):
+        pass
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(CHUNK):
         writer.write(data)
         await writer.drain()
+    _end_of(writer)
+
+
+def _end_of(writer: asyncio.StreamWriter) -> None:
     if writer.can_write_eof():
         writer.write_eof()
+
+
+async def _exchange(sending: Coroutine[Any, Any, None], answering: Coroutine[Any, Any, None]) -> None:
+    """Carry one request and its answer, until the answer has ended or the request has failed."""
+    sent, answered = asyncio.ensure_future(sending), asyncio.ensure_future(answering)
+    try:
+        await asyncio.wait((sent, answered), return_when=asyncio.FIRST_COMPLETED)
+        if not answered.done():
+            await sent
+        await answered
+    finally:
+        sent.cancel()
+        answered.cancel()
+
+
+async def _both(outward: Coroutine[Any, Any, None], inward: Coroutine[Any, Any, None]) -> None:
+    """Carry both directions until both ended; a failure of one ends the other."""
+    tasks = [asyncio.ensure_future(outward), asyncio.ensure_future(inward)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -9,6 +9,7 @@ from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, field_in, field_is, matches
 from agentrun.emulator.wire.envelope import invalid
+from agentrun.emulator.wire.values import section
 
 KIND = Kind("Template", "template", "Template", "templateId", "templateName", "tpl", by_name=True)
 TYPES = ("CodeInterpreter", "Browser", "AllInOne", "CustomImage")
@@ -27,6 +28,8 @@ def _check(document: Mapping[str, Any]) -> None:
         raise invalid(f"cpu must be at least {SMALLEST_CPU}, not {document['cpu']}")
     if kind in ("Browser", "AllInOne") and document.get("diskSize") != BROWSER_DISK:
         raise invalid(f"diskSize must be {BROWSER_DISK} for a {kind} template")
+    if kind == "CustomImage" and not section(document, "containerConfiguration").get("image"):
+        raise invalid("containerConfiguration.image is required for a CustomImage template")
     if kind == "CodeInterpreter" and document["networkConfiguration"].get("networkMode") == "PRIVATE":
         raise invalid("networkConfiguration.networkMode PRIVATE is not possible for a CodeInterpreter template")
 

@@ -6,9 +6,9 @@ Connections are kept and used again; an answer is read as it comes, and not fast
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -16,143 +16,219 @@ import httptools
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
-_PIECE = 256 * 1024
+_MOST_BUFFERED = 256 * 1024
 _CONNECT_SECONDS = 5.0
 _NO_BODY = (204, 304)
+_NO_ANSWER = "it closed the connection without an answer"
+_HALF_AN_ANSWER = "it closed the connection in the middle of its answer"
 
 
 class UpstreamError(Exception):
     """The server cannot be reached, or broke off."""
 
 
-@dataclass
-class _Answer:
-    """What the parser has seen of an answer."""
-
-    status: int = 0
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
-    pieces: list[bytes] = field(default_factory=list[bytes])
-    began: bool = False
-    complete: bool = False
-    keep_alive: bool = False
-
-
-class _Events:
-    """The parser's callbacks; an interim answer (1xx) is passed over."""
+class _Waiter:
+    """Lets one coroutine sleep until something has changed."""
 
     def __init__(self) -> None:
-        self.answer = _Answer()
-        self.parser = httptools.HttpResponseParser(self)
+        self._future: asyncio.Future[None] | None = None
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.answer.headers.append((name.lower(), value))
+    async def wait(self) -> None:
+        self._future = asyncio.get_running_loop().create_future()
+        await self._future
 
-    def on_headers_complete(self) -> None:
-        self.answer.status = self.parser.get_status_code()
-        self.answer.began = self.answer.status >= 200
-        self.answer.keep_alive = self.parser.should_keep_alive()
-
-    def on_body(self, piece: bytes) -> None:
-        self.answer.pieces.append(piece)
-
-    def on_message_complete(self) -> None:
-        if self.answer.began:
-            self.answer.complete = True
-        else:
-            self.answer.headers.clear()
+    def wake(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
 
 
-class Exchange:
-    """One request under way: first its status and headers, then its body, piece by piece."""
+class Connection(asyncio.Protocol):
+    """A connection to a server, with one exchange at a time."""
 
-    def __init__(self, connection: Connection, *, without_body: bool) -> None:
-        self._connection = connection
-        self._events = _Events()
-        self._without_body = without_body
-
-    @property
-    def status(self) -> int:
-        """The status of the answer."""
-        return self._events.answer.status
-
-    @property
-    def headers(self) -> Headers:
-        """The headers of the answer, their names in lower case."""
-        return self._events.answer.headers
-
-    @property
-    def reusable(self) -> bool:
-        """Whether the connection can carry another request."""
-        answer = self._events.answer
-        return answer.complete and answer.keep_alive
-
-    async def begin(self) -> None:
-        """Wait for the head of the answer."""
-        while not self._events.answer.began:
-            if not await self._read():
-                raise UpstreamError("it closed the connection without an answer")
-        if self._without_body or self.status in _NO_BODY:
-            self._events.answer.complete = True
-
-    async def body(self) -> AsyncIterator[bytes]:
-        """The pieces of the body as they come."""
-        answer = self._events.answer
-        while True:
-            if answer.pieces:
-                pieces = b"".join(answer.pieces)
-                answer.pieces.clear()
-                yield pieces
-            if answer.complete:
-                return
-            if not await self._read():
-                if self._ends_with_connection():
-                    return
-                raise UpstreamError("it closed the connection in the middle of its answer")
-
-    def _ends_with_connection(self) -> bool:
-        names = {name for name, _ in self.headers}
-        return b"content-length" not in names and b"transfer-encoding" not in names
-
-    async def _read(self) -> bool:
-        try:
-            data = await self._connection.reader.read(_PIECE)
-            if data:
-                self._events.parser.feed_data(data)
-        except (OSError, httptools.HttpParserError) as error:
-            raise UpstreamError(str(error) or type(error).__name__) from error
-        return bool(data)
-
-
-class Connection(asyncio.StreamReaderProtocol):
-    """A connection to a server; it tells its pool when it is lost."""
-
-    def __init__(self, pool: Pool, path: Path) -> None:
-        self.reader = asyncio.StreamReader(limit=_PIECE)
-        super().__init__(self.reader)
-        self._pool = pool
-        self.path = path
+    def __init__(self, on_lost: Callable[[Connection], None] | None = None) -> None:
         self.transport: asyncio.Transport
-        self.writer: asyncio.StreamWriter
+        self.closed = False
+        self._on_lost = on_lost
+        self._exchange: Exchange | None = None
+        self._paused = False
+        self._writable = _Waiter()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep what writes."""
-        super().connection_made(transport)
         self.transport = cast("asyncio.Transport", transport)  # uvloop's transports do not inherit from asyncio's
-        self.writer = asyncio.StreamWriter(self.transport, self, self.reader, asyncio.get_running_loop())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave the pool."""
-        self._pool.lost(self)
-        super().connection_lost(exc)
+        """Tell everybody who waits."""
+        self.closed = True
+        self._writable.wake()
+        if self._exchange:
+            self._exchange.lost(exc)
+        if self._on_lost:
+            self._on_lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what came; a server that speaks unasked is not to be trusted with another request."""
+        if self._exchange:
+            self._exchange.received(data)
+        else:
+            self.abort()
+
+    def pause_writing(self) -> None:
+        """The server does not read as fast as we write."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """The server reads again."""
+        self._paused = False
+        self._writable.wake()
+
+    def attach(self, exchange: Exchange | None) -> None:
+        """Let an exchange have what comes from now on."""
+        self._exchange = exchange
+
+    def write(self, data: bytes) -> None:
+        """Write without waiting."""
+        self.transport.write(data)
 
     async def send(self, data: bytes) -> None:
-        """Write, not faster than it is read."""
-        self.writer.write(data)
-        await self.writer.drain()
+        """Write, not faster than it is read; what goes to a lost connection is passed over."""
+        self.transport.write(data)
+        while self._paused and not self.closed:
+            await self._writable.wait()
 
     def abort(self) -> None:
         """Close at once."""
         self.transport.abort()
+
+
+class _Answer:
+    """What the parser has seen of an answer; an interim one (1xx) is passed over."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.pieces: list[bytes] = []
+        self.buffered = 0
+        self.began = False
+        self.complete = False
+        self.keep_alive = False
+        self.parser = httptools.HttpResponseParser(self)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.status = self.parser.get_status_code()
+        self.began = self.status >= 200
+        self.keep_alive = self.parser.should_keep_alive()
+
+    def on_body(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+        self.buffered += len(piece)
+
+    def on_message_complete(self) -> None:
+        if self.began:
+            self.complete = True
+        else:
+            self.headers.clear()
+
+    def take(self) -> bytes:
+        """The part of the body that was not taken yet."""
+        body = b"".join(self.pieces)
+        self.pieces.clear()
+        self.buffered = 0
+        return body
+
+
+class Exchange:
+    """One request under way: first the answer's status and headers, then its body, piece by piece."""
+
+    def __init__(self, connection: Connection, *, without_body: bool) -> None:
+        self._connection = connection
+        self._without_body = without_body
+        self._answer = _Answer()
+        self._failure: str | None = None
+        self._broke = False
+        self._changed = _Waiter()
+        self._held = False
+        if connection.closed:
+            self._failure = _NO_ANSWER
+        connection.attach(self)
+
+    @property
+    def status(self) -> int:
+        """The status of the answer, 0 before it began."""
+        return self._answer.status if self._answer.began else 0
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the answer, their names in lower case."""
+        return self._answer.headers
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of the answer is to come any more, and all of it was taken."""
+        return self._answer.complete and not self._answer.pieces
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the connection can carry another request."""
+        return self._answer.complete and self._answer.keep_alive and not self._connection.transport.is_closing()
+
+    async def begin(self) -> None:
+        """Wait for the head of the answer. Raises UpstreamError."""
+        while not self._answer.began:
+            if self._failure is not None:
+                raise UpstreamError(self._failure)
+            await self._changed.wait()
+        if self._without_body or self.status in _NO_BODY:
+            self._answer.complete = True
+
+    async def piece(self) -> bytes:
+        """The next part of the body, empty after its end. Raises UpstreamError when the end does not come."""
+        while not self._answer.pieces and not self._answer.complete:
+            if self._failure is None:
+                await self._changed.wait()
+            elif not self._broke and self._ends_with_connection():
+                self._answer.complete = True
+            else:
+                raise UpstreamError(self._failure)
+        return self._taken()
+
+    # For the connection
+
+    def received(self, data: bytes) -> None:
+        """Parse what came; reading pauses while too much of it was not taken."""
+        try:
+            self._answer.parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._failure = self._failure or f"its answer is not HTTP ({error})"
+            self._connection.abort()
+        else:
+            self._hold_back()
+        self._changed.wake()
+
+    def lost(self, error: Exception | None) -> None:
+        """The connection is no more."""
+        self._broke = error is not None
+        plain = _HALF_AN_ANSWER if self._answer.began else _NO_ANSWER
+        self._failure = self._failure or (f"{plain} ({error})" if error else plain)
+        self._changed.wake()
+
+    def _hold_back(self) -> None:
+        if self._answer.buffered > _MOST_BUFFERED and not self._held:
+            self._held = True
+            self._connection.transport.pause_reading()
+
+    def _taken(self) -> bytes:
+        if self._held and not self._connection.closed:
+            self._held = False
+            self._connection.transport.resume_reading()
+        return self._answer.take()
+
+    def _ends_with_connection(self) -> bool:
+        names = {name for name, _ in self.headers}
+        return b"content-length" not in names and b"transfer-encoding" not in names
 
 
 class Pool:
@@ -168,32 +244,38 @@ class Pool:
             if not connection.transport.is_closing():
                 return connection
         loop = asyncio.get_running_loop()
+        connecting = loop.create_unix_connection(lambda: Connection(lambda lost: self._lost(path, lost)), str(path))
         try:
-            connecting = loop.create_unix_connection(lambda: Connection(self, path), str(path))
             _, connection = await asyncio.wait_for(connecting, _CONNECT_SECONDS)
         except (OSError, asyncio.TimeoutError) as error:
             raise UpstreamError(f"it cannot be reached ({error})") from error
         return connection
 
-    def release(self, connection: Connection) -> None:
+    def release(self, path: Path, connection: Connection) -> None:
         """Keep a connection for the next request."""
-        self._idle[connection.path].append(connection)
-
-    def lost(self, connection: Connection) -> None:
-        """Forget a connection that is closed."""
-        idle = self._idle.get(connection.path)
-        if idle and connection in idle:
-            idle.remove(connection)
-        if not idle:
-            self._idle.pop(connection.path, None)
+        connection.attach(None)
+        self._idle[path].append(connection)
 
     def close(self) -> None:
         """Close all connections that nobody uses."""
         for connection in [connection for idle in self._idle.values() for connection in idle]:
             connection.abort()
 
+    def _lost(self, path: Path, connection: Connection) -> None:
+        idle = self._idle.get(path)
+        if idle and connection in idle:
+            idle.remove(connection)
+        if not idle:
+            self._idle.pop(path, None)
+
+
+async def adopt(connected: socket.socket) -> Connection:
+    """A connection over a socket that is connected already; it belongs to no pool."""
+    _, connection = await asyncio.get_running_loop().create_unix_connection(Connection, sock=connected)
+    return connection
+
 
 def head(method: str, target: str, headers: Headers) -> bytes:
     """The first bytes of a request."""
-    lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
     return b"%b %b HTTP/1.1\r\n%b\r\n" % (method.encode("latin-1"), target.encode("latin-1"), lines)

@@ -1,4 +1,4 @@
-"""Serve the guest on an inherited socket, or on a path: `python -m agentrun.emulator.guest [--socket PATH]`."""
+"""Serve a sandbox from its inside: `python -m agentrun.emulator.guest [--socket PATH] [--forward PORT=PATH]`."""
 
 from __future__ import annotations
 
@@ -6,32 +6,35 @@ import argparse
 import os
 import socket
 
-import uvicorn
-
-from agentrun.emulator.guest.app import build_app
+from agentrun.emulator.guest.serving import serve
+from agentrun.emulator.guest.sources import ExecSource
 
 INHERITED_FD = 3
-BACKLOG = 1024
 
 
 def main() -> None:
-    """Run until stopped."""
+    """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(prog="agentrun.emulator.guest", description="Serve a sandbox from its inside.")
+    parser.add_argument("--socket", help="the unix socket to make; without it the inherited descriptor 3 is served")
     parser.add_argument(
-        "--socket", help="path of the unix socket to make; without it the inherited descriptor 3 is served"
+        "--forward",
+        action="append",
+        default=[],
+        type=forward,
+        metavar="PORT=PATH",
+        help="a port of the loopback to be joined with a unix socket; may be given several times",
     )
-    sock = open_socket(parser.parse_args().socket)
-    sock.listen(BACKLOG)
-    config = uvicorn.Config(
-        build_app(),
-        loop="asyncio",
-        lifespan="on",
-        log_level="warning",
-        access_log=False,
-        ws="none",
-        timeout_keep_alive=75,
-    )
-    uvicorn.Server(config).run(sockets=[sock])
+    options = parser.parse_args()
+    serve(open_socket(options.socket), source=ExecSource(), forwards=options.forward)
+    os._exit(0)
+
+
+def forward(text: str) -> tuple[int, str]:
+    """A port and what it leads to. Raises ValueError."""
+    port, separator, path = text.partition("=")
+    if not separator or not path.startswith("/"):
+        raise ValueError(text)
+    return int(port), path
 
 
 def open_socket(path: str | None) -> socket.socket:

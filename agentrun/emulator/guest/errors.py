@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 
 
 class GuestError(Exception):
@@ -10,6 +11,7 @@ class GuestError(Exception):
 
     status = 400
     code = "ERR_BAD_REQUEST"
+    headers: Mapping[str, str] | None = None
 
 
 class BadRequest(GuestError):
@@ -31,7 +33,7 @@ class Forbidden(GuestError):
 
 
 class Conflict(GuestError):
-    """The state of a file or folder is in the way."""
+    """The state of a file, folder or process is in the way."""
 
     status = 409
     code = "ERR_CONFLICT"
@@ -58,16 +60,35 @@ class Exhausted(GuestError):
     code = "ERR_LIMIT_REACHED"
 
 
+class NoSpace(GuestError):
+    """The sandbox's disk is full, or a file would be larger than a file may be."""
+
+    status = 507
+    code = "ERR_NO_SPACE"
+
+
+_BY_NUMBER: dict[int, tuple[type[GuestError], str]] = {
+    errno.ENOENT: (NotFound, "does not exist"),
+    errno.EEXIST: (Conflict, "already exists"),
+    errno.EISDIR: (BadRequest, "is a directory, not a file"),
+    errno.ENOTDIR: (BadRequest, "is not a directory, or a part of the path is not"),
+    errno.ENXIO: (BadRequest, "is a pipe, a socket or a device, not a regular file: use a command to write to it"),
+    errno.ELOOP: (BadRequest, "goes through too many symbolic links: they may form a loop"),
+    errno.ENAMETOOLONG: (BadRequest, "is too long: a name may have 255 bytes and a path 4096"),
+    errno.EINVAL: (BadRequest, "is not possible for this operation"),
+    errno.ENOTEMPTY: (Conflict, "is a directory that is not empty"),
+    errno.ETXTBSY: (Conflict, "is a program that runs right now"),
+    errno.ENOSPC: (NoSpace, "does not fit: the sandbox's disk is full, remove files first"),
+    errno.EDQUOT: (NoSpace, "does not fit: the sandbox's disk is full, remove files first"),
+    errno.EFBIG: (NoSpace, "does not fit: it is larger than a file of this sandbox may be"),
+    errno.EMFILE: (Exhausted, "cannot be opened: the sandbox has too many open files"),
+    errno.ENFILE: (Exhausted, "cannot be opened: the machine has too many open files"),
+}
+
+
 def from_os_error(error: OSError, path: str) -> GuestError:
     """The refusal that tells which path and why."""
-    if isinstance(error, FileNotFoundError):
-        return NotFound(f"{path} does not exist")
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return Forbidden(f"{path}: permission denied; the sandbox's user can write below its home folder and /tmp")
-    if isinstance(error, FileExistsError):
-        return Conflict(f"{path} already exists")
-    if isinstance(error, IsADirectoryError):
-        return BadRequest(f"{path} is a directory, not a file")
-    if isinstance(error, NotADirectoryError):
-        return BadRequest(f"{path} is not a directory")
-    return Conflict(f"{path}: {error.strerror or error}")
+    kind, text = _BY_NUMBER.get(error.errno or 0, (Conflict, f"cannot be used: {error.strerror or error}"))
+    return kind(f"{path} {text}")

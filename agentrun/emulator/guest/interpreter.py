@@ -1,23 +1,31 @@
-"""One interpreter process: executes code, captures what it writes, and is really stopped when its time is up."""
+"""Interpreters: each executes code, keeps its state, and is really stopped when its time is up."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
-from asyncio.subprocess import Process
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
-from agentrun.emulator.guest.capture import Capture
-from agentrun.emulator.guest.languages import Failure, Language, Reply
+from agentrun.emulator.guest.capture import PipeReader
+from agentrun.emulator.guest.errors import Conflict, Exhausted, Unavailable
+from agentrun.emulator.guest.clones import watch
+from agentrun.emulator.guest.outputs import STREAMS, Output
+from agentrun.emulator.guest.replies import Dialect, Display, Failure, Forked, Message, Reply, encode_json
 
-MAX_REPLY = 16 * 1024 * 1024
+MAX_LINE = 16 * 1024 * 1024
 INTERRUPT_GRACE = 1.0
-ENVIRONMENT = {"PS1": "", "PS2": "", "MPLBACKEND": "Agg", "TERM": "dumb", "HISTFILE": ""}
+LAST_WORDS = 0.1  # seconds in which what a dead process has said, or its exit code, still arrives
+FORK_SECONDS = 30.0
+WARM_UP_SECONDS = 60.0
+
+Ended = asyncio.Future[int | None]  # of an exit code, negative for a signal, None when it cannot be known
 
 
 class Ending(str, Enum):
@@ -35,123 +43,306 @@ class Ending(str, Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything one execution left."""
+    """How one execution ended, and what it came to."""
 
     ending: Ending
-    stdout: str
-    stderr: str
     reply: Reply
 
 
-class Interpreter:
-    """A running interpreter; `alive` turns false when its process ended, by itself or by a timeout."""
+class Interpreter(ABC):
+    """A running interpreter; `alive` turns false when it has ended."""
 
-    def __init__(self, language: Language, process: Process, output: tuple[Capture, Capture]) -> None:
-        self.language = language
-        self._process = process
-        self._stdout, self._stderr = output
-        self._reader: asyncio.StreamReader
-        self._writer: asyncio.StreamWriter
-        self._warm_up: asyncio.Task[None]
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reply: asyncio.Future[Reply] | None = None
+        self._timed_out = False
+        self._killing: asyncio.TimerHandle | None = None
+        self.output = Output()
+
+    @property
+    @abstractmethod
+    def alive(self) -> bool:
+        """Whether it can execute."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether code runs in it."""
+        return self._reply is not None and not self._reply.done()
+
+    async def execute(self, code: str, timeout: float, output: Output) -> Outcome:
+        """Execute, writing to `output`; after `timeout` seconds stop it as `stop` does."""
+        await self.ready()
+        return await self._run(code, timeout, output)
+
+    async def _run(self, code: str, timeout: float, output: Output) -> Outcome:
+        self._timed_out, self.output = False, output
+        reply = self._reply = self._loop.create_future()
+        timer = self._loop.call_later(timeout, self._time_out)
+        self._send(code)
+        try:
+            answer = await reply
+        finally:
+            timer.cancel()
+            self._finish()
+        return Outcome(self._ending(answer), answer)
+
+    async def ready(self) -> None:  # noqa: B027  # most are ready from the start
+        """Return once it has come up."""
+
+    def stop(self) -> None:
+        """Interrupt the code that runs, and kill the interpreter when that has not helped after a second."""
+        if self.busy and self._killing is None:
+            self.interrupt()
+            self._killing = self._loop.call_later(INTERRUPT_GRACE, self.kill)
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Ask the running code to end."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End the interpreter and what it started."""
+
+    @abstractmethod
+    def close(self, reason: str) -> None:
+        """End it and let go of everything; code that runs fails with the reason."""
+
+    @abstractmethod
+    def _send(self, code: str) -> None:
+        """Begin an execution, which `_answer` ends."""
+
+    def _answer(self, reply: Reply) -> None:
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result(reply)
+
+    def _time_out(self) -> None:
+        self._timed_out = True
+        self.stop()
+
+    def _finish(self) -> None:
+        """What is written from now on comes out with the next execution."""
+        self._reply = None
+        self.output = Output()
+        if self._killing is not None:
+            self._killing.cancel()
+            self._killing = None
+
+    def _ending(self, answer: Reply) -> Ending:
+        if self._timed_out:
+            return Ending.TIMEOUT if self.alive else Ending.TIMEOUT_STATE_LOST
+        return Ending.OK if answer.error is None else Ending.ERROR
+
+
+@dataclass
+class Wires:
+    """One side of what connects the guest and an interpreter: the control socket and a pipe for each stream."""
+
+    control: socket.socket
+    stdout: int
+    stderr: int
 
     @classmethod
-    async def start(cls, language: Language, cwd: str) -> Interpreter:
-        """Start one in its own process group; it may still be coming up when this returns."""
+    def make(cls) -> tuple[Wires, Wires]:
+        """The guest's side and the interpreter's."""
         near, far = socket.socketpair()
-        output = Capture(), Capture()
-        process = await asyncio.create_subprocess_exec(
-            *language.command,
-            stdin=far.fileno(),
-            stdout=output[0].writer,
-            stderr=output[1].writer,
-            cwd=cwd,
-            env={**os.environ, **ENVIRONMENT},
-            start_new_session=True,
-        )
-        far.close()
-        for capture in output:
-            capture.close_writer()
-        self = cls(language, process, output)
-        self._reader, self._writer = await asyncio.open_connection(sock=near, limit=MAX_REPLY)
-        self._warm_up = asyncio.create_task(self._execute_nothing())
+        (read_out, write_out), (read_err, write_err) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
+        return cls(near, read_out, read_err), cls(far, write_out, write_err)
+
+    @property
+    def descriptors(self) -> list[int]:
+        return [self.control.fileno(), self.stdout, self.stderr]
+
+    def close(self) -> None:
+        self.control.close()
+        os.close(self.stdout)
+        os.close(self.stderr)
+
+
+class Control(asyncio.Protocol):
+    """The control socket on the guest's side: calls back for every line, and once at the end."""
+
+    def __init__(self, on_line: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
+        self._on_line = on_line
+        self._on_end = on_end
+        self._rest = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        self._rest += data
+        if b"\n" in data:
+            *lines, self._rest = self._rest.split(b"\n")
+            for line in lines:
+                self._on_line(bytes(line))
+        elif len(self._rest) > MAX_LINE:
+            self._on_line(b"")
+            self._rest.clear()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._on_end()
+
+
+class Worker(Interpreter):
+    """An interpreter in a process of its own, the leader of its session, connected by wires."""
+
+    def __init__(self, pid: int, ended: Ended, wires: Wires, dialect: Dialect) -> None:
+        super().__init__()
+        self.pid = pid
+        self._dialect = dialect
+        self._control = wires.control
+        self._pipes = [
+            PipeReader(descriptor, partial(self._write, name))
+            for name, descriptor in zip(STREAMS, (wires.stdout, wires.stderr), strict=True)
+        ]
+        self._transport: asyncio.Transport
+        self._forked: asyncio.Future[Forked] | None = None
+        self._ready: asyncio.Task[Outcome] | None = None
+        self._ended = ended
+        self._death: Failure | None = None
+        self._hung_up = False
+
+    @classmethod
+    async def connect(cls, pid: int, ended: Ended, wires: Wires, dialect: Dialect) -> Worker:
+        """Take over a process that was started with the other side of the wires."""
+        self = cls(pid, ended, wires, dialect)
+        protocol = Control(self._on_line, self._on_hang_up)
+        self._transport, _ = await self._loop.create_connection(lambda: protocol, sock=wires.control)
+        ended.add_done_callback(lambda _: self._on_end())
         return self
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None and not self._reader.at_eof()
+        return self._death is None and not self._hung_up and not self._ended.done()
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+    # Executing
+
+    def warm_up(self, code: str) -> None:
+        """Come up before any clock runs, and drop what an interactive bash without a terminal complains about."""
+        self._ready = asyncio.create_task(self._run(code, WARM_UP_SECONDS, Output()))
+
+    async def ready(self) -> None:
+        if self._ready is not None:
+            await asyncio.wait([self._ready])
+            self._ready = None
 
     def change_directory(self, cwd: str) -> None:
         """Move to another folder; for interpreters that speak JSON."""
-        self._writer.write(json.dumps({"cwd": cwd}).encode() + b"\n")
+        self._transport.write(encode_json({"cwd": cwd}))
 
-    async def execute(self, code: str, timeout: float) -> Outcome:
-        """Execute; after `timeout` seconds interrupt, and when that does not help kill the interpreter."""
-        await asyncio.wait([self._warm_up])
-        self._writer.write(self.language.encode(code))
-        reply = asyncio.ensure_future(self._reply())
-        in_time = await _done(reply, timeout)
-        if not in_time:
-            await self._interrupt(reply)
-        answer = await reply
-        return Outcome(self._ending(answer, in_time), self._stdout.take(), self._stderr.take(), answer)
+    def _send(self, code: str) -> None:
+        if self._death is not None:
+            self._answer(Reply(error=self._death))
+        else:
+            self._transport.write(self._dialect.encode(code))
 
-    async def _interrupt(self, reply: asyncio.Future[Reply]) -> None:
-        """Ask the code to stop, and kill the interpreter when it goes on."""
-        self._signal(signal.SIGINT)
-        if not await _done(reply, INTERRUPT_GRACE):
+    def _write(self, stream: str, data: bytes) -> None:
+        self.output.write(stream, data)
+
+    def _on_line(self, line: bytes) -> None:
+        """Take what it says, after what it wrote before."""
+        for pipe in self._pipes:
+            pipe.drain()
+        try:
+            self._receive(self._dialect.decode(line), len(line))
+        except (ValueError, KeyError, TypeError, RecursionError):
             self.kill()
+            self._die(Failure("InterpreterError", "", "the interpreter gave an unreadable answer; its state is lost"))
 
-    def _ending(self, answer: Reply, in_time: bool) -> Ending:
-        if not in_time:
-            return Ending.TIMEOUT if self.alive else Ending.TIMEOUT_STATE_LOST
-        return Ending.OK if answer.error is None else Ending.ERROR
+    def _receive(self, message: Message, size: int) -> None:
+        if isinstance(message, Display):
+            self.output.display(message.data, size)
+        elif isinstance(message, Reply):
+            self._answer(message)
+        elif self._forked is not None and not self._forked.done():
+            self._forked.set_result(message)
+
+    # Forking
+
+    async def fork(self) -> Worker:
+        """A clone that has the same state and goes its own way. Raises Exhausted when there is no room for it."""
+        near, far = Wires.make()
+        try:
+            pid = await self._request_clone(far)
+        except BaseException:
+            near.close()
+            raise
+        finally:
+            far.close()
+        return await Worker.connect(pid, watch(pid), near, self._dialect)
+
+    async def _request_clone(self, far: Wires) -> int:
+        await self.ready()
+        if not self.alive:
+            raise Conflict("the interpreter has ended, and its state with it")
+        answer = self._forked = self._loop.create_future()
+        socket.send_fds(self._control, [encode_json({"fork": True})], far.descriptors)
+        await asyncio.wait([answer, self._ended], timeout=FORK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise Unavailable("the interpreter did not answer when it was asked for a clone")
+        forked = answer.result()
+        if not isinstance(forked.pid, int) or forked.pid <= 1:
+            raise Exhausted(f"the interpreter cannot be cloned: {forked.error}")
+        return forked.pid
+
+    # Ending
+
+    def interrupt(self) -> None:
+        self._signal(signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill it and what it started in its process group."""
         self._signal(signal.SIGKILL)
 
-    def close(self) -> None:
-        """Kill it and let go of everything."""
+    def close(self, reason: str) -> None:
         self.kill()
-        self._warm_up.cancel()
-        self._writer.close()
-        for capture in (self._stdout, self._stderr):
-            capture.close()
-
-    async def _execute_nothing(self) -> None:
-        """Come up before any clock runs, and drop what an interactive bash without a terminal complains about."""
-        self._writer.write(self.language.encode(""))
-        await self._reply()
-        for capture in (self._stdout, self._stderr):
-            capture.take()
-
-    async def _reply(self) -> Reply:
-        try:
-            return self.language.decode(await self._reader.readuntil(b"\n"))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return Reply(error=await self._death())
-        except (asyncio.LimitOverrunError, ValueError, KeyError, TypeError):
-            self.kill()
-            return Reply(
-                error=Failure("InterpreterError", "", "the interpreter gave an unreadable answer; its state is lost")
-            )
-
-    async def _death(self) -> Failure:
-        self.kill()
-        code = await self._process.wait()
-        how = f"exited with code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
-        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-        text = f"the interpreter {how}{hint}; the state of the context is lost, the next execution starts afresh"
-        return Failure("InterpreterExited", str(code), text)
+        self._die(Failure("InterpreterExited", "", reason))
+        self._transport.close()
+        for pipe in self._pipes:
+            pipe.close()
 
     def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+        """Signal its process group, as a terminal would."""
+        if self._death is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def _on_hang_up(self) -> None:
+        self._hung_up = True
+        self.kill()
+        self._await_the_rest()
+
+    def _on_end(self) -> None:
+        """Its children in its process group end with it."""
+        self.kill()
+        self._await_the_rest()
+
+    def _await_the_rest(self) -> None:
+        """Of the exit code and the end of the control socket one is here; the other comes at once, or never."""
+        if self._hung_up and self._ended.done():
+            self._bury()
+        else:
+            self._loop.call_later(LAST_WORDS, self._bury)
+
+    def _bury(self) -> None:
+        code = self._ended.result() if self._ended.done() else None
+        self._die(Failure("InterpreterExited", "" if code is None else str(code), _death_text(code)))
+
+    def _die(self, death: Failure) -> None:
+        self._death = self._death or death
+        for pipe in self._pipes:
+            pipe.drain()
+        self._answer(Reply(error=self._death))
 
 
-async def _done(task: asyncio.Future[Reply], seconds: float) -> bool:
-    return bool((await asyncio.wait([task], timeout=seconds))[0])
+def _death_text(code: int | None) -> str:
+    if code is None:
+        how = "ended"
+    elif code >= 0:
+        how = f"exited with code {code}"
+    else:
+        how = f"was ended by {_signal_name(-code)}" + (" (out of memory?)" if code == -signal.SIGKILL else "")
+    return f"the interpreter {how}; the state of the context is lost, the next execution starts afresh"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

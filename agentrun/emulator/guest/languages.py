@@ -1,103 +1,86 @@
-"""The languages a context can have: how each interpreter is started and spoken to."""
+"""The languages a context can have, and how an interpreter of each is started."""
 
 from __future__ import annotations
 
-import json
-import shlex
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from agentrun.emulator.guest import kernels
 from agentrun.emulator.guest.errors import BadRequest
+from agentrun.emulator.guest.interpreter import Interpreter
+from agentrun.emulator.guest.replies import BASH_COMMANDS, JSON_LINES
+from agentrun.emulator.guest.sources import Sources, start
 
-JAVASCRIPT_WORKER = Path(__file__).with_name("workers") / "javascript.js"
-PYTHON_WORKER = "agentrun.emulator.guest.workers.python"
+BASH = ("bash", "--noprofile", "--norc", "--noediting", "+H", "-i")
+SILENT_EXIT = 'exit() { builtin exit "$@" 2>/dev/null; }'  # an interactive one tells stderr that it exits
+JAVASCRIPT = ("node", "--no-warnings", str(Path(__file__).with_name("workers") / "javascript.js"))
 ALIASES = {"py": "python", "python3": "python", "sh": "bash", "shell": "bash", "js": "javascript", "node": "javascript"}
 
+KERNEL_PREFIX = "jupyter:"  # before the name of a kernel that is the name of a language already
 
-@dataclass(frozen=True)
-class Failure:
-    """An error of the executed code."""
-
-    name: str
-    value: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What an interpreter answers: the text of the last value, or an error."""
-
-    result: str | None = None
-    error: Failure | None = None
+Start = Callable[[Sources, str], Awaitable[Interpreter]]  # an interpreter that works in a folder
 
 
 @dataclass(frozen=True)
 class Language:
-    """One language; `encode` makes a request of code and `decode` a reply of a line."""
+    """One language and the program that it needs."""
 
     name: str
     program: str
-    arguments: Sequence[str]
-    encode: Callable[[str], bytes]
-    decode: Callable[[bytes], Reply]
+    start: Start
 
     @property
     def installed(self) -> bool:
         """Whether this image has the interpreter."""
         return shutil.which(self.program) is not None
 
-    @property
-    def command(self) -> list[str]:
-        return [self.program, *self.arguments]
-
 
 def find(name: str) -> Language:
-    """The language; BadRequest naming what is installed when there is none of that name."""
+    """The language, or the Jupyter kernel of that name; BadRequest naming what there is when there is none."""
     language = LANGUAGES.get(ALIASES.get(name.lower(), name.lower()))
     if language is not None and language.installed:
         return language
-    available = ", ".join(known.name for known in LANGUAGES.values() if known.installed)
+    if language is None and name in (found := _kernels()):
+        return _kernel(name, found[name])
+    available = ", ".join([*(known.name for known in LANGUAGES.values() if known.installed), *_kernels()])
     if language is not None:
         raise BadRequest(f"{language.name} needs {language.program}, which is not installed: available are {available}")
-    raise BadRequest(f"unknown language {name!r}: available are {available}")
+    raise BadRequest(f"unknown language {name!r}: available are {available}{kernels.hint()}")
 
 
-def _encode_json(code: str) -> bytes:
-    return json.dumps({"code": code}).encode() + b"\n"
+def _kernels() -> dict[str, str]:
+    """The Jupyter kernels by the names of their languages here."""
+    taken = {*LANGUAGES, *ALIASES}
+    return {f"{KERNEL_PREFIX}{name}" if name in taken else name: name for name in kernels.installed()}
 
 
-def _decode_json(line: bytes) -> Reply:
-    answer: dict[str, Any] = json.loads(line)
-    error: dict[str, str] | None = answer["error"]
-    return Reply(answer["result"], Failure(**error) if error else None)
+def _kernel(name: str, kernel: str) -> Language:
+    async def start_kernel(_sources: Sources, cwd: str) -> Interpreter:
+        return await kernels.Kernel.start(kernel, cwd)
+
+    return Language(name, sys.executable, start_kernel)
 
 
-def _encode_bash(code: str) -> bytes:
-    """Two commands, because an interrupt makes an interactive bash drop the one it is at and go on with the next.
-
-    The socket is bash's stdin and takes the exit status; the code itself must not read it.
-    """
-    return f"eval {shlex.quote(code)} </dev/null\nprintf '%d\\n' $? >&0\n".encode()
+async def _start_python(sources: Sources, cwd: str) -> Interpreter:
+    return await sources.python(cwd)
 
 
-def _decode_bash(line: bytes) -> Reply:
-    status = int(line)
-    if status == 0:
-        return Reply()
-    return Reply(error=Failure("ExitStatus", str(status), f"the last command ended with exit status {status}"))
+async def _start_bash(_sources: Sources, cwd: str) -> Interpreter:
+    return await start(BASH, cwd, BASH_COMMANDS, SILENT_EXIT)
+
+
+async def _start_javascript(_sources: Sources, cwd: str) -> Interpreter:
+    return await start(JAVASCRIPT, cwd, JSON_LINES)
 
 
 LANGUAGES = {
     language.name: language
     for language in (
-        Language(
-            "python", sys.executable, ("-m", "agentrun.emulator.guest.workers.python"), _encode_json, _decode_json
-        ),
-        Language("bash", "bash", ("--noprofile", "--norc", "--noediting", "+H", "-i"), _encode_bash, _decode_bash),
-        Language("javascript", "node", (str(JAVASCRIPT_WORKER),), _encode_json, _decode_json),
+        Language("python", sys.executable, _start_python),
+        Language("bash", BASH[0], _start_bash),
+        Language("javascript", JAVASCRIPT[0], _start_javascript),
     )
 }

@@ -9,13 +9,14 @@ from typing import Any
 
 
 class ServiceError(Exception):
-    """A refusal, as the caller will read it."""
+    """A refusal, as the caller will read it; `details` are further fields of its body."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, **details: str) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.details = details
 
 
 def invalid(message: str) -> ServiceError:
@@ -71,4 +72,4 @@ def success(data: Mapping[str, Any], request_id: str) -> bytes:
 
 def failure(error: ServiceError, request_id: str) -> bytes:
     """The body of an error."""
-    return dump({"code": error.code, "requestId": request_id, "message": error.message})
+    return dump({"code": error.code, "requestId": request_id, "message": error.message, **error.details})

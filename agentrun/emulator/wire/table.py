@@ -14,6 +14,8 @@ from agentrun.emulator.wire.envelope import ServiceError, invalid
 from agentrun.emulator.wire.schema import Report, SchemaCheck, nearest
 from agentrun.emulator.wire.values import is_object
 
+# What the emulator accepts in a query beyond the contract: names that begin so.
+_EXTENSIONS = {"ListSandboxes": "metadata."}
 CONTRACT = "control-2025-09-10.json"
 PREFIX = "/2025-09-10/"
 
@@ -85,7 +87,7 @@ class Table:
     def check(self, operation: Operation, query: Mapping[str, str], body: Any, report: Report) -> None:
         """Report everything in a request that the contract does not know or does not allow."""
         for name in query:
-            if name not in operation.query:
+            if name not in operation.query and not _is_extension(operation, name):
                 report(f"query parameter {name} is unknown: {nearest(name, operation.query)}")
         if operation.body is not None:
             for problem in self.schema_check.problems(operation.body, body):
@@ -108,6 +110,11 @@ class Table:
         """The fields of a schema with their types."""
         found: Mapping[str, Any] = self.schemas[schema]
         return found
+
+
+def _is_extension(operation: Operation, name: str) -> bool:
+    prefix = _EXTENSIONS.get(operation.action)
+    return prefix is not None and name.startswith(prefix)
 
 
 def _operation(spec: Mapping[str, Any]) -> Operation:

@@ -1,78 +1,52 @@
-"""The process backend: makes the folders, puts up the walls, starts the init and hands out what runs."""
+"""The process backend: sandboxes are forked from warm zygotes, services are started behind bubblewrap's walls."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
-import json
-import os
 import shutil
 import socket
-from asyncio.subprocess import Process
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from agentrun.emulator.backends.base import (
+    FORK,
+    MOUNTS,
+    NETWORK_POLICY,
+    PAUSE,
+    PORTS,
+    WARM,
     BackendError,
-    HealthCheck,
     Isolation,
     Limits,
+    Mount,
+    NotCapable,
     Running,
+    RunningSandbox,
     SandboxSpec,
     ServiceSpec,
 )
 from agentrun.emulator.backends.egress import PROXY_ENVIRONMENT, PROXY_PORT, EgressProxy
-from agentrun.emulator.backends.process import bubblewrap, host
-from agentrun.emulator.backends.process.cgroups import Cgroup, Cgroups
+from agentrun.emulator.backends.process import bubblewrap, host, levels
+from agentrun.emulator.backends.process.cgroups import Cgroups
 from agentrun.emulator.backends.process.identities import Identities
 from agentrun.emulator.backends.process.names import is_leftover, own_name
-from agentrun.emulator.backends.process.running import ProcessRunning
+from agentrun.emulator.backends.process.sandbox import ProcessSandbox
+from agentrun.emulator.backends.process.services import Services
+from agentrun.emulator.backends.process.slots import Slot, Slots
+from agentrun.emulator.backends.process.station import Station
+from agentrun.emulator.launcher import packets
+from agentrun.emulator.launcher.plan import NAMESPACES, Plan
 
-MAX_SOCKET_PATH = 100
-LONGEST_NAME = "/4194304-ffffffff/http"
+BACKLOG = 128
 MEBIBYTE = 1024 * 1024
-SERVICE_GRACE = 2.0
-SANDBOX_START_TIMEOUT = 60.0
-ENTER_CGROUPS = 'for file in $0; do echo $$ > "$file" || exit 126; done; exec "$@"'
-UNCONFINED = Isolation("none", ("namespaces", *bubblewrap.BEYOND_NAMESPACES))
+EGRESS, EMULATOR = "egress", "emulator"
+CAPABILITIES = frozenset((PAUSE, FORK, WARM))
+WITH_NAMESPACES = frozenset((PORTS, NETWORK_POLICY, MOUNTS))
 
-
-@dataclass(frozen=True)
-class Launch:
-    """What sandboxes and services have in common when they are started."""
-
-    name: str
-    command: Sequence[str]
-    environment: Mapping[str, str]
-    limits: Limits
-    network: bool
-    health: HealthCheck
-    port: int | None = None
-    code: Path | None = None
-    grace: float = 0.0
-
-
-@dataclass(frozen=True)
-class Place:
-    """The folders, the user and the cgroup of one start."""
-
-    folder: Path
-    uid: int | None
-    cgroup: Cgroup
-
-    @property
-    def home(self) -> Path:
-        return self.folder / "home"
-
-    @property
-    def code(self) -> Path:
-        return self.folder / "code"
-
-    @property
-    def socket(self) -> Path:
-        return self.folder / "http"
+Adopt = Callable[[socket.socket], Coroutine[Any, Any, None]]
 
 
 class ProcessBackend:
@@ -80,7 +54,7 @@ class ProcessBackend:
 
     `run_directory` holds everything that exists only while something runs. `emulator_socket` is the unix socket on
     which the emulator listens, in a folder of its own; with it, code inside reaches the emulator at
-    127.0.0.1:`emulator_port`.
+    127.0.0.1:`emulator_port`. `adopt` serves the emulator's API on a connection that a sandbox opened.
     """
 
     name = "process"
@@ -92,287 +66,215 @@ class ProcessBackend:
         emulator_socket: Path | None,
         emulator_port: int,
         confined: bool = True,
-        egress: EgressProxy | None = None,
+        adopt: Adopt | None = None,
     ) -> None:
         self.run_directory = run_directory
         self.confined = confined
-        self.egress = egress or EgressProxy()
-        self._emulator_socket = emulator_socket
+        self.egress = EgressProxy()
+        self._adopt = adopt
         self._emulator_port = emulator_port
         self._numbers = itertools.count(1)
-        self._identities = Identities() if confined and bubblewrap.as_root() else None
+        identities = Identities() if confined and bubblewrap.as_root() else None
         self._cgroups = Cgroups() if confined else None
-        self._running: set[ProcessRunning] = set()
+        self._services = Services(
+            run_directory=run_directory,
+            emulator_socket=emulator_socket,
+            emulator_port=emulator_port,
+            confined=confined,
+            egress=self.egress,
+            identities=identities,
+            cgroups=self._cgroups,
+        )
+        self._slots = Slots(self._folder / "users", identities, self._cgroups)
+        self._ground = levels.unconfined()
+        # Folders of the host must be there when a station starts, so those who want the same ones share one.
+        self._stations: dict[tuple[Mount, ...], Station] = {}
+        self._starting = asyncio.Lock()
+        self._sandboxes: set[ProcessSandbox] = set()
+        self._served: set[asyncio.Task[None]] = set()
 
     @property
     def isolation(self) -> Isolation:
-        """The separation that everything started here gets."""
-        return bubblewrap.isolation(self._cgroups.controllers) if self._cgroups else UNCONFINED
+        """The separation that every sandbox gets."""
+        return self._ground.isolation
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it can do beyond running code."""
+        return CAPABILITIES | WITH_NAMESPACES if self._ground.walls == NAMESPACES else CAPABILITIES
 
     async def start(self) -> None:
         """Probe the machine and open the way out; BackendError with the fix when it cannot isolate."""
-        self.run_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._check_paths()
+        self.run_directory.mkdir(parents=True, exist_ok=True, mode=0o711)
         await asyncio.to_thread(_sweep, self.run_directory)
-        if self.confined:
-            await asyncio.to_thread(bubblewrap.probe)
         if self._cgroups:
             self._cgroups.sweep()
-        await self.egress.start(self._egress_folder / "proxy")
+            self._ground = await asyncio.to_thread(levels.probe, self._cgroups.controllers)
+        _make_folders(self._folder)
+        await self._services.start()
 
-    async def start_sandbox(self, spec: SandboxSpec) -> Running:
-        """Start a sandbox: the guest server on a socket it inherits."""
-        return await self._launch(
-            Launch(
-                name=f"sandbox {spec.sandbox_id}",
-                command=[host.interpreter(), "-m", host.GUEST_MODULE],
-                environment=spec.environment,
-                limits=spec.limits,
-                network=spec.network,
-                health=HealthCheck(start_timeout=SANDBOX_START_TIMEOUT),
-            )
+    async def warm(self) -> None:
+        """Load what sandboxes are forked from, ahead of the first one."""
+        await self._ready_station(())
+
+    async def start_sandbox(self, spec: SandboxSpec) -> RunningSandbox:
+        """Fork a sandbox; NotCapable when it asks for what this backend lacks."""
+        self._check(spec)
+        station = await self._ready_station(spec.mounts)
+        slot = self._slots.take(spec.limits)
+        path = self._folder / f"{next(self._numbers):x}"
+        lifeline, far = packets.pair()
+        try:
+            with far, _listening(path, slot.user) as listening:
+                launched = await station.launch(
+                    self._plan(spec, slot, path), [listening.fileno(), far.fileno(), *slot.doors]
+                )
+        except BaseException:
+            lifeline.close()
+            path.unlink(missing_ok=True)
+            self._slots.give_back(slot)
+            raise
+        running = ProcessSandbox(
+            f"sandbox {spec.sandbox_id}",
+            path,
+            slot,
+            self._ground.isolation,
+            spec.network,
+            launched,
+            lifeline,
+            serve=self._serve,
+            release=self._release,
+            recheck=self.egress.recheck,
         )
+        self._sandboxes.add(running)
+        return running
 
     async def start_service(self, spec: ServiceSpec) -> Running:
         """Start a service on its own writable copy of its folder; BackendError when folder or port cannot be used."""
-        if self.confined and spec.port in self._taken_ports():
-            raise BackendError(f"port {spec.port} is used inside every service by the emulator: choose another one")
-        if not spec.folder.is_dir():
-            raise BackendError(f"the code folder {spec.folder} of service {spec.service_id} does not exist")
-        return await self._launch(
-            Launch(
-                name=f"service {spec.service_id}",
-                command=spec.command,
-                environment=spec.environment,
-                limits=spec.limits,
-                network=spec.network,
-                health=spec.health,
-                port=spec.port,
-                code=spec.folder,
-                grace=SERVICE_GRACE,
-            )
-        )
+        if self.confined and self._ground.walls != NAMESPACES:
+            raise BackendError(f"agents need namespaces to run in: {self._ground.reason}")
+        return await self._services.run(spec)
 
     async def close(self) -> None:
         """End everything this backend started and remove the run directory's content."""
-        await asyncio.gather(*(running.stop() for running in list(self._running)))
-        await self.egress.stop()
-        await asyncio.to_thread(shutil.rmtree, self._egress_folder, ignore_errors=True)
+        await asyncio.gather(*(running.stop() for running in list(self._sandboxes)))
+        await asyncio.gather(*(station.close() for station in self._stations.values()))
+        for task in self._served:
+            task.cancel()
+        await self._services.close()
+        self._slots.close()
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     @property
-    def _egress_folder(self) -> Path:
-        return self.run_directory / own_name("egress")
+    def _folder(self) -> Path:
+        return self.run_directory / own_name("sandboxes")
 
-    def _taken_ports(self) -> set[int]:
-        return {PROXY_PORT, self._emulator_port} if self._emulator_socket else {PROXY_PORT}
+    def _check(self, spec: SandboxSpec) -> None:
+        if spec.image is not None:
+            raise NotCapable("the process backend runs no container images: start the emulator with --backend docker")
+        if spec.mounts and self._ground.walls != NAMESPACES:
+            raise NotCapable(f"folders can be mounted only into namespaces: {self._ground.reason}")
 
-    def _check_paths(self) -> None:
-        longest = len(os.fsencode(self.run_directory)) + len(LONGEST_NAME)
-        if longest > MAX_SOCKET_PATH:
-            raise BackendError(
-                f"the run directory {self.run_directory} is too long for unix sockets: choose a shorter one"
-            )
-        if self._emulator_socket and self._emulator_socket.parent == self.run_directory:
-            raise BackendError(
-                f"{self._emulator_socket} must be in a folder of its own: that folder is shown to sandboxes"
-            )
+    async def _ready_station(self, mounts: tuple[Mount, ...]) -> Station:
+        async with self._starting:
+            station = self._stations.get(mounts)
+            if station is None or not station.alive:
+                if station is not None:
+                    await station.close()
+                station = self._stations[mounts] = Station(self._command(mounts))
+                await station.start()
+        return station
 
-    async def _launch(self, launch: Launch) -> ProcessRunning:
-        making = asyncio.ensure_future(asyncio.to_thread(self._make_place, launch))
-        try:
-            place = await asyncio.shield(making)
-        except asyncio.CancelledError:
-            await asyncio.to_thread(self._remove_place, await making)
-            raise
-        try:
-            return await self._spawn(launch, place)
-        except BaseException:
-            await asyncio.to_thread(self._remove_place, place)
-            raise
+    def _command(self, mounts: tuple[Mount, ...]) -> list[str]:
+        launcher = [host.interpreter(), "-m", host.LAUNCHER_MODULE, self._ground.walls]
+        if self._ground.walls != NAMESPACES:
+            return launcher
+        return bubblewrap.station(launcher, self._folder / "etc", self._folder / "users", mounts)
 
-    def _make_place(self, launch: Launch) -> Place:
-        name = own_name(f"{next(self._numbers):x}")
-        folder = self.run_directory / name
-        folder.mkdir(mode=0o711)
-        cgroup = self._cgroups.create(name, launch.limits) if self._cgroups else Cgroup(())
-        place = Place(folder, self._identities.take() if self._identities else None, cgroup)
-        try:
-            _fill(place, launch.code)
-        except BaseException:
-            self._remove_place(place)
-            raise
-        return place
-
-    def _remove_place(self, place: Place) -> None:
-        place.cgroup.remove()
-        shutil.rmtree(place.folder, ignore_errors=True)
-        if self._identities and place.uid is not None:
-            self._identities.give_back(place.uid)
-
-    async def _spawn(self, launch: Launch, place: Place) -> ProcessRunning:
-        server = _bound_socket(place.socket)
-        info_read, info_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            process = await self._execute(launch, place, server.fileno(), info_write)
-        except BaseException:
-            os.close(info_read)
-            server.close()
-            raise
-        finally:
-            os.close(info_write)
-        return self._track(launch, place, process, server, info_read)
-
-    async def _execute(self, launch: Launch, place: Place, server_fd: int, info_fd: int) -> Process:
-        process = await asyncio.create_subprocess_exec(
-            *self._command(launch, place, info_fd),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            pass_fds=(server_fd, info_fd),
-            env={"PATH": os.environ.get("PATH", os.defpath)},
-            start_new_session=True,
+    def _plan(self, spec: SandboxSpec, slot: Slot, path: Path) -> Plan:
+        walled = self._ground.walls == NAMESPACES
+        home, temporary = (bubblewrap.HOME, "/tmp") if walled else _made(_own_folders(path))
+        return Plan(
+            walls=self._ground.walls,
+            home=home,
+            temporary=temporary,
+            user=slot.user,
+            readable=tuple(map(str, host.python_folders())) if walled else host.readable(),
+            identity=f"{bubblewrap.USERS}/{slot.user}" if slot.identity else None,
+            disk=spec.limits.disk,
+            environment=self._environment(spec, home, temporary),
+            limits=self._resource_limits(spec.limits),
+            overlays=bubblewrap.overlays(spec.mounts),
+            forwards=((PROXY_PORT, EGRESS), (self._emulator_port, EMULATOR)) if walled else (),
         )
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(self._plan(launch, place, server_fd)).encode() + b"\n")
-        return process
 
-    def _track(
-        self, launch: Launch, place: Place, process: Process, server: socket.socket, info_fd: int
-    ) -> ProcessRunning:
-        def release() -> None:
-            self._running.discard(running)
-            self._remove_place(place)
-
-        running = ProcessRunning(
-            process,
-            name=launch.name,
-            path=place.socket,
-            server=server,
-            isolation=self.isolation,
-            health=launch.health,
-            port=launch.port,
-            grace=launch.grace,
-            info_fd=info_fd,
-            confined=self.confined,
-            cgroup=place.cgroup,
-            release=release,
-        )
-        self._running.add(running)
-        return running
-
-    def _command(self, launch: Launch, place: Place, info_fd: int) -> list[str]:
-        """The init's command line, behind walls when confined; a shell, small and quick, enters the cgroups first."""
-        if not self.confined:
-            return host.init_command()
-        command = bubblewrap.command(self._walls(launch, place), info_fd)
-        entrances = place.cgroup.entrances
-        if not entrances:
-            return command
-        return ["/bin/sh", "-c", ENTER_CGROUPS, " ".join(map(str, entrances)), *command]
-
-    def _walls(self, launch: Launch, place: Place) -> bubblewrap.Walls:
-        writable = {place.home: bubblewrap.HOME}
-        if launch.code:
-            writable[place.code] = bubblewrap.CODE
-        readable: dict[Path, str] = {}
-        if launch.network:
-            readable[self._egress_folder] = f"{bubblewrap.SOCKETS}/egress"
-        if self._emulator_socket:
-            readable[self._emulator_socket.parent] = f"{bubblewrap.SOCKETS}/emulator"
-        return bubblewrap.Walls(place.folder / "etc", writable, readable)
-
-    def _plan(self, launch: Launch, place: Place, server_fd: int) -> dict[str, Any]:
-        """What the init reads from its stdin; on stdin, because a command line shows secrets to the whole host."""
-        working, home = place.code if launch.code else place.home, place.home
-        if self.confined:
-            working, home = Path(bubblewrap.CODE if launch.code else bubblewrap.HOME), Path(bubblewrap.HOME)
-        return {
-            "command": list(launch.command),
-            "environment": self._environment(launch, home),
-            "folder": str(working),
-            "socket": server_fd,
-            "user": place.uid,
-            "limits": self._resource_limits(launch.limits),
-            "port": launch.port,
-            "forwards": self._forwards(launch),
-            "grace": launch.grace,
-        }
-
-    def _environment(self, launch: Launch, home: Path) -> dict[str, str]:
-        """What the spec says over a clean base; PYTHONPATH is joined, so that the package stays importable."""
-        base = {
-            "PATH": host.search_path(),
-            "HOME": str(home),
-            "USER": "user",
-            "LANG": "C.UTF-8",
-            "TMPDIR": "/tmp",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        if launch.network and self.confined:
-            base |= PROXY_ENVIRONMENT
-        given = dict(launch.environment)
-        paths = [path for path in (given.pop("PYTHONPATH", None), host.python_path()) if path]
-        return {**base, **given, **({"PYTHONPATH": ":".join(paths)} if paths else {})}
-
-    def _forwards(self, launch: Launch) -> list[tuple[int, str]]:
-        if not self.confined:
-            return []
-        forwards: list[tuple[int, str]] = []
-        if launch.network:
-            forwards.append((PROXY_PORT, f"{bubblewrap.SOCKETS}/egress/proxy"))
-        if self._emulator_socket:
-            forwards.append((self._emulator_port, f"{bubblewrap.SOCKETS}/emulator/{self._emulator_socket.name}"))
-        return forwards
+    def _environment(self, spec: SandboxSpec, home: str, temporary: str) -> dict[str, str]:
+        proxied = PROXY_ENVIRONMENT if self._ground.walls == NAMESPACES else {}
+        return host.environment({**proxied, **spec.environment}, home, temporary)
 
     def _resource_limits(self, limits: Limits) -> dict[str, int]:
-        """Limits of each process; unconfined, a process count would be that of the whole user."""
+        """Limits of each process; a process count only where the user id is the sandbox's own."""
         chosen = {
             "RLIMIT_NOFILE": limits.open_files,
             "RLIMIT_FSIZE": limits.file_size * MEBIBYTE,
             "RLIMIT_CORE": 0,
         }
-        if self.confined:
+        if self._ground.walls == NAMESPACES:
             chosen["RLIMIT_NPROC"] = limits.processes
         if self._cgroups is None or "memory" not in self._cgroups.controllers:
             chosen["RLIMIT_DATA"] = limits.memory * MEBIBYTE
         return chosen
 
+    def _serve(self, sandbox: ProcessSandbox, what: str, connection: socket.socket) -> None:
+        """Connect a sandbox with what it asked for; one that asks for too much, or something else, is hung up on."""
+        if what == EGRESS:
+            work = self.egress.serve(connection, sandbox.reachable)
+        elif what == EMULATOR and self._adopt is not None:
+            work = self._adopt(connection)
+        else:
+            connection.close()
+            return
+        task = asyncio.get_running_loop().create_task(work)
+        self._served.add(task)
+        task.add_done_callback(self._served.discard)
 
-def _fill(place: Place, code: Path | None) -> None:
-    """Make the folders of one start, owned by the user that will run in them."""
-    place.home.mkdir(mode=0o700)
-    uid = bubblewrap.INSIDE_UID if place.uid is None else place.uid
-    bubblewrap.write_etc(place.folder / "etc", uid)
-    if code:
-        shutil.copytree(code, place.code, symlinks=True)
-        place.code.chmod(0o755)
-    if place.uid is not None:
-        _give(place.home, place.uid)
-        if code:
-            _give(place.code, place.uid)
+    def _release(self, sandbox: ProcessSandbox) -> None:
+        self._sandboxes.discard(sandbox)
+        self.egress.cut(sandbox.reachable)
+        if self._ground.walls != NAMESPACES:
+            for folder in _own_folders(sandbox.socket):
+                shutil.rmtree(folder, ignore_errors=True)
+        self._slots.give_back(sandbox.slot)
+
+
+def _make_folders(folder: Path) -> None:
+    folder.mkdir(mode=0o711)
+    (folder / "users").mkdir(mode=0o755)
+    bubblewrap.write_etc(folder / "etc", bubblewrap.INSIDE_UID)
+
+
+def _own_folders(path: Path) -> tuple[Path, Path]:
+    """Home and temporary folder where nothing can be mounted: on the host, beside the socket."""
+    return path.with_suffix(".home"), path.with_suffix(".tmp")
+
+
+def _made(folders: tuple[Path, Path]) -> tuple[str, str]:
+    for folder in folders:
+        folder.mkdir(mode=0o700)
+    return str(folders[0]), str(folders[1])
+
+
+def _listening(path: Path, user: int | None) -> socket.socket:
+    """A unix socket that takes connections at once; whoever connects waits until the inside answers."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(str(path))
+    sock.listen(BACKLOG)
+    return sock
 
 
 def _sweep(run_directory: Path) -> None:
     """Remove what killed emulators left."""
     for folder in run_directory.iterdir():
         if is_leftover(folder.name):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _give(folder: Path, uid: int) -> None:
-    os.lchown(folder, uid, uid)
-    for parent, folders, files in os.walk(folder):
-        for name in [*folders, *files]:
-            os.lchown(os.path.join(parent, name), uid, uid)
-
-
-def _bound_socket(path: Path) -> socket.socket:
-    """A unix socket with its name but not yet listening: connecting fails until the inside serves it.
-
-    It is bound here and inherited, because in a folder that the inside can write, it could be swapped for a link to any
-    other socket of the host.
-    """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.bind(str(path))
-    return sock
+            with contextlib.suppress(OSError):
+                shutil.rmtree(folder, ignore_errors=True)

@@ -21,8 +21,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agentrun.emulator.backends.base import BackendError, Isolation
+from agentrun.emulator.backends.base import BackendError, Isolation, Mount
 from agentrun.emulator.backends.process import host
+from agentrun.emulator.launcher.plan import UPPER
 
 OWN_UID = "own uid on the host"
 BEYOND_NAMESPACES = (OWN_UID, "cgroup memory", "cgroup pids", "cgroup cpu", "seccomp")
@@ -30,8 +31,12 @@ INSIDE_UID = 1000
 HOME = "/home/user"
 CODE = "/code"
 SOCKETS = "/run/agentrun"
+USERS = "/run/agentrun/users"
+LOWER = "/run/agentrun/lower"
 TMP_SIZE = 1024 * 1024 * 1024
 PROBE_TIMEOUT = 10
+# A zygote compiles nothing to disk, and what it prints is for the emulator's eyes.
+STATION_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8", "HOME": "/tmp"}
 USER_NAMESPACE_SYSCTLS = {
     "kernel.unprivileged_userns_clone": "1",
     "kernel.apparmor_restrict_unprivileged_userns": "0",
@@ -72,6 +77,40 @@ def command(walls: Walls, info_fd: int) -> list[str]:
     for source, target in walls.readable.items():
         parts += ["--ro-bind", str(source), target]
     return [*parts, *_python(), "--remount-ro", "/", "--chdir", "/", "--", *host.init_command()]
+
+
+def station(launcher: Sequence[str], etc: Path, users: Path, mounts: Sequence[Mount] = ()) -> list[str]:
+    """The command line of what forks sandboxes: it sees what they shall see, and keeps the rights to wall them in."""
+    parts = [program(), "--die-with-parent", "--clearenv", "--setenv", "PATH", host.search_path()]
+    if path := host.python_path():
+        parts += ["--setenv", "PYTHONPATH", path]
+    for name, value in STATION_ENVIRONMENT.items():
+        parts += ["--setenv", name, value]
+    parts += ["--unshare-ipc", "--unshare-uts", "--hostname", "sandbox", "--unshare-net", "--cap-add", "ALL"]
+    if not as_root():
+        # Joining a process id namespace again takes rights over it, so it must not be the host's.
+        parts += ["--unshare-user", "--uid", "0", "--gid", "0", "--unshare-pid", "--as-pid-1"]
+    parts += [*_parents([Path(HOME), Path(USERS)]), "--perms", "0755", "--dir", HOME]
+    parts += _system() + _private() + _etc(etc) + ["--ro-bind", str(users), USERS]
+    parts += _mounts(mounts)
+    return [*parts, *_python(), "--remount-ro", "/", "--chdir", "/", "--", *launcher]
+
+
+def overlays(mounts: Sequence[Mount]) -> tuple[tuple[str, str], ...]:
+    """The folders of a station that each sandbox makes writable for itself, and where."""
+    return tuple((f"{LOWER}/{number}", mount.target) for number, mount in enumerate(mounts) if mount.copy_on_write)
+
+
+def _mounts(mounts: Sequence[Mount]) -> list[str]:
+    parts = _parents([Path(f"{LOWER}/0"), *(Path(mount.target) for mount in mounts)])
+    parts += ["--perms", "0755", "--dir", UPPER]
+    for number, mount in enumerate(mounts):
+        if mount.copy_on_write:
+            parts += ["--perms", "0755", "--dir", mount.target]
+            parts += ["--ro-bind", str(mount.source), f"{LOWER}/{number}"]
+        else:
+            parts += ["--ro-bind", str(mount.source), mount.target]
+    return parts
 
 
 def probe() -> None:

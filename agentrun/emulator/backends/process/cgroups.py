@@ -17,35 +17,65 @@ FREEZER = "freezer"
 FREEZE_ROUNDS = 200
 MEBIBYTE = 1024 * 1024
 CPU_PERIOD = 100_000
+CORES = os.cpu_count() or 1
 REMOVE_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True)
 class Cgroup:
-    """The folders of one running thing: one per controller on v1, a single one on v2."""
+    """The folders of one running thing: one per controller on v1, a single one on v2.
+
+    `freezer` is where its processes are frozen: on v1 a folder of its own, which they enter only when they are frozen
+    for the first time, because entering costs time and most are never frozen.
+    """
 
     folders: tuple[Path, ...]
+    freezer: Path | None = None
 
     def freeze(self, frozen: bool) -> bool:
         """Freeze or thaw everything inside; False when no freezer is there."""
-        for folder in self.folders:
-            if (folder / "cgroup.freeze").exists():
-                return _write(folder / "cgroup.freeze", str(int(frozen)))
-            if (folder / "freezer.state").exists():
-                return _set_freezer(folder / "freezer.state", "FROZEN" if frozen else "THAWED")
-        return False
+        if self.freezer is None:
+            return False
+        if self.freezer in self.folders:
+            return _write(self.freezer / "cgroup.freeze", str(int(frozen)))
+        state = self.freezer / "freezer.state"
+        if not frozen:
+            return _write(state, "THAWED")
+        return _write(state, "FROZEN") and self._enter_freezer() and _is_frozen(state)
 
     @property
     def entrances(self) -> list[Path]:
         """The files that take the id of a process which shall be inside."""
         return [folder / "cgroup.procs" for folder in self.folders]
 
+    @property
+    def doors(self) -> list[Path]:
+        """The files through which a process of one thread enters by itself, writing 0.
+
+        On v1 that is `tasks`: for the writing thread alone the kernel skips a lock whose taking waits for all
+        processors, some ten milliseconds.
+        """
+        names = ("tasks", "cgroup.procs")
+        return [next(folder / name for name in names if (folder / name).exists()) for folder in self.folders]
+
     def remove(self) -> None:
         """Remove the folders; the kernel lets go of a group a moment after its last process."""
         deadline = time.monotonic() + REMOVE_TIMEOUT
-        for folder in self.folders:
+        for folder in {*self.folders, *([self.freezer] if self.freezer else [])}:
             while not _removed(folder) and time.monotonic() < deadline:
                 time.sleep(0.002)
+
+    def _enter_freezer(self) -> bool:
+        """Move every process in, again and again until no new one was made meanwhile by one that is not frozen yet."""
+        assert self.freezer is not None
+        for _ in range(FREEZE_ROUNDS):
+            inside = _members(self.freezer)
+            outside = [pid for folder in self.folders for pid in _members(folder) if pid not in inside]
+            if not outside:
+                return True
+            for pid in outside:
+                _write(self.freezer / "cgroup.procs", pid)
+        return False
 
 
 class Cgroups:
@@ -65,13 +95,17 @@ class Cgroups:
 
     def create(self, name: str, limits: Limits) -> Cgroup:
         """A group with these limits; without any controller it has no folders and limits nothing."""
-        folders = {parent / f"{PREFIX}{name}" for parent in self.parents.values()}
-        for folder in folders:
+        folders = {controller: parent / f"{PREFIX}{name}" for controller, parent in self.parents.items()}
+        if limits.cpu >= CORES:
+            folders.pop("cpu", None) if self.version == 1 else None  # As much as there is needs no limit.
+        for folder in set(folders.values()):
             folder.mkdir(exist_ok=True)
-        for controller, parent in self.parents.items():
+        for controller, folder in folders.items():
             for file, value in _settings(self.version, controller, limits):
-                _write(parent / f"{PREFIX}{name}" / file, value)
-        return Cgroup(tuple(sorted(folders)))
+                _write(folder / file, value)
+        freezer = folders.pop(FREEZER, None) if self.version == 1 else next(iter(folders.values()), None)
+        freezer = freezer if folders else None  # Its members are found through the others.
+        return Cgroup(tuple(sorted(set(folders.values()))), freezer)
 
 
 def _settings(version: int, controller: str, limits: Limits) -> list[tuple[str, str]]:
@@ -115,15 +149,22 @@ def _find_v2() -> dict[str, Path]:
     return {controller: ROOT for controller in CONTROLLERS if controller in offered}
 
 
-def _set_freezer(file: Path, state: str) -> bool:
-    """Freezing may take several requests while processes are being made."""
-    for _ in range(FREEZE_ROUNDS):
-        if not _write(file, state):
-            return False
-        if file.read_text().strip() == state:
+def _is_frozen(file: Path) -> bool:
+    """Wait until it is; freezing may take several requests while processes are being made."""
+    for attempt in range(FREEZE_ROUNDS):
+        if file.read_text().strip() == "FROZEN":
             return True
-        time.sleep(0.001)
+        if attempt:
+            time.sleep(0.0005)
+        _write(file, "FROZEN")
     return False
+
+
+def _members(folder: Path) -> set[str]:
+    try:
+        return set((folder / "cgroup.procs").read_text().split())
+    except OSError:
+        return set()
 
 
 def _write(file: Path, value: str) -> bool:

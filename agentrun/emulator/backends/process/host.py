@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[3]
-GUEST_MODULE = "agentrun.emulator.guest"
+LAUNCHER_MODULE = "agentrun.emulator.launcher"
 PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 INIT = Path(__file__).with_name("init.py")
 SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -22,8 +24,10 @@ SYSTEM_FILES = (
     "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
 )
+PUBLIC_FILES = ("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/nsswitch.conf", "/proc", "/dev")
 
 
+@cache
 def python_folders() -> list[Path]:
     """Everything the emulator's interpreter imports from, without the folders that hold one another."""
     installed = [Path(sys.prefix), Path(sys.base_prefix)]
@@ -36,6 +40,7 @@ def python_folders() -> list[Path]:
     return covered[1:]
 
 
+@cache
 def search_path() -> str:
     """PATH inside: the emulator's own interpreter first, so that `python3` there is the one that has this package."""
     programs = [Path(sys.prefix) / "bin", Path(sys.base_prefix) / "bin"]
@@ -43,12 +48,36 @@ def search_path() -> str:
     return ":".join(dict.fromkeys([*map(str, programs), *system]))
 
 
+@cache
 def python_path() -> str | None:
     """PYTHONPATH for what is importable here but not installed with the interpreter; None when nothing is."""
     own = [PACKAGE.parent, *(Path(entry) for entry in sys.path if entry.endswith(PACKAGE_FOLDERS))]
     known = (Path(sys.prefix), Path(sys.base_prefix), Path("/usr"))
     needed = [str(entry) for entry in own if not any(entry.is_relative_to(prefix) for prefix in known)]
     return ":".join(dict.fromkeys(needed)) or None
+
+
+def environment(given: Mapping[str, str], home: str, temporary: str) -> dict[str, str]:
+    """What is given over a clean base; PYTHONPATH is joined, so that the package stays importable."""
+    base = {
+        "PATH": search_path(),
+        "HOME": home,
+        "USER": "user",
+        "LANG": "C.UTF-8",
+        "TMPDIR": temporary,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    given = dict(given)
+    paths = [path for path in (given.pop("PYTHONPATH", None), python_path()) if path]
+    return {**base, **given, **({"PYTHONPATH": ":".join(paths)} if paths else {})}
+
+
+@cache
+def readable() -> tuple[str, ...]:
+    """What a process may read where no namespace hides the rest of the machine from it."""
+    wanted = [*SYSTEM_FOLDERS, *SYSTEM_FILES, *PUBLIC_FILES, *map(str, python_folders())]
+    return tuple(name for name in wanted if Path(name).exists())
 
 
 def interpreter() -> str:

@@ -1,5 +1,8 @@
 // Executes JavaScript for a context: a JSON line in on stdin's socket, a JSON line out, output on the ordinary descriptors.
+//
+// The inspector evaluates as its console does: names stay, may be declared again, and `await` works at the top level.
 "use strict";
+const inspector = require("node:inspector");
 const net = require("node:net");
 const util = require("node:util");
 const vm = require("node:vm");
@@ -7,10 +10,16 @@ const { createRequire } = require("node:module");
 
 const MAX_TEXT = 1024 * 1024;
 const control = new net.Socket({ fd: 0, readable: true, writable: true });
+const session = new inspector.Session();
+// Only a script of vm's can be interrupted while it does not come back to the event loop.
+const interruptible = new vm.Script("process[Symbol.for('agentrun.work')]()");
+const WORK = Symbol.for("agentrun.work");
+const VALUE = Symbol.for("agentrun.value");
 let input = "";
 let queue = Promise.resolve();
 let interrupt = null;
 
+session.connect();
 process.on("SIGINT", () => interrupt && interrupt(new Error("interrupted")));
 process.on("uncaughtException", (error) => console.error(error));
 process.on("unhandledRejection", (error) => console.error(error));
@@ -20,34 +29,48 @@ function cut(text) {
   return text.length <= MAX_TEXT ? text : text.slice(0, MAX_TEXT) + "\n... [cut]";
 }
 
-function describe(error) {
-  if (!(error instanceof Error)) return { name: "Error", value: cut(util.inspect(error)), text: cut(util.inspect(error)) };
-  const own = (error.stack || String(error)).split("\n").filter((line) => !line.includes(__filename) && !line.includes("node:vm"));
-  return { name: error.name, value: cut(error.message), text: cut(own.join("\n")) };
+function isOwnFrame(line) {
+  return /^\s+at /.test(line) && (line.includes(__filename) || /\bnode:|evalmachine\.|at new Promise/.test(line));
 }
 
-function evaluate(code) {
-  const options = { filename: "<code>", breakOnSigint: true };
-  try {
-    return vm.runInThisContext(code, options);
-  } catch (error) {
-    if (!(error instanceof SyntaxError) || !/\bawait\b/.test(code)) throw error;
+function describe(error) {
+  if (!util.types.isNativeError(error)) return { name: "Error", value: cut(util.inspect(error)), text: cut(util.inspect(error)) };
+  const lines = String(error.stack || error).split("\n").filter((line) => !isOwnFrame(line));
+  return { name: String(error.name), value: cut(String(error.message)), text: cut(lines.join("\n")) };
+}
+
+function post(method, parameters) {
+  return new Promise((resolve, reject) => {
+    session.post(method, parameters, (failure, answer) => (failure ? reject(failure) : resolve(answer)));
+  });
+}
+
+// The inspector gives a reference; the function that it calls on that gets at the value itself.
+async function dereference(reference) {
+  if (reference.objectId === undefined) {
+    if (reference.unserializableValue === undefined) return reference.value;
+    return vm.runInThisContext(`(${reference.unserializableValue})`);
   }
-  // Only modules have await at the top level, and they keep no names: an expression gives its value, statements run through.
-  try {
-    return vm.runInThisContext(`(async () => (${code}\n))()`, options);
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-  }
-  return vm.runInThisContext(`(async () => {${code}\n})()`, options);
+  const functionDeclaration = "function () { process[Symbol.for('agentrun.value')] = this; }";
+  await post("Runtime.callFunctionOn", { objectId: reference.objectId, functionDeclaration });
+  await post("Runtime.releaseObject", { objectId: reference.objectId });
+  return process[VALUE];
+}
+
+async function evaluate(code) {
+  const parameters = { expression: code, replMode: true, awaitPromise: true };
+  process[WORK] = () => post("Runtime.evaluate", parameters);
+  const answer = await interruptible.runInThisContext({ breakOnSigint: true });
+  if (answer.exceptionDetails) throw await dereference(answer.exceptionDetails.exception);
+  return dereference(answer.result);
 }
 
 async function execute(code) {
   try {
     const interrupted = new Promise((_, reject) => (interrupt = reject));
     interrupted.catch(() => {});
-    const settled = await Promise.race([evaluate(code), interrupted]);
-    return { result: settled === undefined ? null : cut(util.inspect(settled)), error: null };
+    const value = await Promise.race([evaluate(code), interrupted]);
+    return { result: value === undefined ? null : { "text/plain": cut(util.inspect(value)) }, error: null };
   } catch (error) {
     return { result: null, error: describe(error) };
   } finally {

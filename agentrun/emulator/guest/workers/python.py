@@ -1,129 +1,217 @@
-"""Executes Python for a context: a JSON line in on stdin's socket, a JSON line out, output on the ordinary descriptors.
+"""Executes Python for a context: a JSON line in on the control socket, JSON lines out, output on stdout and stderr.
 
 IPython does the work when it is installed, `exec` and `eval` otherwise; either way the value of a last expression is
-the result.
+the result. Run as a program, it finds the control socket at its stdin; loaded by one that forks, that calls `prepare`
+once before it forks and `serve` in every fork.
 """
 
 from __future__ import annotations
 
-import ast
-import json
-import linecache
+import builtins
+import contextlib
+import io
 import os
+import random
 import signal
 import socket
 import sys
-import traceback
+import threading
+from collections.abc import Callable, Generator, Sequence
 from types import FrameType
 from typing import Any, Protocol
 
-from agentrun.emulator.guest.workers.outcome import failure, success
+from agentrun.emulator.guest.workers import charts
+from agentrun.emulator.guest.workers.bundles import Bundle, failure, travelling
+from agentrun.emulator.guest.workers.channel import Channel, Message
+from agentrun.emulator.guest.workers.cloning import Unclonable, clone
+from agentrun.emulator.guest.workers.plain import PlainExecutor
 
-CODE_NAME = "<code"
+ENVIRONMENT = {"MPLBACKEND": "Agg", "TERM": "dumb"}
+WARM_UP = ("1 + 1", "'text'", "[1.5, {'a': None}]", "1 / 0", "print(end='')", "import os\nos.getpid()")
+WARM_UP_BY_LIBRARY = {
+    "numpy": "import numpy\nnumpy.arange(3.0) + 1",
+    "pandas": "import pandas\npandas.DataFrame({'a': [1, 2]})",
+    "matplotlib.pyplot": "import matplotlib.pyplot\nmatplotlib.pyplot.plot([1, 2])",
+}
 
 
 class Executor(Protocol):
     """One way to execute code that keeps its names; the answer has `result` and `error`, each possibly None."""
 
-    def execute(self, code: str) -> dict[str, Any]: ...
+    def execute(self, code: str) -> Bundle: ...
+
+    def reset(self) -> None:
+        """Drop the names that code has made."""
+        ...
+
+    def detach(self) -> None:
+        """In a clone: let go of what it must not share with its original."""
+        ...
 
 
 class Interrupts:
-    """SIGINT stops running code and does nothing between two executions."""
+    """SIGINT stops running code, not an answer that is being sent, and does nothing between two executions."""
 
     def __init__(self) -> None:
-        self.armed = False
-        signal.signal(signal.SIGINT, self.on_signal)
+        self._armed = False
+        self._missed = False
 
-    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self.armed:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._armed:
+            raise KeyboardInterrupt
+        self._missed = True
+
+    @contextlib.contextmanager
+    def armed(self) -> Generator[None]:
+        """While this lasts an interrupt raises KeyboardInterrupt, whatever earlier code has made of the signal."""
+        signal.signal(signal.SIGINT, self._on_signal)
+        try:
+            self._armed = True
+            yield
+        finally:
+            self._armed = False
+
+    @contextlib.contextmanager
+    def held(self) -> Generator[None]:
+        """While this lasts an interrupt waits."""
+        if not self._armed or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._armed = self._missed = False
+        try:
+            yield
+        finally:
+            self._armed = True
+        if self._missed:
             raise KeyboardInterrupt
 
 
-def main() -> None:
-    """Serve executions until the guest closes the socket."""
-    control = take_control()
-    interrupts = Interrupts()
-    executor = make_executor()
-    for line in control.makefile("rb"):
-        message: dict[str, Any] = json.loads(line)
-        if "cwd" in message:
-            os.chdir(message["cwd"])
-            continue
-        control.sendall(json.dumps(perform(executor, interrupts, message["code"])).encode() + b"\n")
+class Worker:
+    """Executes what the control socket brings."""
+
+    def __init__(self) -> None:
+        self._channel: Channel | None = None
+        self._interrupts = Interrupts()
+        self.executor = make_executor(self._show)
+
+    def serve(self, control: socket.socket) -> None:
+        """Go on until the guest hangs up."""
+        self._channel = channel = Channel(control)
+        signal.signal(signal.SIGINT, self._interrupts._on_signal)
+        for message in channel.messages():
+            if "code" in message.content:
+                channel.send(self.perform(message.content["code"]))
+            elif "fork" in message.content:
+                self._clone(channel, message)
+            else:
+                _change_directory(message.content["cwd"])
+
+    def perform(self, code: str) -> Bundle:
+        """Execute; an interrupt that comes too late for the code is no error of the worker."""
+        process = os.getpid()
+        try:
+            with self._interrupts.armed():
+                answer = self.executor.execute(code)
+        except KeyboardInterrupt as error:
+            answer = {"result": None, "error": failure(error, "KeyboardInterrupt")}
+        flush()
+        if os.getpid() != process:
+            os._exit(0)  # the code forked and let its child run to the end of the cell
+        return answer
+
+    def _show(self, data: Bundle) -> None:
+        """Show something while the code runs, after what it has printed."""
+        if self._channel is not None:
+            content = {"display": travelling(data)}
+            flush()
+            with self._interrupts.held():
+                self._channel.send(content)
+
+    def _clone(self, channel: Channel, message: Message) -> None:
+        control, *outputs = message.descriptors
+        flush()
+        try:
+            pid = clone(outputs)
+        except Unclonable as error:
+            channel.send({"forked": None, "error": str(error)})
+        else:
+            if pid == 0:
+                channel.replace(socket.socket(fileno=os.dup(control)))
+                self.executor.detach()
+            else:
+                channel.send({"forked": pid})
+        message.close()
+
+
+_prepared: list[Worker] = []
+
+
+def prepare(preload: Sequence[str] = ()) -> None:
+    """Load everything that executions need and the modules named, so that a fork only has to `serve`.
+
+    Afterwards there is no thread and no open descriptor that was not there before.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    worker = Worker()
+    for code in (*WARM_UP, *(WARM_UP_BY_LIBRARY.get(name, f"import {name}") for name in preload)):
+        worker.executor.execute(code)
+    worker.executor.reset()
+    charts.close_fonts()
+    _prepared[:] = [worker]
+
+
+def serve(control: socket.socket) -> None:
+    """Execute what the control socket brings until it is closed; stdin, stdout and stderr are in place already."""
+    random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(int.from_bytes(os.urandom(4), "little"))  # far less work than without an argument
+    builtins.input = _refuse_input
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    sys.argv = [""]
+    worker = _prepared[0] if _prepared else Worker()
+    worker.serve(control)
+
+
+def make_executor(show: Callable[[Bundle], None]) -> Executor:
+    """IPython, or else plain Python."""
+    charts.install(show)
+    try:
+        from agentrun.emulator.guest.workers.ipython import IPythonExecutor
+    except ImportError:
+        return PlainExecutor(show)
+    return IPythonExecutor(show)
+
+
+def flush() -> None:
+    """Write out what stdout and stderr have gathered, if the code has left them usable."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+
+
+def _change_directory(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        print(f"the folder {folder} cannot be entered: {error.strerror}", file=sys.stderr, flush=True)
+
+
+def _refuse_input(_prompt: Any = "") -> str:
+    raise EOFError("nobody can answer input() here: put the value into the code instead")
 
 
 def take_control() -> socket.socket:
     """Move the socket away from stdin, where code would read it."""
     control = socket.socket(fileno=os.dup(0))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     sys.path[0] = ""
     return control
 
 
-def make_executor() -> Executor:
-    try:
-        from agentrun.emulator.guest.workers.ipython import IPythonExecutor
-    except ImportError:
-        return PlainExecutor()
-    return IPythonExecutor()
-
-
-def perform(executor: Executor, interrupts: Interrupts, code: str) -> dict[str, Any]:
-    """Execute; an interrupt that comes too late for the code is no error of the worker."""
-    try:
-        interrupts.armed = True
-        answer = executor.execute(code)
-        interrupts.armed = False
-    except KeyboardInterrupt as error:
-        answer = failure(error, "KeyboardInterrupt")
-    interrupts.armed = False
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            continue
-    return answer
-
-
-class PlainExecutor:
-    """Python without IPython: names live in a `__main__` module of their own."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
-        self.count = 0
-
-    def execute(self, code: str) -> dict[str, Any]:
-        try:
-            return success(self.evaluate(code))
-        except BaseException as error:  # SystemExit and KeyboardInterrupt end the code, not the context
-            return failure(error, self.traceback_of(error))
-
-    def evaluate(self, code: str) -> str | None:
-        """Run all statements; the representation of the last one's value when it is an expression with a value."""
-        name = self.remember(code)
-        tree = ast.parse(code, name)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        exec(compile(tree, name, "exec"), self.names)
-        if not isinstance(last, ast.Expr):
-            return None
-        value = eval(compile(ast.Expression(last.value), name, "eval"), self.names)
-        return None if value is None else repr(value)
-
-    def remember(self, code: str) -> str:
-        """A file name under which tracebacks find the code's lines."""
-        self.count += 1
-        name = f"{CODE_NAME} {self.count}>"
-        linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
-        return name
-
-    def traceback_of(self, error: BaseException) -> str:
-        """The traceback without the frames of this file."""
-        entry = error.__traceback__
-        while entry is not None and not entry.tb_frame.f_code.co_filename.startswith(CODE_NAME):
-            entry = entry.tb_next
-        return "".join(traceback.format_exception(type(error), error, entry)).rstrip()
-
-
 if __name__ == "__main__":
-    main()
+    serve(take_control())

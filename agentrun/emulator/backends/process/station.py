@@ -1,0 +1,162 @@
+"""A station: the launcher and its zygotes behind bubblewrap's walls, and the line on which they are commanded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import socket
+from asyncio.subprocess import Process
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agentrun.emulator.backends.base import BackendError
+from agentrun.emulator.backends.process.logs import Log
+from agentrun.emulator.launcher import packets
+from agentrun.emulator.launcher.plan import Plan
+
+CHUNK = 65536
+STOP_PATIENCE = 5.0
+REASON_LINES = 20
+
+
+class Station:
+    """Forks sandboxes; `command` starts its launcher, which finds its commands on descriptor 0."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._numbers = itertools.count(1)
+        self._launched: dict[int, Launched] = {}
+        self._log = Log(None)
+        self._line: socket.socket
+        self._process: Process
+        self._reader: asyncio.Task[None]
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can start sandboxes."""
+        return self._process.returncode is None and self._line.fileno() >= 0
+
+    async def start(self) -> None:
+        """Start it; it takes commands at once and obeys them when everything is loaded."""
+        self._line, far = packets.pair()
+        with far:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=far.fileno(),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._line.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._line.fileno(), self._on_news)
+        self._reader = asyncio.create_task(self._read_output())
+
+    async def launch(self, plan: Plan, descriptors: Sequence[int]) -> Launched:
+        """Fork a sandbox; `descriptors` are its listening socket, its lifeline and its cgroups' doors."""
+        number = next(self._numbers)
+        launched = self._launched[number] = Launched(self, number)
+        try:
+            await self._send({"start": number, "plan": plan.packed()}, descriptors)
+        except BaseException:
+            del self._launched[number]
+            raise
+        return launched
+
+    def kill(self, number: int) -> None:
+        """Kill a sandbox; its future tells when it has ended."""
+        # A line that is full for a moment would lose it: this message is as small as one can be, and few are under way.
+        with contextlib.suppress(OSError):
+            packets.send(self._line, {"stop": number})
+
+    async def close(self) -> None:
+        """End it and every sandbox it started."""
+        self._hang_up()
+        try:
+            await asyncio.wait_for(self._process.wait(), STOP_PATIENCE)
+        except asyncio.TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        # Its output ends with the last process that it started.
+        await asyncio.wait([self._reader], timeout=STOP_PATIENCE)
+        self._reader.cancel()
+
+    async def _send(self, content: dict[str, Any], descriptors: Sequence[int]) -> None:
+        while True:
+            try:
+                packets.send(self._line, content, descriptors)
+            except BlockingIOError:
+                await asyncio.sleep(0.002)
+            except ValueError as error:
+                raise BackendError(f"the environment of the sandbox is too large: {error}") from error
+            except OSError as error:
+                raise BackendError(f"the launcher of sandboxes has ended{self._last_lines()}") from error
+            else:
+                return
+
+    def _on_news(self) -> None:
+        while True:
+            try:
+                packet = packets.receive(self._line)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = None
+            if packet is None:
+                self._hang_up()
+                return
+            self._hear(packet)
+
+    def _hear(self, packet: packets.Packet) -> None:
+        content = packet.content
+        if "ended" in content:
+            self._finish(content["ended"], content["code"])
+        elif launched := self._launched.get(content["started"]):
+            launched.pid = _pid_of(packet.descriptors[0]) if packet.descriptors else content["pid"]
+        packet.close()
+
+    def _finish(self, number: int, code: int) -> None:
+        launched = self._launched.pop(number, None)
+        if launched is not None and not launched.ended.done():
+            launched.ended.set_result(code)
+
+    def _hang_up(self) -> None:
+        """The launcher's end is the end of all its sandboxes."""
+        if self._line.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._line.fileno())
+            self._line.close()
+        for number in list(self._launched):
+            self._finish(number, -9)
+
+    async def _read_output(self) -> None:
+        assert self._process.stdout is not None
+        while data := await self._process.stdout.read(CHUNK):
+            self._log.feed(data)
+
+    def _last_lines(self) -> str:
+        lines = self._log.lines(REASON_LINES)
+        return "; last lines:\n" + "\n".join(lines) if lines else ""
+
+
+class Launched:
+    """One sandbox that a station was told to start; `pid` is its first process, once that is known."""
+
+    def __init__(self, station: Station, number: int) -> None:
+        self._station = station
+        self._number = number
+        self.pid: int | None = None
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def kill(self) -> None:
+        """Kill every process of it."""
+        self._station.kill(self._number)
+
+
+def _pid_of(process: int) -> int | None:
+    """The process id, as this process knows it, behind a pidfd that came from another process id namespace."""
+    for line in Path(f"/proc/self/fdinfo/{process}").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "Pid" and int(value) > 0:
+            return int(value)
+    return None

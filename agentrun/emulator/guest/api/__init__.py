@@ -1,0 +1,3 @@
+"""What the agent answers over HTTP, one file for each part of the interface."""
+
+from __future__ import annotations

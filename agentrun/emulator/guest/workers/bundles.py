@@ -1,0 +1,94 @@
+"""Values as data by MIME type: what a notebook would show of them, in a form that can travel."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+MAX_TEXT = 1024 * 1024
+MAX_DATA = 8 * 1024 * 1024
+CUT_MARK = "\n... [cut]"
+PLAIN = "text/plain"
+REPRESENTATIONS = {
+    "_repr_html_": "text/html",
+    "_repr_markdown_": "text/markdown",
+    "_repr_latex_": "text/latex",
+    "_repr_svg_": "image/svg+xml",
+    "_repr_png_": "image/png",
+    "_repr_jpeg_": "image/jpeg",
+    "_repr_json_": "application/json",
+}
+
+Bundle = dict[str, Any]
+
+
+def describe(value: Any) -> Bundle:
+    """The forms that the value offers itself; a form that cannot be computed is left out."""
+    found: Bundle = {PLAIN: repr(value)}
+    if isinstance(value, type):
+        return found
+    offered = _call(value, "_repr_mimebundle_")
+    data = offered[0] if isinstance(offered, tuple) and offered else offered
+    if isinstance(data, dict):
+        found.update(data)
+    for method, kind in REPRESENTATIONS.items():
+        form = _call(value, method)
+        if form is not None:
+            found.setdefault(kind, form[0] if isinstance(form, tuple) else form)
+    return found
+
+
+def travelling(data: Mapping[str, Any]) -> Bundle:
+    """The same with binary data as Base64 text, plain text cut when it is too long, and what is too large named only."""
+    found, left_out = Bundle(), ""
+    for kind, value in data.items():
+        if value is None or kind == PLAIN:
+            continue
+        form, size = _form(value)
+        if size <= MAX_DATA:
+            found[kind] = form
+        else:
+            left_out += f"\n... [{kind} of {size} bytes is too large: the limit is {MAX_DATA}]"
+    if PLAIN in data or left_out:
+        found[PLAIN] = str(cut(str(data.get(PLAIN) or ""))) + left_out
+    return found
+
+
+def failure(error: BaseException, text: str) -> Bundle:
+    """An error with the text that explains it."""
+    try:
+        value = f"{error.msg} (line {error.lineno})" if isinstance(error, SyntaxError) else str(error)
+    except Exception:
+        value = "<its text cannot be computed>"
+    return {"name": type(error).__name__, "value": cut(value), "text": cut(text)}
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + CUT_MARK
+
+
+def _form(value: Any) -> tuple[Any, int]:
+    """What travels and its size."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        value = base64.b64encode(value).decode()
+    if isinstance(value, str):
+        return value, len(value)
+    try:
+        text = json.dumps(value, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return str(value), 0
+    return json.loads(text, parse_constant=_nothing), len(text)
+
+
+def _nothing(_name: str) -> None:
+    """NaN and the infinities are no JSON."""
+
+
+def _call(value: Any, method: str) -> Any:
+    try:
+        offered = getattr(value, method, None)
+        return offered() if callable(offered) else None
+    except Exception:
+        return None

@@ -1,0 +1,58 @@
+"""The control socket on the interpreter's side: a JSON line a message, with descriptors beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+CHUNK = 65536
+DESCRIPTORS = 3
+
+
+@dataclass
+class Message:
+    """What the guest asks for, and the descriptors it sent along."""
+
+    content: dict[str, Any]
+    descriptors: list[int]
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
+
+class Channel:
+    """The control socket, which a clone replaces by its own."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._sending = threading.Lock()
+        self._rest = b""
+
+    def messages(self) -> Iterator[Message]:
+        """What the guest asks for, until it hangs up."""
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(self._control, CHUNK, DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+            if not data:
+                return
+            *lines, self._rest = (self._rest + data).split(b"\n") if b"\n" in data else (self._rest + data,)
+            for line in lines:
+                yield Message(json.loads(line), descriptors)
+
+    def send(self, content: Mapping[str, Any]) -> None:
+        """Tell the guest; threads of the code may do so too."""
+        line = json.dumps(content).encode() + b"\n"
+        with self._sending:
+            self._control.sendall(line)
+
+    def replace(self, control: socket.socket) -> None:
+        """Go on with another socket, in a process that was just forked."""
+        self._control.close()
+        self._control = control
+        self._sending = threading.Lock()

@@ -1,0 +1,76 @@
+"""What the launcher's child becomes: the first process of a sandbox, which serves it from the inside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from agentrun.emulator.guest.serving import serve
+from agentrun.emulator.guest.sources import BrokerSource
+from agentrun.emulator.launcher import kernel, packets
+from agentrun.emulator.launcher.plan import Plan
+from agentrun.emulator.launcher.walls import Walls
+
+ABORTED = 70
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """What an agent inherits: the socket it serves on, its lines to the emulator and to the zygote, its cgroups."""
+
+    listening: int
+    lifeline: int
+    broker: int
+    cgroups: tuple[int, ...]
+
+
+def become(plan: Plan, inherited: Descriptors, walls: Walls) -> NoReturn:
+    """Confine this process, which was just forked, and serve until the sandbox ends."""
+    lifeline = socket.socket(fileno=inherited.lifeline)
+    try:
+        _confine(plan, inherited, walls)
+    except BaseException as error:
+        _report(lifeline, error)
+    try:
+        serve(
+            socket.socket(fileno=inherited.listening),
+            source=BrokerSource(socket.socket(fileno=inherited.broker)),
+            lifeline=lifeline,
+            forwards=plan.forwards,
+        )
+    except BaseException:
+        traceback.print_exc()
+        os._exit(ABORTED)
+    os._exit(0)
+
+
+def _confine(plan: Plan, inherited: Descriptors, walls: Walls) -> None:
+    enter_cgroups(inherited.cgroups)
+    walls.raise_around(plan)
+    set_environment(plan.environment)
+    kept = (inherited.listening, inherited.lifeline, inherited.broker)
+    walls.lower_rights(plan, kept, traceable=False)
+    kernel.set_parent_death_signal()  # After the user has changed, which clears it.
+
+
+def enter_cgroups(descriptors: tuple[int, ...]) -> None:
+    """Move this process, which has one thread, into every cgroup whose door is open; from here on the limits hold."""
+    for descriptor in descriptors:
+        os.write(descriptor, b"0")
+
+
+def set_environment(environment: Mapping[str, str]) -> None:
+    """Replace the environment; what the launcher has in its own is nobody's business."""
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def _report(lifeline: socket.socket, error: BaseException) -> NoReturn:
+    with contextlib.suppress(OSError):
+        packets.send(lifeline, {"failed": f"{type(error).__name__}: {error}"})
+    os._exit(ABORTED)

@@ -1,0 +1,65 @@
+"""The launcher's zygotes: starts one, replaces it when it ends or has grown, and tells it of every sandbox."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from agentrun.emulator.launcher import packets
+from agentrun.emulator.launcher.plan import Plan
+from agentrun.emulator.launcher.reactor import Reactor
+
+MODULE = "agentrun.emulator.launcher.zygote"
+# A zygote that ends sooner than this after its start is broken; starting it again at once would only burn the machine.
+SHORTEST_LIFE = 5.0
+# OpenBLAS would start a thread per core, and threads do not survive a fork.
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+
+
+class Zygotes:
+    """The present zygote; former ones live until their last sandbox has gone."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+        self._present: socket.socket | None = None
+        self._started = 0.0
+        self._start()
+
+    def introduce(self, pid: int, plan: Plan, broker: socket.socket, cgroups: Sequence[int]) -> None:
+        """Tell the zygote of a new sandbox by its first process; without a zygote its agent sees a closed line."""
+        if self._present is None:
+            return
+        with contextlib.suppress(OSError):
+            packets.send(self._present, {"sandbox": pid, "plan": plan.packed()}, [broker.fileno(), *cgroups])
+
+    def _start(self) -> None:
+        near, far = packets.pair()
+        process = subprocess.Popen(
+            [sys.executable, "-m", MODULE, str(far.fileno())],
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **ENVIRONMENT},
+            pass_fds=(far.fileno(),),
+        )
+        far.close()
+        self._present, self._started = near, time.monotonic()
+        self._reactor.add(near.fileno(), lambda: self._on_news(near, process))
+
+    def _on_news(self, connection: socket.socket, process: subprocess.Popen[bytes]) -> None:
+        """Either it says that it has grown, or it has ended; both ask for another one."""
+        packet = packets.receive(connection)
+        was_present = connection is self._present
+        if packet is None:
+            self._reactor.remove(connection.fileno())
+            connection.close()
+            process.wait()
+        else:
+            packets.send(connection, {"retire": True})
+        if was_present:
+            self._present = None
+            if time.monotonic() - self._started > SHORTEST_LIFE:
+                self._start()

@@ -1,0 +1,183 @@
+"""The tools of one sandbox, which is created when the first of them is called."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from copy import deepcopy
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from agentrun._core.blocking import run
+from agentrun.config import Config
+from agentrun.errors import AgentRunError, Executed, InvalidInputError, ResourceNotExistError, SandboxTerminatedError
+from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox
+from agentrun.sandbox.model import TemplateType
+from agentrun.sandbox.sandbox import Sandbox
+from agentrun.sandbox.toolset.code_interpreter import TOOLS, ToolDefinition
+from agentrun.sandbox.toolset.once import Once
+from agentrun.sandbox.toolset.tool import SandboxTool, error_result
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from agentrun.sandbox.options import SandboxOptions
+
+log = logging.getLogger("agentrun")
+
+SandboxFactory: TypeAlias = "Callable[[], CodeInterpreterSandbox | Awaitable[CodeInterpreterSandbox]]"
+_GONE = "Its files and variables are gone; a tool set made with recreate=True goes on in a new sandbox"
+_NEXT = "Its files and variables are gone; the next call gets a new sandbox"
+
+
+class SandboxToolSet:
+    """The tools of a code interpreter, for any framework; safe to share between threads and tasks.
+
+    `sandbox` is one that exists and stays the caller's, or a function that creates one, plain or async: it is called
+    at the first tool call, and what it made is deleted by `close`. A tool call that fails never replaces the sandbox.
+    When the sandbox has ended, calls raise SandboxTerminatedError; with `recreate` the next one gets a new sandbox.
+    """
+
+    def __init__(self, sandbox: CodeInterpreterSandbox | SandboxFactory, *, recreate: bool = False) -> None:
+        self._given = sandbox if isinstance(sandbox, CodeInterpreterSandbox) else None
+        if recreate and self._given:
+            raise InvalidInputError(
+                "to recreate a sandbox, the tool set must know how",
+                field="recreate",
+                hint="Give a function that creates one instead of the sandbox, or use SandboxToolSet.of_template",
+            )
+        self._factory = sandbox
+        self._recreate = recreate
+        self._once = Once(self._make, "the tool set")
+
+    @classmethod
+    def of_template(
+        cls,
+        template_name: str,
+        *,
+        sandbox_idle_timeout_seconds: int | None = 600,
+        config: Config | None = None,
+        recreate: bool = False,
+        **options: Unpack[SandboxOptions],
+    ) -> SandboxToolSet:
+        """The tools of a sandbox that is made from this template; the other arguments are those of Sandbox.create."""
+
+        async def create() -> CodeInterpreterSandbox:
+            return await Sandbox.create_async(
+                TemplateType.CODE_INTERPRETER,
+                template_name,
+                sandbox_idle_timeout_seconds,
+                config=config,
+                **options,
+            )
+
+        return cls(create, recreate=recreate)
+
+    async def sandbox_async(self) -> CodeInterpreterSandbox:
+        """The sandbox that the tools work in; creates it when that has not been done."""
+        return await self._once.get()
+
+    def sandbox(self) -> CodeInterpreterSandbox:
+        """The sandbox that the tools work in; creates it when that has not been done."""
+        return run(self.sandbox_async())
+
+    def tools(self) -> list[SandboxTool]:
+        """All tools; asks for nothing yet."""
+        return [self._bound(definition) for definition in TOOLS]
+
+    async def call_async(self, name: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Call a tool by its name: its result, or `{"error": ...}` as `SandboxTool.call` gives it."""
+        definition = next((each for each in TOOLS if each.name == name), None)
+        if definition is None:
+            known = ", ".join(each.name for each in TOOLS)
+            return error_result(
+                InvalidInputError(f"there is no tool {name!r}", field="name", hint=f"There are {known}")
+            )
+        return await self._bound(definition).call_async(**(arguments or {}))
+
+    def call(self, name: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Call a tool by its name: its result, or `{"error": ...}` as `SandboxTool.call` gives it."""
+        return run(self.call_async(name, arguments))
+
+    async def close_async(self) -> None:
+        """Delete the sandbox, if the tool set created it; calling it twice is allowed."""
+        sandbox = await self._once.close()
+        if sandbox is not None and sandbox is not self._given:
+            await sandbox.delete_async()
+
+    def close(self) -> None:
+        """Delete the sandbox, if the tool set created it; calling it twice is allowed."""
+        run(self.close_async())
+
+    def _bound(self, definition: ToolDefinition) -> SandboxTool:
+        perform = partial(self._perform, definition)
+        return SandboxTool(definition.name, definition.description, deepcopy(definition.parameters), perform)
+
+    async def _make(self) -> CodeInterpreterSandbox:
+        if isinstance(self._factory, CodeInterpreterSandbox):
+            return self._factory
+        made = self._factory()
+        sandbox = await made if inspect.isawaitable(made) else made
+        return await started(sandbox)
+
+    async def _perform(self, definition: ToolDefinition, arguments: dict[str, Any]) -> dict[str, Any]:
+        sandbox = await self._once.get()
+        try:
+            return await definition.run(sandbox, **arguments)
+        except (SandboxTerminatedError, ResourceNotExistError) as error:
+            ended = _ended(error, _NEXT if self._recreate else _GONE)
+            if ended is None:
+                raise
+            if not self._recreate:
+                raise ended from error
+            self._once.discard(sandbox)
+            if ended.executed != Executed.NO:
+                raise ended from error
+        log.warning("sandbox %s has ended; %s goes on in a new one", sandbox.sandbox_id, definition.name)
+        return await definition.run(await self._once.get(), **arguments)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.close_async()
+        except AgentRunError as problem:
+            if error is None:
+                raise
+            log.warning("the sandbox of a tool set could not be deleted: %s", problem)
+
+    def __enter__(self) -> Self:
+        return run(self.__aenter__())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        run(self.__aexit__(kind, error, trace))
+
+
+async def started(sandbox: CodeInterpreterSandbox) -> CodeInterpreterSandbox:
+    """A sandbox that was just created, once it can be used; one that never can be is deleted."""
+    try:
+        return await sandbox.wait_until_healthy_async()
+    except BaseException:
+        with suppress(AgentRunError):
+            await sandbox.delete_async()
+        raise
+
+
+def _ended(error: SandboxTerminatedError | ResourceNotExistError, hint: str) -> SandboxTerminatedError | None:
+    """The error as one about a sandbox that is over; None when something else is missing."""
+    if isinstance(error, SandboxTerminatedError):
+        ended = error
+    elif error.resource_type == Sandbox.kind:
+        ended = SandboxTerminatedError(error.message, reason="it does not exist any more", executed=Executed.NO)
+    else:
+        return None
+    ended.hint = hint
+    return ended

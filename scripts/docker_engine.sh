@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Makes sure that a container engine answers on this machine, for the tests of the docker backend; silent when one does.
+#
+# usage: scripts/docker_engine.sh          as root, or as a user who may use sudo without a password
+#
+# Debian's docker.io is installed when there is no dockerd, and dockerd is started when none answers: without systemd
+# too, as in a virtual machine of a CI service. An engine that answers already is left as it is; a second one in the
+# same network namespace would fight with it over its bridge.
+set -euo pipefail
+
+SOCKET=/var/run/docker.sock
+LOG=/var/log/agentrun-dockerd.log
+PID_FILE=/var/run/docker.pid
+SECONDS_TO_START=30
+
+say() { echo "[docker] $*" >&2; }
+
+fail() {
+    say "$*"
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+answers() { as_root curl -fs --max-time 5 --unix-socket "$SOCKET" http://engine/_ping >/dev/null 2>&1; }
+
+is_running() { [ -f "$PID_FILE" ] && as_root kill -0 "$(as_root cat "$PID_FILE")" 2>/dev/null; }
+
+apt_install() {
+    local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@")
+    as_root "${install[@]}" >/dev/null || { as_root apt-get update -q >/dev/null && as_root "${install[@]}" >/dev/null; }
+}
+
+need_packages() {
+    local missing=()
+    command -v curl >/dev/null || missing+=(curl)
+    command -v dockerd >/dev/null || missing+=(docker.io)
+    command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
+    [ ${#missing[@]} = 0 ] && return
+    command -v apt-get >/dev/null || fail "install ${missing[*]} with the package manager of this system, then run this again"
+    say "installing ${missing[*]} ..."
+    apt_install "${missing[@]}" || fail "could not install ${missing[*]}; run: sudo apt-get install ${missing[*]}"
+}
+
+# A plain start works where there is no systemd; the engine outlives this script and the terminal.
+start_engine() {
+    # shellcheck disable=SC2024  # the log belongs to root, and `sh` inside opens it
+    as_root sh -c "setsid dockerd >$LOG 2>&1 </dev/null &"
+    local waited=0
+    until answers; do
+        sleep 0.2
+        waited=$((waited + 1))
+        [ "$waited" -lt $((SECONDS_TO_START * 5)) ] || {
+            as_root tail -n 20 "$LOG" >&2
+            fail "dockerd did not answer within $SECONDS_TO_START s; the whole log is in $LOG"
+        }
+    done
+}
+
+need_packages
+answers && exit
+is_running && fail "a dockerd runs (pid $(as_root cat "$PID_FILE")) but does not answer at $SOCKET: look at its log before another is started"
+say "starting dockerd ..."
+start_engine
+say "ready; stop it with: sudo kill $(as_root cat "$PID_FILE")"
