@@ -75,6 +75,22 @@ class Request:
         except (ValueError, RecursionError) as error:
             raise invalid(f"the body is not JSON: {error}") from error
 
+    async def lenient_json(self) -> Any:
+        """The body as values, None when it is no JSON that we read; somebody else tells what is wrong with it."""
+        with contextlib.suppress(ServiceError):
+            return await self.json()
+        return None
+
+    def replay(self) -> None:
+        """Let the body, which was read, be received once more by whoever passes the request on."""
+        receive, body = self.receive, self._body or b""
+
+        async def again() -> Message:
+            self.receive = receive
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        self.receive = again
+
 
 class Handshake(Request):
     """A websocket that asks to be opened; until it is accepted, what is sent refuses it with an answer in HTTP."""

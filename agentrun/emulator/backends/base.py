@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from agentrun.emulator.guest.interpreter import Worker
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,10 @@ class Running(Protocol):
 @runtime_checkable
 class RunningSandbox(Running, Protocol):
     """A sandbox that was started."""
+
+    async def python(self) -> Worker | None:
+        """A fresh Python interpreter of it that the emulator speaks to itself; None when only its agent has any."""
+        ...
 
     async def set_network(self, policy: NetworkPolicy) -> None:
         """Change what it may reach while it runs; NotCapable when this backend cannot."""

@@ -7,7 +7,15 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from agentrun.emulator.backends.base import Backend, BackendError, Isolation, Running, RunningSandbox, SandboxSpec, ServiceSpec
+from agentrun.emulator.backends.base import (
+    Backend,
+    BackendError,
+    Isolation,
+    Running,
+    RunningSandbox,
+    SandboxSpec,
+    ServiceSpec,
+)
 
 
 class DeferredBackend:

@@ -11,12 +11,13 @@ from typing import Any
 from urllib.parse import unquote, urlencode
 
 from agentrun.emulator.auth import Tenant
-from agentrun.emulator.backends.base import Running
+from agentrun.emulator.backends.base import Running, RunningSandbox
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.control.sandboxes import Sandboxes
-from agentrun.emulator.data import ports, signed_urls, websockets
+from agentrun.emulator.data import executions, ports, signed_urls, websockets
 from agentrun.emulator.data.proxy import BadGateway, Proxy
 from agentrun.emulator.data.signed_urls import Grant, SignedURLs
+from agentrun.emulator.data.upstream import UpstreamError
 from agentrun.emulator.http import Handshake, Request, Response
 from agentrun.emulator.store import Scope
 from agentrun.emulator.wire.envelope import ServiceError, forbidden, invalid, success
@@ -52,12 +53,31 @@ class SandboxGateway:
             return await self._use(
                 tenant.scope, sandbox_id, lambda running: ports.forward(request, running.socket, where, request_id)
             )
-        what = f"sandbox {sandbox_id}"
+        if below == executions.PATH and request.method == "POST":
+            return await self._use(
+                tenant.scope, sandbox_id, lambda running: self._execute(request, running, sandbox_id, request_id)
+            )
         return await self._use(
             tenant.scope,
             sandbox_id,
-            lambda running: self._proxy.forward(request, running.socket, f"/{below}", what, request_id),
+            lambda running: self._pass_on(request, running, sandbox_id, f"/{below}", request_id),
         )
+
+    async def _pass_on(self, request: Request, running: Running, sandbox_id: str, path: str, request_id: str) -> int:
+        return await self._proxy.forward(request, running.socket, path, f"sandbox {sandbox_id}", request_id)
+
+    async def _execute(self, request: Request, running: RunningSandbox, sandbox_id: str, request_id: str) -> int:
+        """Execute code that needs no context without waking the sandbox's agent."""
+        wanted = executions.read(await request.lenient_json())
+        try:
+            results = await executions.execute(wanted, running, request) if wanted else None
+        except executions.InterpreterLost as error:
+            raise BadGateway(f"sandbox {sandbox_id}", UpstreamError("it ended"), sent=True) from error
+        if results is None:
+            request.replay()
+            return await self._pass_on(request, running, sandbox_id, f"/{executions.PATH}", request_id)
+        await executions.answered(results).send(request.send, request_id)
+        return 200
 
     # Management
 
@@ -161,7 +181,7 @@ class SandboxGateway:
 
     # The sandbox itself
 
-    async def _use(self, scope: Scope, sandbox_id: str, work: Callable[[Running], Awaitable[int]]) -> int:
+    async def _use(self, scope: Scope, sandbox_id: str, work: Callable[[RunningSandbox], Awaitable[int]]) -> int:
         """Work with a sandbox that runs; a failure that its end has caused tells why it ended (410)."""
         try:
             async with self._sandboxes.in_use(scope, sandbox_id) as running:

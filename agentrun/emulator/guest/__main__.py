@@ -6,6 +6,7 @@ import argparse
 import os
 import socket
 
+from agentrun.emulator.guest.forwards import listen_inside
 from agentrun.emulator.guest.serving import serve
 from agentrun.emulator.guest.sources import ExecSource
 
@@ -25,7 +26,8 @@ def main() -> None:
         help="a port of the loopback to be joined with a unix socket; may be given several times",
     )
     options = parser.parse_args()
-    serve(open_socket(options.socket), source=ExecSource(), forwards=options.forward)
+    forwards = [(listen_inside(port), path) for port, path in options.forward]
+    serve(open_socket(options.socket), source=ExecSource(), forwards=forwards)
     os._exit(0)
 
 

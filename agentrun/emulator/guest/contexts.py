@@ -207,7 +207,7 @@ class Contexts:
         original, forks = self.get(context_id), list[Context]()
         try:
             for _ in range(count):
-                forks.append(await original.fork())  # noqa: PERF401  # what there is has to be closed on an error
+                forks.append(await original.fork())
         except BaseException:
             for fork in forks:
                 fork.close()

@@ -95,20 +95,24 @@ class End(asyncio.Protocol):
             self.transport.close()
 
 
-class Forward:
-    """A port of the loopback whose connections are joined with what the opener gives."""
+def listen_inside(port: int) -> socket.socket:
+    """A listening socket on a port of the loopback. Raises OSError when something else listens there."""
+    return socket.create_server((HOST, port), backlog=BACKLOG)
 
-    def __init__(self, port: int, opener: Opener) -> None:
-        self.port = port
+
+class Forward:
+    """A port of the loopback, already listened on, whose connections are joined with what the opener gives."""
+
+    def __init__(self, listening: socket.socket, opener: Opener) -> None:
+        self._listening = listening
         self._opener = opener
         self._server: asyncio.Server | None = None
         self._joining: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Listen. Raises OSError when something else does."""
-        listening = socket.create_server((HOST, self.port), backlog=BACKLOG)
+        """Take its connections from now on."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, sock=listening, backlog=BACKLOG)
+        self._server = await loop.create_server(self._accept, sock=self._listening, backlog=BACKLOG)
 
     def close(self) -> None:
         """Stop listening."""

@@ -14,8 +14,8 @@ from enum import Enum
 from functools import partial
 
 from agentrun.emulator.guest.capture import PipeReader
-from agentrun.emulator.guest.errors import Conflict, Exhausted, Unavailable
 from agentrun.emulator.guest.clones import watch
+from agentrun.emulator.guest.errors import Conflict, Exhausted, Unavailable
 from agentrun.emulator.guest.outputs import STREAMS, Output
 from agentrun.emulator.guest.replies import Dialect, Display, Failure, Forked, Message, Reply, encode_json
 
@@ -25,6 +25,7 @@ LAST_WORDS = 0.1  # seconds in which what a dead process has said, or its exit c
 FORK_SECONDS = 30.0
 WARM_UP_SECONDS = 60.0
 
+SendSignal = Callable[[signal.Signals], object]
 Ended = asyncio.Future[int | None]  # of an exit code, negative for a signal, None when it cannot be known
 
 
@@ -75,6 +76,7 @@ class Interpreter(ABC):
         return await self._run(code, timeout, output)
 
     async def _run(self, code: str, timeout: float, output: Output) -> Outcome:
+        output.follow(self.output)
         self._timed_out, self.output = False, output
         reply = self._reply = self._loop.create_future()
         timer = self._loop.call_later(timeout, self._time_out)
@@ -181,11 +183,16 @@ class Control(asyncio.Protocol):
 
 
 class Worker(Interpreter):
-    """An interpreter in a process of its own, the leader of its session, connected by wires."""
+    """An interpreter in a process of its own, the leader of its session, connected by wires.
 
-    def __init__(self, pid: int, ended: Ended, wires: Wires, dialect: Dialect) -> None:
+    `send_signal` reaches its process group; without one it is this machine's process `pid`.
+    """
+
+    def __init__(
+        self, pid: int, ended: Ended, wires: Wires, dialect: Dialect, send_signal: SendSignal | None = None
+    ) -> None:
         super().__init__()
-        self.pid = pid
+        self._send_signal = send_signal or partial(os.killpg, pid)
         self._dialect = dialect
         self._control = wires.control
         self._pipes = [
@@ -200,11 +207,13 @@ class Worker(Interpreter):
         self._hung_up = False
 
     @classmethod
-    async def connect(cls, pid: int, ended: Ended, wires: Wires, dialect: Dialect) -> Worker:
+    async def connect(
+        cls, pid: int, ended: Ended, wires: Wires, dialect: Dialect, send_signal: SendSignal | None = None
+    ) -> Worker:
         """Take over a process that was started with the other side of the wires."""
-        self = cls(pid, ended, wires, dialect)
+        self = cls(pid, ended, wires, dialect, send_signal)
         protocol = Control(self._on_line, self._on_hang_up)
-        self._transport, _ = await self._loop.create_connection(lambda: protocol, sock=wires.control)
+        self._transport, _ = await self._loop.create_unix_connection(lambda: protocol, sock=wires.control)
         ended.add_done_callback(lambda _: self._on_end())
         return self
 
@@ -249,6 +258,8 @@ class Worker(Interpreter):
     def _receive(self, message: Message, size: int) -> None:
         if isinstance(message, Display):
             self.output.display(message.data, size)
+            if message.waits:
+                self._transport.write(encode_json({"shown": True}))
         elif isinstance(message, Reply):
             self._answer(message)
         elif self._forked is not None and not self._forked.done():
@@ -297,11 +308,15 @@ class Worker(Interpreter):
         for pipe in self._pipes:
             pipe.close()
 
+    async def wait_ended(self) -> None:
+        """Return once its process has ended, or cannot be expected to."""
+        await asyncio.wait([self._ended], timeout=INTERRUPT_GRACE)
+
     def _signal(self, number: signal.Signals) -> None:
         """Signal its process group, as a terminal would."""
         if self._death is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
+                self._send_signal(number)
 
     def _on_hang_up(self) -> None:
         self._hung_up = True

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import importlib.util
 import re
-from typing import TYPE_CHECKING, Any
+import subprocess
+from typing import Any
 
 from agentrun.emulator.guest.errors import Unavailable
 from agentrun.emulator.guest.interpreter import Interpreter
 from agentrun.emulator.guest.replies import Bundle, Failure, Reply
-
-if TYPE_CHECKING:
-    from jupyter_client.asynchronous.client import AsyncKernelClient
-    from jupyter_client.manager import AsyncKernelManager
 
 PACKAGE = "jupyter_client"
 START_SECONDS = 60.0
@@ -25,9 +23,7 @@ def installed() -> list[str]:
     """The names of the kernels that can be started."""
     if importlib.util.find_spec(PACKAGE) is None:
         return []
-    from jupyter_client.kernelspec import KernelSpecManager
-
-    return sorted(KernelSpecManager().find_kernel_specs())
+    return sorted(importlib.import_module(f"{PACKAGE}.kernelspec").KernelSpecManager().find_kernel_specs())
 
 
 def hint() -> str:
@@ -40,7 +36,7 @@ def hint() -> str:
 class Kernel(Interpreter):
     """A Jupyter kernel."""
 
-    def __init__(self, manager: AsyncKernelManager, client: AsyncKernelClient) -> None:
+    def __init__(self, manager: Any, client: Any) -> None:
         super().__init__()
         self._manager = manager
         self._client = client
@@ -53,13 +49,17 @@ class Kernel(Interpreter):
     @classmethod
     async def start(cls, name: str, cwd: str) -> Kernel:
         """Start a kernel and wait until it answers. Raises Unavailable when it does not."""
-        from jupyter_client.manager import start_new_async_kernel
-
+        managers = importlib.import_module(f"{PACKAGE}.manager")
+        manager = managers.AsyncKernelManager(kernel_name=name, transport="ipc")  # nothing listens on a port
         try:
-            started = await start_new_async_kernel(kernel_name=name, startup_timeout=START_SECONDS, cwd=cwd)
+            await manager.start_kernel(cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            client = manager.client()
+            client.start_channels()
+            await client.wait_for_ready(timeout=START_SECONDS)
         except (RuntimeError, OSError) as error:
+            await manager.shutdown_kernel(now=True)
             raise Unavailable(f"the Jupyter kernel {name} does not start: {error}") from None
-        return cls(*started)
+        return cls(manager, client)
 
     @property
     def alive(self) -> bool:
@@ -112,7 +112,7 @@ class Kernel(Interpreter):
             self._answer(Reply(self._result, self._error))
 
     async def _watch(self) -> None:
-        while await self._manager.is_alive():
+        while await self._manager.is_alive():  # noqa: ASYNC110  # it has nothing to wait for
             await asyncio.sleep(POLL)
         text = "the kernel has ended; the state of the context is lost, the next execution starts afresh"
         self._die(Failure("InterpreterExited", "", text))

@@ -56,6 +56,12 @@ class Output:
         self._waiting: list[tuple[str, bytearray] | tuple[str, Bundle]] = []
         self._displayed = 0
 
+    def follow(self, earlier: Output) -> None:
+        """Begin with what was written between two executions, and nobody has taken."""
+        self._streams, self._waiting, self._displayed = earlier._streams, earlier._waiting, earlier._displayed
+        if self._waiting:
+            self.changed.set()
+
     def write(self, stream: str, data: bytes) -> None:
         """Add to a stream."""
         admitted = self._streams[stream].admit(data)

@@ -30,9 +30,10 @@ class Reply:
 
 @dataclass(frozen=True)
 class Display:
-    """Something the running code shows."""
+    """Something the running code shows, which may wait until that is noted."""
 
     data: Bundle
+    waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def encode_json(message: Bundle) -> bytes:
 def _decode_json(line: bytes) -> Message:
     message: Bundle = json.loads(line, parse_constant=_nothing)
     if "display" in message:
-        return Display(_bundle(message["display"]))
+        return Display(_bundle(message["display"]), bool(message.get("wait")))
     if "forked" in message:
         return Forked(message["forked"], str(message.get("error")))
     error, result = message["error"], message["result"]

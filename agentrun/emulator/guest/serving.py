@@ -46,20 +46,21 @@ def serve(
     *,
     source: Sources,
     lifeline: socket.socket | None = None,
-    forwards: Sequence[tuple[int, str]] = (),
+    forwards: Sequence[tuple[socket.socket, str]] = (),
 ) -> None:
     """Serve a sandbox from its inside until the emulator is gone, or without a lifeline until SIGTERM; ends all of it.
 
-    `source` gives Python interpreters. `forwards` are pairs of a port of the loopback and what it leads to: the path of
-    a unix socket, or the name of a service that is asked for on the lifeline. A failure to start is told on the
-    lifeline and raised. The process has to end afterwards: what waits on its event loop is left as it is.
+    `source` gives Python interpreters. `forwards` are pairs of a socket that listens on a port of the loopback and what
+    it leads to: the path of a unix socket, or the name of a service that is asked for on the lifeline. A failure to
+    start is told on the lifeline and raised. The process has to end afterwards: what waits on its event loop is left as
+    it is.
     """
     prepare()
     adopt_orphans()
     loop = AgentLoop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(_Agent(listening, source, lifeline, forwards).run(loop))
+        loop.run_until_complete(Agent(listening, source, lifeline, forwards).run(loop))
     finally:
         if os.getpid() != 1:
             kill_descendants()
@@ -80,7 +81,7 @@ class Prepared:
     config: uvicorn.Config
 
 
-class _Agent:
+class Agent:
     """The parts of one running agent."""
 
     def __init__(
@@ -88,13 +89,13 @@ class _Agent:
         listening: socket.socket,
         source: Sources,
         lifeline: socket.socket | None,
-        forwards: Sequence[tuple[int, str]],
+        forwards: Sequence[tuple[socket.socket, str]],
     ) -> None:
         self._listening = listening
         self._source = source
         self._guest = prepare().guest
         self._lifeline = None if lifeline is None else Lifeline(lifeline)
-        self._forwards = [Forward(port, self._opener(target)) for port, target in forwards]
+        self._forwards = [Forward(door, self._opener(target)) for door, target in forwards]
         self._stopping = asyncio.Event()
 
     async def run(self, loop: AgentLoop) -> None:

@@ -2,7 +2,8 @@
 
 Commands: `{"start": number, "plan": {...}}` with the descriptors [listening socket, lifeline, cgroups...] forks the
 agent of a sandbox, answered by `{"started": number, "pid": pid}`; `{"stop": number}` kills a sandbox. Whenever one has
-ended `{"ended": number, "code": code}` is sent. The end of the socket ends the launcher, and all sandboxes with it.
+ended `{"ended": number, "code": code}` is sent, and for every zygote that starts `{"zygote": pid}` with a line to it.
+The end of the socket ends the launcher, and all sandboxes with it.
 
 With namespaces the kernel ends everything in a sandbox together with its first process. Without them the launcher
 inherits what an agent leaves and ends it, and there is no zygote: nobody could signal what it forks.
@@ -20,6 +21,7 @@ import sys
 from dataclasses import dataclass
 from typing import NoReturn
 
+from agentrun.emulator.guest.rehearsal import rehearse
 from agentrun.emulator.launcher import agent, kernel, packets
 from agentrun.emulator.launcher.plan import NAMESPACES, Plan
 from agentrun.emulator.launcher.reactor import Reactor
@@ -67,7 +69,7 @@ class Launcher:
         try:
             pid = self._fork(plan, inherited)
             if self._zygotes is not None:
-                self._zygotes.introduce(pid, plan, near, cgroups)
+                self._zygotes.introduce(number, pid, packet.content["plan"], near, cgroups)
             process = kernel.pidfd_open(pid)
         finally:
             packet.close()
@@ -125,10 +127,12 @@ def main(walls: str) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     reactor = Reactor()
-    zygotes = Zygotes(reactor) if walls == NAMESPACES else None
+    commands = socket.socket(fileno=COMMANDS_FD)
+    zygotes = Zygotes(reactor, commands) if walls == NAMESPACES else None
     if zygotes is None:
         kernel.set_child_subreaper()
-    Launcher(socket.socket(fileno=COMMANDS_FD), reactor, zygotes)
+    Launcher(commands, reactor, zygotes)
+    rehearse()
     gc.collect()
     gc.freeze()
     kernel.collapse_private_memory()

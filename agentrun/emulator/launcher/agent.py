@@ -1,15 +1,21 @@
-"""What the launcher's child becomes: the first process of a sandbox, which serves it from the inside."""
+"""What the launcher's child becomes: the first process of a sandbox, which serves it from the inside.
+
+It sleeps until it is needed. A sandbox that only runs one piece of code never needs it, and most of what such a sandbox
+cost would be an agent that is started for nothing.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from agentrun.emulator.guest.forwards import listen_inside
 from agentrun.emulator.guest.serving import serve
 from agentrun.emulator.guest.sources import BrokerSource
 from agentrun.emulator.launcher import kernel, packets
@@ -36,17 +42,27 @@ def become(plan: Plan, inherited: Descriptors, walls: Walls) -> NoReturn:
         _confine(plan, inherited, walls)
     except BaseException as error:
         _report(lifeline, error)
+    listening = socket.socket(fileno=inherited.listening)
     try:
-        serve(
-            socket.socket(fileno=inherited.listening),
-            source=BrokerSource(socket.socket(fileno=inherited.broker)),
-            lifeline=lifeline,
-            forwards=plan.forwards,
-        )
+        forwards = [(listen_inside(port), target) for port, target in plan.forwards]
+        packets.send(lifeline, {"ready": True})
+        if _sleep([listening, lifeline, *(door for door, _ in forwards)]) is lifeline:
+            os._exit(0)
+        broker = socket.socket(fileno=inherited.broker)
+        serve(listening, source=BrokerSource(broker), lifeline=lifeline, forwards=forwards)
     except BaseException:
         traceback.print_exc()
         os._exit(ABORTED)
     os._exit(0)
+
+
+def _sleep(watched: Sequence[socket.socket]) -> socket.socket:
+    """Wait until one of them has something to tell; which one it was."""
+    poll = select.poll()
+    for each in watched:
+        poll.register(each, select.POLLIN)
+    ready = {descriptor for descriptor, _ in poll.poll()}
+    return next(each for each in watched if each.fileno() in ready)
 
 
 def _confine(plan: Plan, inherited: Descriptors, walls: Walls) -> None:
@@ -65,9 +81,12 @@ def enter_cgroups(descriptors: tuple[int, ...]) -> None:
 
 
 def set_environment(environment: Mapping[str, str]) -> None:
-    """Replace the environment; what the launcher has in its own is nobody's business."""
-    os.environ.clear()
-    os.environ.update(environment)
+    """Replace the environment; most of it is the launcher's own already, and every change costs."""
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 def _report(lifeline: socket.socket, error: BaseException) -> NoReturn:

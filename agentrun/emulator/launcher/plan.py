@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 NAMESPACES, LANDLOCK, NONE = "namespaces", "landlock", "none"
@@ -43,7 +43,7 @@ class Plan:
 
     def packed(self) -> dict[str, Any]:
         """As values of JSON."""
-        return asdict(self)
+        return vars(self)
 
     @classmethod
     def unpacked(cls, values: Mapping[str, Any]) -> Plan:

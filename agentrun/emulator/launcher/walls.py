@@ -58,8 +58,8 @@ class Walls:
             self._restrict_files(plan)
             _become_user(plan)
             kernel.set_dumpable(traceable)
-        # They lead out of the sandbox.
-        kernel.close_descriptors_except(kept)
+        for descriptor in self._shared.descriptors:
+            os.close(descriptor)  # They lead out of the sandbox.
         if plan.walls != NONE:
             seccomp.install(self._filter)
 

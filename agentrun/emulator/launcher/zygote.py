@@ -1,9 +1,10 @@
 """A zygote: Python with everything loaded that code usually wants, forked into a sandbox whenever that asks for it.
 
-`python -m agentrun.emulator.launcher.zygote FD`: on that socket the launcher introduces sandboxes, each with a line to
-its agent. An agent asks `{"spawn": number, "cwd": folder}` and gets `{"spawn": number, "pid": pid}` with [control
-socket, stdout, stderr], or `{"spawn": number, "error": reason}`; later `{"ended": number, "code": code}`. Nothing of a
-user ever runs here, only in what is forked.
+`python -m agentrun.emulator.launcher.zygote LAUNCHER EMULATOR`, two inherited descriptors. The launcher introduces
+sandboxes, each by a number and with a line to its agent. On that line, or on the emulator's with a `sandbox`, is asked
+`{"spawn": number, "cwd": folder}` and answered `{"spawn": number, "pid": pid}` with [control socket, stdout, stderr],
+or `{"spawn": number, "error": reason}`; later `{"ended": number, "code": code}`. The emulator may also
+`{"signal": number, "name": signal}` what it asked for. Nothing of a user ever runs here, only in what is forked.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import gc
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -38,6 +40,7 @@ FORKS_BETWEEN_LOOKS = 500
 class Sandbox:
     """A sandbox as the zygote knows it: its first process, the line to its agent, and the interpreters it has."""
 
+    number: int
     process: int
     plan: Plan
     broker: socket.socket
@@ -52,27 +55,37 @@ class Sandbox:
 
 
 @dataclass(frozen=True)
-class Ends:
-    """The far ends of what an interpreter is spoken to by."""
+class Request:
+    """An interpreter that is asked for: in which sandbox, by whom, under which number, to work in which folder."""
 
-    control: socket.socket
-    stdout: int
-    stderr: int
+    sandbox: Sandbox
+    asker: socket.socket
+    number: int
+    folder: str
+
+    def refuse(self, reason: str) -> None:
+        """Tell why there is none."""
+        _tell(self.asker, {"spawn": self.number, "error": reason})
 
 
 class Zygote:
     """Forks interpreters and reaps them."""
 
-    def __init__(self, launcher: socket.socket, reactor: Reactor) -> None:
+    def __init__(self, launcher: socket.socket, emulator: socket.socket, reactor: Reactor) -> None:
         self._launcher = launcher
+        self._emulator = emulator
         self._reactor = reactor
         self._walls = Walls()
-        self._sandboxes: set[int] = set()
+        self._sandboxes: dict[int, Sandbox] = {}
+        self._asked_by_emulator: dict[int, int] = {}
         self._retired = False
         self._forks = 0
         self._home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._size = _resident()
         reactor.add(launcher.fileno(), self._on_launcher)
+        reactor.add(emulator.fileno(), self._on_emulator)
+
+    # Who asks
 
     def _on_launcher(self) -> None:
         packet = packets.receive(self._launcher)
@@ -87,13 +100,13 @@ class Zygote:
     def _meet(self, packet: packets.Packet) -> None:
         broker, *cgroups = packet.descriptors
         try:
-            process = kernel.pidfd_open(packet.content["sandbox"])
+            process = kernel.pidfd_open(packet.content["pid"])
         except OSError:
             packet.close()
             return
-        connection = socket.socket(fileno=broker)
-        sandbox = Sandbox(process, Plan.unpacked(packet.content["plan"]), connection, tuple(cgroups))
-        self._sandboxes.add(process)
+        number, connection = packet.content["sandbox"], socket.socket(fileno=broker)
+        sandbox = Sandbox(number, process, Plan.unpacked(packet.content["plan"]), connection, tuple(cgroups))
+        self._sandboxes[number] = sandbox
         self._reactor.add(broker, lambda: self._on_agent(sandbox))
 
     def _on_agent(self, sandbox: Sandbox) -> None:
@@ -105,11 +118,31 @@ class Zygote:
             self._forget(sandbox)
             return
         packet.close()
-        self._spawn(sandbox, packet.content)
+        number, folder = packet.content.get("spawn"), packet.content.get("cwd")
+        if isinstance(number, int) and isinstance(folder, str):
+            self._spawn(Request(sandbox, sandbox.broker, number, folder))
+
+    def _on_emulator(self) -> None:
+        packet = packets.receive(self._emulator)
+        if packet is None:
+            sys.exit()
+        content = packet.content
+        if "signal" in content:
+            self._signal(content["signal"], content["name"])
+        elif sandbox := self._find(content["sandbox"]):
+            self._spawn(Request(sandbox, self._emulator, content["spawn"], content["cwd"]))
+        else:
+            _tell(self._emulator, {"spawn": content["spawn"], "error": "the sandbox has ended"})
+
+    def _find(self, number: int) -> Sandbox | None:
+        """A sandbox; the launcher's word about a new one may still wait to be heard."""
+        if number not in self._sandboxes and select.select([self._launcher], [], [], 0)[0]:
+            self._on_launcher()
+        return self._sandboxes.get(number)
 
     def _forget(self, sandbox: Sandbox) -> None:
         self._reactor.remove(sandbox.broker.fileno())
-        self._sandboxes.discard(sandbox.process)
+        del self._sandboxes[sandbox.number]
         sandbox.close()
         self._leave_when_idle()
 
@@ -117,38 +150,48 @@ class Zygote:
         if self._retired and not self._sandboxes:
             sys.exit()
 
-    def _spawn(self, sandbox: Sandbox, request: dict[str, Any]) -> None:
-        number, folder = request.get("spawn"), request.get("cwd")
-        if not isinstance(number, int) or not isinstance(folder, str):
-            return
-        if len(sandbox.interpreters) >= MOST_INTERPRETERS:
-            _tell(sandbox, {"spawn": number, "error": f"there are {MOST_INTERPRETERS} Python interpreters already"})
+    # What is forked
+
+    def _spawn(self, request: Request) -> None:
+        if len(request.sandbox.interpreters) >= MOST_INTERPRETERS:
+            request.refuse(f"there are {MOST_INTERPRETERS} Python interpreters already")
             return
         try:
-            self._fork(sandbox, number, folder)
+            self._fork(request)
         except OSError as error:
-            _tell(sandbox, {"spawn": number, "error": str(error)})
+            request.refuse(str(error))
         self._look_at_size()
 
-    def _fork(self, sandbox: Sandbox, number: int, folder: str) -> None:
-        if sandbox.plan.walls == NAMESPACES:
-            kernel.setns(sandbox.process, kernel.CLONE_NEWPID)
+    def _fork(self, request: Request) -> None:
+        walled = request.sandbox.plan.walls == NAMESPACES
+        if walled:
+            kernel.setns(request.sandbox.process, kernel.CLONE_NEWPID)
         pid = os.fork()
         if pid == 0:
-            Interpreter(sandbox, self._walls).become(number, folder)
-        if sandbox.plan.walls == NAMESPACES:
+            Interpreter(request, self._walls).become()
+        if walled:
             kernel.setns(self._home, kernel.CLONE_NEWPID)
         process = kernel.pidfd_open(pid)
-        sandbox.interpreters.add(pid)
-        self._reactor.add(process, lambda: self._on_end(sandbox, number, pid, process))
+        request.sandbox.interpreters.add(pid)
+        if request.asker is self._emulator:
+            self._asked_by_emulator[request.number] = pid
+        self._reactor.add(process, lambda: self._on_end(request, pid, process))
 
-    def _on_end(self, sandbox: Sandbox, number: int, pid: int, process: int) -> None:
+    def _on_end(self, request: Request, pid: int, process: int) -> None:
         self._reactor.remove(process)
         os.close(process)
         _, status = os.waitpid(pid, 0)
-        sandbox.interpreters.discard(pid)
-        if sandbox.process in self._sandboxes:
-            _tell(sandbox, {"ended": number, "code": os.waitstatus_to_exitcode(status)})
+        request.sandbox.interpreters.discard(pid)
+        if request.asker is self._emulator:
+            self._asked_by_emulator.pop(request.number, None)
+        if request.asker.fileno() >= 0:
+            _tell(request.asker, {"ended": request.number, "code": os.waitstatus_to_exitcode(status)})
+
+    def _signal(self, number: int, name: str) -> None:
+        """Signal the process group of an interpreter that the emulator asked for."""
+        if pid := self._asked_by_emulator.get(number):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.Signals[name])
 
     def _look_at_size(self) -> None:
         self._forks += 1
@@ -159,35 +202,35 @@ class Zygote:
 class Interpreter:
     """The child's side of a fork."""
 
-    def __init__(self, sandbox: Sandbox, walls: Walls) -> None:
-        self._sandbox = sandbox
+    def __init__(self, request: Request, walls: Walls) -> None:
+        self._request = request
         self._walls = walls
 
-    def become(self, number: int, folder: str) -> NoReturn:
-        """Confine this process, which was just forked, and execute code until its agent has enough of it."""
-        broker = self._sandbox.broker
+    def become(self) -> NoReturn:
+        """Confine this process, which was just forked, and execute code until nobody wants it any more."""
+        request = self._request
         try:
             near, far = socket.socketpair()
             outputs = os.pipe(), os.pipe()
-            self._confine({near.fileno(), far.fileno(), broker.fileno(), *outputs[0], *outputs[1]})
-            os.chdir(folder)
+            self._confine({near.fileno(), far.fileno(), request.asker.fileno(), *outputs[0], *outputs[1]})
+            os.chdir(request.folder)
             descriptors = [far.fileno(), outputs[0][0], outputs[1][0]]
-            packets.send(broker, {"spawn": number, "pid": os.getpid()}, descriptors)
+            packets.send(request.asker, {"spawn": request.number, "pid": os.getpid()}, descriptors)
             _redirect([writer for _, writer in outputs], near.fileno())
         except BaseException as error:
-            _tell(self._sandbox, {"spawn": number, "error": f"{type(error).__name__}: {error}"})
+            request.refuse(f"{type(error).__name__}: {error}")
             os._exit(ABORTED)
         with contextlib.suppress(BaseException):
             python.serve(near)
         os._exit(0)
 
     def _confine(self, kept: set[int]) -> None:
-        plan = self._sandbox.plan
+        sandbox = self._request.sandbox
         os.setsid()
-        enter_cgroups(self._sandbox.cgroups)
-        self._walls.join(plan, self._sandbox.process)
-        set_environment({**plan.environment, **python.ENVIRONMENT})
-        self._walls.lower_rights(plan, kept, traceable=True)
+        enter_cgroups(sandbox.cgroups)
+        self._walls.join(sandbox.plan, sandbox.process)
+        set_environment({**sandbox.plan.environment, **python.ENVIRONMENT})
+        self._walls.lower_rights(sandbox.plan, kept, traceable=True)
 
 
 def _redirect(outputs: Sequence[int], kept: int) -> None:
@@ -197,11 +240,11 @@ def _redirect(outputs: Sequence[int], kept: int) -> None:
     kernel.close_descriptors_except({0, 1, 2, kept})
 
 
-def _tell(sandbox: Sandbox, content: dict[str, Any]) -> None:
+def _tell(asker: socket.socket, content: dict[str, Any]) -> None:
     # Never wait for an agent that does not listen; it may be one that was taken over.
     with contextlib.suppress(OSError):
-        sandbox.broker.setblocking(False)
-        packets.send(sandbox.broker, content)
+        asker.setblocking(False)
+        packets.send(asker, content)
 
 
 def _resident() -> int:
@@ -217,7 +260,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     python.prepare(PRELOADED)
     reactor = Reactor()
-    Zygote(socket.socket(fileno=int(sys.argv[1])), reactor)
+    launcher, emulator = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    Zygote(launcher, emulator, reactor)
     gc.collect()
     gc.freeze()
     kernel.collapse_private_memory()

@@ -8,10 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from agentrun.emulator.launcher import packets
-from agentrun.emulator.launcher.plan import Plan
 from agentrun.emulator.launcher.reactor import Reactor
 
 MODULE = "agentrun.emulator.launcher.zygote"
@@ -22,30 +22,39 @@ ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND"
 
 
 class Zygotes:
-    """The present zygote; former ones live until their last sandbox has gone."""
+    """The present zygote; former ones live until their last sandbox has gone.
 
-    def __init__(self, reactor: Reactor) -> None:
+    `emulator` gets the other end of a line to each of them, on which it can ask for interpreters itself.
+    """
+
+    def __init__(self, reactor: Reactor, emulator: socket.socket) -> None:
         self._reactor = reactor
+        self._emulator = emulator
         self._present: socket.socket | None = None
         self._started = 0.0
         self._start()
 
-    def introduce(self, pid: int, plan: Plan, broker: socket.socket, cgroups: Sequence[int]) -> None:
+    def introduce(
+        self, number: int, pid: int, plan: Mapping[str, Any], broker: socket.socket, cgroups: Sequence[int]
+    ) -> None:
         """Tell the zygote of a new sandbox by its first process; without a zygote its agent sees a closed line."""
         if self._present is None:
             return
         with contextlib.suppress(OSError):
-            packets.send(self._present, {"sandbox": pid, "plan": plan.packed()}, [broker.fileno(), *cgroups])
+            content = {"sandbox": number, "pid": pid, "plan": plan}
+            packets.send(self._present, content, [broker.fileno(), *cgroups])
 
     def _start(self) -> None:
         near, far = packets.pair()
-        process = subprocess.Popen(
-            [sys.executable, "-m", MODULE, str(far.fileno())],
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **ENVIRONMENT},
-            pass_fds=(far.fileno(),),
-        )
-        far.close()
+        line, end = packets.pair()
+        with far, line, end:
+            process = subprocess.Popen(
+                [sys.executable, "-m", MODULE, str(far.fileno()), str(end.fileno())],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **ENVIRONMENT},
+                pass_fds=(far.fileno(), end.fileno()),
+            )
+            packets.send(self._emulator, {"zygote": process.pid}, [line.fileno()])
         self._present, self._started = near, time.monotonic()
         self._reactor.add(near.fileno(), lambda: self._on_news(near, process))
 

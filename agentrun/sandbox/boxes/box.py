@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -143,7 +144,7 @@ class Box:
     async def list_tools_async(self, tool_type: str | None = None) -> dict[str, Any]:
         """The tools by group, or one group: `generic`, others of the box, and one for each MCP server."""
         for server in self._servers.values():
-            await server.refresh_async()
+            await _refresh(server)
         groups = {name: {tool.name: _listed(tool) for tool in tools} for name, tools in self._groups().items()}
         groups |= {
             name: {tool: _listed_mcp(facts) for tool, facts in server.tools.items()}
@@ -161,11 +162,11 @@ class Box:
         `isError` is true for code and commands that failed, and for what the caller can put right. A sandbox that has
         ended or cannot be reached raises.
         """
+        _ = self.sandbox  # Raises when it is not started, which no other call would put right.
         try:
-            return await self._call(name, arguments or {})
+            return await self._call(name, {} if arguments is None else arguments)
         except AgentRunError as error:
-            is_inside = isinstance(error, SandboxError) and not isinstance(error, SandboxTerminatedError)
-            if not is_inside and not is_for_the_caller(error):
+            if not _is_a_result(error):
                 raise
             return failure(error)
 
@@ -188,10 +189,10 @@ class Box:
         for name, settings in _servers(server_configs).items():
             if name in self._servers and not overwrite:
                 continue
-            server = await McpServer.start_async(name, settings, sandbox, self.timeout)
+            server = await McpServer.start(name, settings, sandbox, self.timeout)
             before, self._servers[name] = self._servers.get(name), server
             if before is not None:
-                await before.close_async()
+                await before.close()
 
     def add_mcp_servers(self, server_configs: Mapping[str, Any], overwrite: bool = False) -> None:
         """Start MCP servers in the sandbox; their tools are then called like the others.
@@ -213,13 +214,12 @@ class Box:
         return {GENERIC: [cell, command]}
 
     async def _call(self, name: str, arguments: Mapping[str, Any]) -> Result:
-        _ = self.sandbox  # Nothing else is worth saying before it is started.
         own = {tool.name: tool for tools in self._groups().values() for tool in tools}
         if name in own:
             return await own[name].perform(own[name].checked(arguments))
         for server in self._servers.values():
             if name in server.tools:
-                return of_mcp(await server.call_async(name, arguments))
+                return of_mcp(await server.call(name, arguments))
         known = [*own, *(tool for server in self._servers.values() for tool in server.tools)]
         raise InvalidInputError(f"there is no tool {name!r}", field="name", hint=f"There are {', '.join(known)}")
 
@@ -239,20 +239,24 @@ class Box:
     # How it comes to what it needs
 
     async def _open(self) -> CodeInterpreterSandbox:
-        sandbox = await (self._connect(self._given_id) if self._given_id else self._create())
-        await sandbox.file_system.mkdir_async(FOLDER)
-        return sandbox
-
-    async def _connect(self, sandbox_id: str) -> CodeInterpreterSandbox:
-        return await Sandbox.connect_async(sandbox_id, TemplateType.CODE_INTERPRETER, self.config)
+        if self._given_id:
+            return await _with_workspace(
+                await Sandbox.connect_async(self._given_id, TemplateType.CODE_INTERPRETER, self.config)
+            )
+        made = await started(await self._create())
+        try:
+            return await _with_workspace(made)
+        except BaseException:
+            with suppress(AgentRunError):
+                await made.delete_async()
+            raise
 
     async def _create(self) -> CodeInterpreterSandbox:
         try:
-            made = await self._create_from_template()
+            return await self._create_from_template()
         except ResourceNotExistError:
             await self._make_template()
-            made = await self._create_from_template()
-        return await started(made)
+            return await self._create_from_template()
 
     async def _create_from_template(self) -> CodeInterpreterSandbox:
         return await Sandbox.create_async(
@@ -294,6 +298,27 @@ class Box:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         run(self.__aexit__(kind, error, trace))
+
+
+async def _refresh(server: McpServer) -> None:
+    """Ask a server for its tools; one that has ended or stays silent has none."""
+    try:
+        await server.refresh()
+    except AgentRunError as error:
+        if not _is_a_result(error):
+            raise
+        server.tools = {}
+
+
+def _is_a_result(error: AgentRunError) -> bool:
+    """Whether an error is about what was called, and not about the sandbox itself."""
+    is_inside = isinstance(error, SandboxError) and not isinstance(error, SandboxTerminatedError)
+    return is_inside or is_for_the_caller(error)
+
+
+async def _with_workspace(sandbox: CodeInterpreterSandbox) -> CodeInterpreterSandbox:
+    await sandbox.file_system.mkdir_async(FOLDER)
+    return sandbox
 
 
 def _listed(tool: SandboxTool) -> dict[str, Any]:

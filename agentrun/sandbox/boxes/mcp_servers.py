@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from agentrun._core.api import segment
 from agentrun._core.session import ByteStream
-from agentrun.errors import InvalidInputError, RequestTimeoutError, SandboxError, UnsupportedError
+from agentrun.errors import ClientError, InvalidInputError, RequestTimeoutError, SandboxError, UnsupportedError
 from agentrun.sandbox.boxes.workspace import FOLDER
 from agentrun.sandbox.events import is_exit
 from agentrun.sandbox.extensions import START
@@ -43,7 +43,7 @@ class McpServer:
         self._timeout = timeout
 
     @classmethod
-    async def start_async(
+    async def start(
         cls, name: str, settings: Mapping[str, Any], sandbox: CodeInterpreterSandbox, timeout: float
     ) -> McpServer:
         """Start a server and make its acquaintance; raises SandboxError when it ends or does not answer."""
@@ -56,11 +56,11 @@ class McpServer:
         try:
             await server._initialize()
         except BaseException:
-            await process.kill_async()
+            await server.close()
             raise
         return server
 
-    async def refresh_async(self) -> None:
+    async def refresh(self) -> None:
         """Ask for its tools again."""
         tools: list[Mapping[str, Any]] = []
         cursor: str | None = None
@@ -72,19 +72,20 @@ class McpServer:
                 break
         self.tools = {str(tool["name"]): tool for tool in tools}
 
-    async def call_async(self, tool: str, arguments: Mapping[str, Any]) -> Message:
+    async def call(self, tool: str, arguments: Mapping[str, Any]) -> Message:
         """Call a tool; the server's own result, which may be an error."""
         return await self._request("tools/call", {"name": tool, "arguments": dict(arguments)})
 
-    async def close_async(self) -> None:
-        """End it."""
-        await self._process.kill_async()
+    async def close(self) -> None:
+        """End it; one that has ended already is no error."""
+        with suppress(ClientError):
+            await self._process.kill_async()
 
     async def _initialize(self) -> None:
         hello = {"protocolVersion": PROTOCOL_VERSION, "capabilities": {}, "clientInfo": CLIENT}
         await self._request("initialize", hello)
         await self._send({"method": "notifications/initialized"})
-        await self.refresh_async()
+        await self.refresh()
 
     async def _send(self, message: Message) -> None:
         await self._process.write_async(json.dumps({"jsonrpc": "2.0", **message}) + "\n")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from agentrun._core.blocking import is_blocking
-from agentrun.errors import BlockingError, InvalidInputError
+from agentrun.errors import BlockingError, SandboxError
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Once(Generic[T]):
         return made.value if made else None
 
     async def get(self) -> T:
-        """The value; raises what making it raised, and InvalidInputError after `close`."""
+        """The value; raises what making it raised, and SandboxError after `close`."""
         while True:
             attempt, is_mine = self._take_turn()
             made = await (self._fill(attempt) if is_mine else self._wait(attempt))
@@ -80,7 +80,7 @@ class Once(Generic[T]):
     def _take_turn(self) -> tuple[_Attempt[T], bool]:
         with self._lock:
             if self._closed:
-                raise InvalidInputError(f"{self._what} is closed", hint="Make a new one")
+                raise SandboxError(f"{self._what} is closed", hint="Make a new one")
             if self._attempt is not None:
                 return self._attempt, False
             self._attempt = _Attempt[T]()

@@ -58,12 +58,14 @@ def object_schema(*parameters: Parameter) -> dict[str, Any]:
     }
 
 
-def checked(tool: str, schema: Schema, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def checked(tool: str, schema: Schema, arguments: Any) -> dict[str, Any]:
     """The arguments that were given; raises InvalidInputError, which says what is right.
 
     None for an argument that may be left away counts as not given, because models write it so.
     """
-    return _checked_fields(schema, arguments, tool, "argument ")
+    if not isinstance(arguments, Mapping):
+        raise InvalidInputError(f"the arguments of {tool} must be an object, not {arguments!r:.80}", field="arguments")
+    return _checked_fields(schema, cast("Mapping[str, Any]", arguments), tool, "argument ")
 
 
 def _checked_fields(schema: Schema, given: Mapping[str, Any], owner: str, prefix: str) -> dict[str, Any]:

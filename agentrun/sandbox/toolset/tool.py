@@ -40,18 +40,22 @@ class SandboxTool:
         """The arguments, when they fit; raises InvalidInputError, which says what is right."""
         return checked(self.name, self.parameters, arguments)
 
-    async def call_async(self, /, **arguments: Any) -> dict[str, Any]:
-        """Call the tool: its result, or `{"error": ...}` for what the caller can put right.
-
-        That is a wrong argument, a file that is not there, a language that is not installed. Everything else raises:
-        SandboxTerminatedError when the sandbox has ended, TransportError when it cannot be reached.
-        """
+    async def outcome(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """What `call_async` gives, for arguments that may be anything, as models send them."""
         try:
             return await self.perform(self.checked(arguments))
         except AgentRunError as error:
             if not is_for_the_caller(error):
                 raise
             return error_result(error)
+
+    async def call_async(self, /, **arguments: Any) -> dict[str, Any]:
+        """Call the tool: its result, or `{"error": ...}` for what the caller can put right.
+
+        That is a wrong argument, a file that is not there, a language that is not installed. Everything else raises:
+        SandboxTerminatedError when the sandbox has ended, TransportError when it cannot be reached.
+        """
+        return await self.outcome(arguments)
 
     def call(self, /, **arguments: Any) -> dict[str, Any]:
         """Call the tool: its result, or `{"error": ...}` for what the caller can put right.

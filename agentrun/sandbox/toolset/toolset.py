@@ -96,7 +96,7 @@ class SandboxToolSet:
             return error_result(
                 InvalidInputError(f"there is no tool {name!r}", field="name", hint=f"There are {known}")
             )
-        return await self._bound(definition).call_async(**(arguments or {}))
+        return await self._bound(definition).outcome({} if arguments is None else arguments)
 
     def call(self, name: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Call a tool by its name: its result, or `{"error": ...}` as `SandboxTool.call` gives it."""

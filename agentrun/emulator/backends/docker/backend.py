@@ -38,7 +38,7 @@ from agentrun.emulator.backends.docker.place import Place, own_uid
 from agentrun.emulator.backends.docker.pool import Pool, Shape
 from agentrun.emulator.backends.docker.running import DockerSandbox
 from agentrun.emulator.backends.egress import EgressProxy
-from agentrun.emulator.backends.process.names import own_name
+from agentrun.emulator.backends.process.names import is_leftover, own_name
 
 RUNTIME_VARIABLE = "AGENTRUN_DOCKER_RUNTIME"
 GVISOR = "runsc"
@@ -66,7 +66,9 @@ class DockerBackend:
     """Runs sandboxes as containers; services, which need the host's own Python, run on the `services` backend.
 
     `run_directory` and `emulator_socket` are those of the process backend. `runtime` is another runtime of the engine
-    such as runsc, by default what AGENTRUN_DOCKER_RUNTIME says. `warm` sandboxes of each shape asked for wait ready.
+    such as runsc, by default what AGENTRUN_DOCKER_RUNTIME says; gVisor must be registered with the argument
+    `--host-uds=all`, because sandboxes are reached through unix sockets. `warm` sandboxes of each shape that was asked
+    for wait ready.
     """
 
     name = "docker"
@@ -176,6 +178,7 @@ class DockerBackend:
         self._isolation = await engine.run(self._probe)
         self._image = await engine.run(lambda: images.check(engine))
         await engine.run(lambda: sweeping.sweep_orphans(engine))
+        await engine.run(self._sweep_folders)
         await self._start_services()
 
     def _probe(self) -> Isolation:
@@ -361,6 +364,12 @@ class DockerBackend:
         place.remove()
         if place.folder.exists():
             self._scrub(place)
+
+    def _sweep_folders(self) -> None:
+        """Remove the folders of emulators that were killed."""
+        for folder in self.run_directory.iterdir():
+            if is_leftover(folder.name):
+                self._free(Place(folder, 0))
 
     def _scrub(self, place: Place) -> None:
         """Remove what belongs to root, as overlays leave it, by a container: we may not be root."""

@@ -112,6 +112,9 @@ class DockerSandbox:
             await self._engine.run(lambda: self._engine.resume(self.container))
         self._paused = False
 
+    async def python(self) -> None:
+        """None: only what runs in the container can start an interpreter there."""
+
     async def set_network(self, policy: NetworkPolicy) -> None:
         """Change what it may reach, also for connections that are open."""
         await self._exit.allow(policy)

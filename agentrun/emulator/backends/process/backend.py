@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import shutil
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,7 @@ class ProcessBackend:
             serve=self._serve,
             release=self._release,
             recheck=self.egress.recheck,
+            walled=self._ground.walls == NAMESPACES,
         )
         self._sandboxes.add(running)
         return running
@@ -189,7 +190,9 @@ class ProcessBackend:
         launcher = [host.interpreter(), "-m", host.LAUNCHER_MODULE, self._ground.walls]
         if self._ground.walls != NAMESPACES:
             return launcher
-        return bubblewrap.station(launcher, self._folder / "etc", self._folder / "users", mounts)
+        # Theirs as far as all of them have the same, so that a fork need not change it.
+        environment = self._environment({}, bubblewrap.HOME, "/tmp")
+        return bubblewrap.station(launcher, environment, self._folder / "etc", self._folder / "users", mounts)
 
     def _plan(self, spec: SandboxSpec, slot: Slot, path: Path) -> Plan:
         walled = self._ground.walls == NAMESPACES
@@ -202,15 +205,15 @@ class ProcessBackend:
             readable=tuple(map(str, host.python_folders())) if walled else host.readable(),
             identity=f"{bubblewrap.USERS}/{slot.user}" if slot.identity else None,
             disk=spec.limits.disk,
-            environment=self._environment(spec, home, temporary),
+            environment=self._environment(spec.environment, home, temporary),
             limits=self._resource_limits(spec.limits),
             overlays=bubblewrap.overlays(spec.mounts),
             forwards=((PROXY_PORT, EGRESS), (self._emulator_port, EMULATOR)) if walled else (),
         )
 
-    def _environment(self, spec: SandboxSpec, home: str, temporary: str) -> dict[str, str]:
+    def _environment(self, given: Mapping[str, str], home: str, temporary: str) -> dict[str, str]:
         proxied = PROXY_ENVIRONMENT if self._ground.walls == NAMESPACES else {}
-        return host.environment({**proxied, **spec.environment}, home, temporary)
+        return host.environment({**proxied, **given}, home, temporary)
 
     def _resource_limits(self, limits: Limits) -> dict[str, int]:
         """Limits of each process; a process count only where the user id is the sandbox's own."""

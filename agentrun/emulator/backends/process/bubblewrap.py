@@ -17,7 +17,7 @@ import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,8 +35,6 @@ USERS = "/run/agentrun/users"
 LOWER = "/run/agentrun/lower"
 TMP_SIZE = 1024 * 1024 * 1024
 PROBE_TIMEOUT = 10
-# A zygote compiles nothing to disk, and what it prints is for the emulator's eyes.
-STATION_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8", "HOME": "/tmp"}
 USER_NAMESPACE_SYSCTLS = {
     "kernel.unprivileged_userns_clone": "1",
     "kernel.apparmor_restrict_unprivileged_userns": "0",
@@ -79,12 +77,12 @@ def command(walls: Walls, info_fd: int) -> list[str]:
     return [*parts, *_python(), "--remount-ro", "/", "--chdir", "/", "--", *host.init_command()]
 
 
-def station(launcher: Sequence[str], etc: Path, users: Path, mounts: Sequence[Mount] = ()) -> list[str]:
+def station(
+    launcher: Sequence[str], environment: Mapping[str, str], etc: Path, users: Path, mounts: Sequence[Mount] = ()
+) -> list[str]:
     """The command line of what forks sandboxes: it sees what they shall see, and keeps the rights to wall them in."""
-    parts = [program(), "--die-with-parent", "--clearenv", "--setenv", "PATH", host.search_path()]
-    if path := host.python_path():
-        parts += ["--setenv", "PYTHONPATH", path]
-    for name, value in STATION_ENVIRONMENT.items():
+    parts = [program(), "--die-with-parent", "--clearenv"]
+    for name, value in environment.items():
         parts += ["--setenv", name, value]
     parts += ["--unshare-ipc", "--unshare-uts", "--hostname", "sandbox", "--unshare-net", "--cap-add", "ALL"]
     if not as_root():

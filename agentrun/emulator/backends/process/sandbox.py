@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentrun.emulator.backends.base import BackendError, Isolation, NetworkPolicy, NotCapable
+from agentrun.emulator.backends.process import bubblewrap
 from agentrun.emulator.backends.process.freezing import continue_tree, stop_tree
 from agentrun.emulator.backends.process.slots import Slot
 from agentrun.emulator.backends.process.station import Launched
+from agentrun.emulator.guest.interpreter import Worker
 from agentrun.emulator.launcher import packets
 
 START_SECONDS = 60.0
@@ -34,6 +36,7 @@ class ProcessSandbox:
         serve: Callable[[ProcessSandbox, str, socket.socket], None],
         release: Callable[[ProcessSandbox], None],
         recheck: Callable[[], None],
+        walled: bool,
     ) -> None:
         self._name = name
         self._path = path
@@ -45,6 +48,7 @@ class ProcessSandbox:
         self._serve = serve
         self._release = release
         self._recheck = recheck
+        self._walled = walled
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._paused = False
@@ -93,6 +97,10 @@ class ProcessSandbox:
         if self._paused:
             self._freeze(False)
             self._paused = False
+
+    async def python(self) -> Worker | None:
+        """A fresh Python interpreter, past the agent; None when only the agent can give one."""
+        return await self._launched.python(bubblewrap.HOME) if self._walled else None
 
     async def set_network(self, policy: NetworkPolicy) -> None:
         """Change what it may reach; connections under way are judged again."""

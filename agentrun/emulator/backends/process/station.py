@@ -13,6 +13,9 @@ from typing import Any
 
 from agentrun.emulator.backends.base import BackendError
 from agentrun.emulator.backends.process.logs import Log
+from agentrun.emulator.guest.broker import Broker
+from agentrun.emulator.guest.errors import Exhausted
+from agentrun.emulator.guest.interpreter import Worker
 from agentrun.emulator.launcher import packets
 from agentrun.emulator.launcher.plan import Plan
 
@@ -28,6 +31,7 @@ class Station:
         self._command = command
         self._numbers = itertools.count(1)
         self._launched: dict[int, Launched] = {}
+        self._zygotes: list[Broker] = []
         self._log = Log(None)
         self._line: socket.socket
         self._process: Process
@@ -63,6 +67,14 @@ class Station:
             del self._launched[number]
             raise
         return launched
+
+    async def python(self, number: int, cwd: str) -> Worker | None:
+        """A Python interpreter in a sandbox, past its agent; None when no zygote can be asked."""
+        self._zygotes = [zygote for zygote in self._zygotes if zygote.connected]
+        for zygote in reversed(self._zygotes):
+            with contextlib.suppress(OSError, Exhausted):
+                return await zygote.spawn(cwd, {"sandbox": number})
+        return None
 
     def kill(self, number: int) -> None:
         """Kill a sandbox; its future tells when it has ended."""
@@ -110,11 +122,18 @@ class Station:
 
     def _hear(self, packet: packets.Packet) -> None:
         content = packet.content
-        if "ended" in content:
+        if "zygote" in content:
+            self._connect_zygote(socket.socket(fileno=packet.descriptors.pop()))
+        elif "ended" in content:
             self._finish(content["ended"], content["code"])
         elif launched := self._launched.get(content["started"]):
             launched.pid = _pid_of(packet.descriptors[0]) if packet.descriptors else content["pid"]
         packet.close()
+
+    def _connect_zygote(self, line: socket.socket) -> None:
+        """Ask the newest zygote from now on; an earlier one still tells how what it forked has ended."""
+        self._zygotes.append(Broker(line, remote=True))
+        self._zygotes[-1].open()
 
     def _finish(self, number: int, code: int) -> None:
         launched = self._launched.pop(number, None)
@@ -126,6 +145,8 @@ class Station:
         if self._line.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._line.fileno())
             self._line.close()
+        for zygote in self._zygotes:
+            zygote.close()
         for number in list(self._launched):
             self._finish(number, -9)
 
@@ -147,6 +168,10 @@ class Launched:
         self._number = number
         self.pid: int | None = None
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def python(self, cwd: str) -> Worker | None:
+        """A Python interpreter in it, past its agent; None when only the agent can give one."""
+        return await self._station.python(self._number, cwd)
 
     def kill(self) -> None:
         """Kill every process of it."""

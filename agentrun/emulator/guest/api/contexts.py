@@ -17,13 +17,12 @@ from agentrun.emulator.guest.contexts import Context, Contexts, Execution
 from agentrun.emulator.guest.errors import BadRequest, Exhausted, GuestError
 from agentrun.emulator.guest.events import CallerGone, EventStream
 from agentrun.emulator.guest.interpreter import Ending, Outcome
-from agentrun.emulator.guest.outputs import Entry, merged, result_entry
+from agentrun.emulator.guest.outputs import Entry
 from agentrun.emulator.guest.paths import resolve
 from agentrun.emulator.guest.replies import Failure, Reply
+from agentrun.emulator.guest.results import DEFAULT_TIMEOUT, MAX_TIMEOUT, ending, entries
 from agentrun.emulator.guest.sources import Sources
 
-DEFAULT_TIMEOUT = 30.0
-MAX_TIMEOUT = 24 * 3600.0
 QUICK = 0.05  # seconds until it is worth while to watch whether the caller is still there
 PAUSE = 0.01  # seconds in which small pieces of output gather
 LANGUAGE = "python"
@@ -148,7 +147,7 @@ async def _results(request: Request, execution: Execution, timeout: float) -> li
     if not execution.over.done():
         await _watch(request, execution)
     outcome = await execution.over
-    return merged(execution.output.take(final=True)) + _ending(outcome, timeout)
+    return entries(execution.output, outcome, timeout)
 
 
 async def _watch(request: Request, execution: Execution) -> None:
@@ -187,31 +186,12 @@ async def _events(execution: Execution, timeout: float, context_id: str) -> Asyn
 async def _end(execution: Execution, timeout: float) -> list[Entry]:
     """How it ended; a refusal is an entry too, because the answer has begun."""
     try:
-        return _ending(await execution.over, timeout)
+        return ending(await execution.over, timeout)
     except GuestError as error:
         failure = Failure(error.code, str(error), str(error))
     except OSError as error:
         failure = Failure(Exhausted.code, str(error), f"the interpreter could not be started: {error}")
-    return _ending(Outcome(Ending.ERROR, Reply(error=failure)), timeout)
-
-
-def _ending(outcome: Outcome, timeout: float) -> list[Entry]:
-    """What follows the output: the result, the error or the timeout, and the end."""
-    if outcome.ending.timed_out:
-        text = _timeout_text(outcome.ending, timeout)
-        return [{"type": "timeout", "text": text}, {"type": "endOfExecution", "status": "timeout"}]
-    found: list[Entry] = []
-    if outcome.reply.result is not None:
-        found.append(result_entry(outcome.reply.result))
-    error = outcome.reply.error
-    if error is not None:
-        found.append({"type": "error", "name": error.name, "value": error.value, "text": error.text})
-    return [*found, {"type": "endOfExecution", "status": outcome.ending.value}]
-
-
-def _timeout_text(ending: Ending, timeout: float) -> str:
-    state = "kept" if ending is Ending.TIMEOUT else "lost, because the code did not react to an interrupt"
-    return f"the code was stopped after {timeout:g} s; the state of the context is {state}"
+    return ending(Outcome(Ending.ERROR, Reply(error=failure)), timeout)
 
 
 def _timeout(body: fields.Fields) -> float:

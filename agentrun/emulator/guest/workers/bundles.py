@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 MAX_TEXT = 1024 * 1024
 MAX_DATA = 8 * 1024 * 1024
@@ -29,19 +29,18 @@ def describe(value: Any) -> Bundle:
     found: Bundle = {PLAIN: repr(value)}
     if isinstance(value, type):
         return found
-    offered = _call(value, "_repr_mimebundle_")
-    data = offered[0] if isinstance(offered, tuple) and offered else offered
+    data = _call(value, "_repr_mimebundle_")
     if isinstance(data, dict):
-        found.update(data)
+        found.update(cast("Bundle", data))
     for method, kind in REPRESENTATIONS.items():
         form = _call(value, method)
         if form is not None:
-            found.setdefault(kind, form[0] if isinstance(form, tuple) else form)
+            found.setdefault(kind, form)
     return found
 
 
 def travelling(data: Mapping[str, Any]) -> Bundle:
-    """The same with binary data as Base64 text, plain text cut when it is too long, and what is too large named only."""
+    """The same with binary data as Base64 text, long plain text cut, and what is too large named only."""
     found, left_out = Bundle(), ""
     for kind, value in data.items():
         if value is None or kind == PLAIN:
@@ -71,7 +70,7 @@ def cut(text: str) -> str:
 
 def _form(value: Any) -> tuple[Any, int]:
     """What travels and its size."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
+    if isinstance(value, (bytes, bytearray)):
         value = base64.b64encode(value).decode()
     if isinstance(value, str):
         return value, len(value)
@@ -87,8 +86,9 @@ def _nothing(_name: str) -> None:
 
 
 def _call(value: Any, method: str) -> Any:
+    """What the method gives, without its metadata."""
     try:
-        offered = getattr(value, method, None)
-        return offered() if callable(offered) else None
+        offered: Any = getattr(value, method)()
     except Exception:
         return None
+    return offered[0] if offered.__class__ is tuple else offered

@@ -6,7 +6,8 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,17 +34,21 @@ class Channel:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._sending = threading.Lock()
-        self._rest = b""
+        self._rest = bytearray()
+        self._lines: deque[bytes] = deque()
 
-    def messages(self) -> Iterator[Message]:
-        """What the guest asks for, until it hangs up."""
-        while True:
+    def receive(self) -> Message | None:
+        """What the guest says next; None when it has hung up."""
+        descriptors: list[int] = []
+        while not self._lines:
             data, descriptors, _, _ = socket.recv_fds(self._control, CHUNK, DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
             if not data:
-                return
-            *lines, self._rest = (self._rest + data).split(b"\n") if b"\n" in data else (self._rest + data,)
-            for line in lines:
-                yield Message(json.loads(line), descriptors)
+                return None
+            self._rest += data
+            if b"\n" in data:
+                *lines, self._rest = self._rest.split(b"\n")
+                self._lines.extend(map(bytes, lines))
+        return Message(json.loads(self._lines.popleft()), descriptors)
 
     def send(self, content: Mapping[str, Any]) -> None:
         """Tell the guest; threads of the code may do so too."""

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Sequence
 
 
-
 class Unclonable(Exception):
     """There is no room for another process."""
 
@@ -27,8 +26,9 @@ def clone(outputs: Sequence[int]) -> int:
         random.setstate(numbers)
         return 0
     os.close(writer)
-    with open(reader, "rb") as answer, contextlib.suppress(ChildProcessError):
+    with open(reader, "rb") as answer:
         text = answer.read()
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(between, 0)
     if not text.isdigit():
         raise Unclonable(text.decode() or "it has ended while it was cloned")

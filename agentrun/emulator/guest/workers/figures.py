@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import traceback
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib._pylab_helpers import Gcf
@@ -61,7 +61,7 @@ def png_of_result(figure: Figure) -> bytes:
 
 def _render(figure: Figure, form: str) -> bytes:
     target = io.BytesIO()
-    figure.savefig(target, format=form, bbox_inches="tight")
+    cast("Any", figure).savefig(target, format=form, bbox_inches="tight")
     return target.getvalue()
 
 

@@ -34,10 +34,11 @@ class ResultHook(DisplayHook):  # type: ignore[misc, unused-ignore]
     def __call__(self, result: Any = None) -> None:
         """Take a value; the short way for values of which there is nothing but text."""
         if type(result) in SCALARS:
-            self.data = {PLAIN: self.shell.display_formatter.formatters[PLAIN](result)}
-            self.update_user_ns(result)
+            hook = cast("Any", self)
+            self.data = {PLAIN: hook.shell.display_formatter.formatters[PLAIN](result)}
+            hook.update_user_ns(result)
         else:
-            super().__call__(result)
+            cast("Any", super()).__call__(result)
 
     def write_output_prompt(self) -> None:
         """No `Out[1]:`."""
@@ -73,9 +74,9 @@ class Shell(InteractiveShell):  # type: ignore[misc, unused-ignore]
         self.traceback_text = "\n".join(stb)
 
     def _get_exc_info(self, exc_tuple: Any = None) -> Any:
-        kind, error, trace = super()._get_exc_info(exc_tuple)
-        _cut_own_frames(trace)
-        return kind, error, trace
+        found = cast("Any", super())._get_exc_info(exc_tuple)
+        _cut_own_frames(found[2])
+        return found
 
     def enable_gui(self, gui: Any = None) -> None:
         """There is no screen."""
@@ -180,7 +181,8 @@ def _cut_own_frames(trace: TracebackType | None) -> None:
 
 def _add_formatters(formatter: Any) -> None:
     """Tables and figures, once the code has loaded the libraries that they are of."""
-    data = formatter.formatters[tables.MIME_TYPE] = TableFormatter(parent=formatter)
+    data: Any = TableFormatter(parent=formatter)
+    formatter.formatters[tables.MIME_TYPE] = data
     for module in ("pandas", "pandas.core.frame"):
         data.for_type_by_name(module, "DataFrame", tables.describe)
     formatter.formatters["image/png"].for_type_by_name("matplotlib.figure", "Figure", _png)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import io
 import os
 import random
 import signal
@@ -18,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from agentrun.emulator.guest.workers import charts
 from agentrun.emulator.guest.workers.bundles import Bundle, failure, travelling
@@ -56,7 +55,7 @@ class Interrupts:
         self._armed = False
         self._missed = False
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self._armed:
             raise KeyboardInterrupt
         self._missed = True
@@ -64,7 +63,7 @@ class Interrupts:
     @contextlib.contextmanager
     def armed(self) -> Generator[None]:
         """While this lasts an interrupt raises KeyboardInterrupt, whatever earlier code has made of the signal."""
-        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGINT, self.on_signal)
         try:
             self._armed = True
             yield
@@ -91,14 +90,15 @@ class Worker:
 
     def __init__(self) -> None:
         self._channel: Channel | None = None
+        self._process = 0
         self._interrupts = Interrupts()
         self.executor = make_executor(self._show)
 
     def serve(self, control: socket.socket) -> None:
         """Go on until the guest hangs up."""
         self._channel = channel = Channel(control)
-        signal.signal(signal.SIGINT, self._interrupts._on_signal)
-        for message in channel.messages():
+        signal.signal(signal.SIGINT, self._interrupts.on_signal)
+        while message := channel.receive():
             if "code" in message.content:
                 channel.send(self.perform(message.content["code"]))
             elif "fork" in message.content:
@@ -108,24 +108,28 @@ class Worker:
 
     def perform(self, code: str) -> Bundle:
         """Execute; an interrupt that comes too late for the code is no error of the worker."""
-        process = os.getpid()
+        self._process = os.getpid()
         try:
             with self._interrupts.armed():
                 answer = self.executor.execute(code)
         except KeyboardInterrupt as error:
             answer = {"result": None, "error": failure(error, "KeyboardInterrupt")}
         flush()
-        if os.getpid() != process:
+        if os.getpid() != self._process:
             os._exit(0)  # the code forked and let its child run to the end of the cell
         return answer
 
     def _show(self, data: Bundle) -> None:
-        """Show something while the code runs, after what it has printed."""
-        if self._channel is not None:
-            content = {"display": travelling(data)}
-            flush()
-            with self._interrupts.held():
-                self._channel.send(content)
+        """Show something while the code runs: after what it has printed, and before what it prints next."""
+        channel = self._channel
+        if channel is None or os.getpid() != self._process:
+            return
+        content = {"display": travelling(data), "wait": threading.current_thread() is threading.main_thread()}
+        flush()
+        with self._interrupts.held():
+            channel.send(content)
+            if content["wait"]:
+                channel.receive()
 
     def _clone(self, channel: Channel, message: Message) -> None:
         control, *outputs = message.descriptors
@@ -167,9 +171,10 @@ def serve(control: socket.socket) -> None:
     if numpy is not None:
         numpy.random.seed(int.from_bytes(os.urandom(4), "little"))  # far less work than without an argument
     builtins.input = _refuse_input
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    for descriptor, name in enumerate(("stdout", "stderr"), 1):
+        stream = _writer(descriptor)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
     sys.argv = [""]
     worker = _prepared[0] if _prepared else Worker()
     worker.serve(control)
@@ -190,6 +195,11 @@ def flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
+
+
+def _writer(descriptor: int) -> TextIO:
+    """A stream made anew, because the old one knows what its descriptor was before; whole lines go out at once."""
+    return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def _change_directory(folder: str) -> None:

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Generator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from agentrun.emulator.backends.docker import DockerBackend
 from agentrun.emulator.backends.docker.engine import Engine
 from agentrun.emulator.backends.docker.freezer import find_freezer
-from agentrun.emulator.backends.docker.ownership import BOOT, Owner
+from agentrun.emulator.backends.docker.ownership import BOOT, INSTANCE, Owner
 from agentrun.emulator.backends.docker.sweeping import remove_everything_of, sweep_orphans
 
 PROGRAM = "from agentrun.emulator.backends.docker.ownership import Owner; print(Owner.this_process())"
@@ -102,3 +107,37 @@ def test_an_owner_lives_as_long_as_its_process() -> None:
     assert replace(own, boot_id="another").dead
     assert not replace(own, pid=2**22, pid_namespace="pid:[1]").dead
     assert dead_owner().dead
+
+
+CRASH = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from agentrun.emulator.backends.base import SandboxSpec
+from agentrun.emulator.backends.docker import DockerBackend
+
+async def main():
+    backend = DockerBackend(run_directory=Path(sys.argv[1]), emulator_socket=None, emulator_port=7000, warm=1)
+    await backend.start()
+    running = [await backend.start_sandbox(SandboxSpec(f"crash-{number}")) for number in range(2)]
+    for sandbox in running:
+        await sandbox.wait_ready()
+    await running[0].pause()
+    print(backend.owner.nonce, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.asyncio
+async def test_after_a_kill_the_next_emulator_leaves_nothing_of_it(
+    engine: Engine, image: str, run_directory: Path
+) -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", CRASH, str(run_directory), stdout=PIPE)
+    nonce = (await process.communicate())[0].decode().strip()
+    assert len(engine.containers(f"{INSTANCE}={nonce}")) >= 2
+    backend = DockerBackend(run_directory=run_directory, emulator_socket=None, emulator_port=7000, warm=0)
+    await backend.start()
+    assert engine.containers(f"{INSTANCE}={nonce}") == []
+    assert os.listdir(run_directory) == []
+    await backend.close()
