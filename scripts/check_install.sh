@@ -20,7 +20,7 @@ from importlib.metadata import files, requires
 
 import agentrun
 
-heavy = {"httpx", "pydantic", "anyio", "tenacity", "alibabacloud_credentials"} & set(sys.modules)
+heavy = {"httpx", "pydantic", "anyio", "tenacity", "websockets", "alibabacloud_credentials"} & set(sys.modules)
 assert not heavy, f"import agentrun also loads {heavy}"
 missing = [name for name in agentrun.__all__ if not hasattr(agentrun, name)]
 assert not missing, f"without extras these public names do not resolve: {missing}"

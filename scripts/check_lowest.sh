@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Runs the unit tests with the lowest version that pyproject.toml allows of each direct dependency.
+# Runs the unit tests, and those of what sandboxes load, with the lowest version that pyproject.toml allows of each
+# direct dependency.
 # PYTHON=... picks the interpreter; without it the oldest one at hand is taken.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 VENV=.venv-lowest
+TESTS=(tests/unit tests/emulator/backends/test_rich_results.py tests/emulator/backends/test_languages.py
+    tests/emulator/backends/test_pty.py)
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
 oldest_python() {
@@ -19,6 +22,6 @@ mkdir -p .cache
 .venv/bin/python scripts/lowest.py >.cache/lowest.txt
 "$(oldest_python)" -m venv --clear "$VENV"
 "$VENV/bin/python" -m pip install -qq --upgrade 'pip>=25.1'
-"$VENV/bin/python" -m pip install -qq --constraint .cache/lowest.txt --editable '.[emulator]' --group unit
+"$VENV/bin/python" -m pip install -qq --constraint .cache/lowest.txt --editable '.[emulator,data,docker,kernels]' --group unit
 echo "$("$VENV/bin/python" -V) with $(paste -s -d ' ' .cache/lowest.txt)"
-"$VENV/bin/python" -m pytest --quiet -p no:cacheprovider tests/unit "$@"
+"$VENV/bin/python" -m pytest --quiet -p no:cacheprovider "${TESTS[@]}" "$@"

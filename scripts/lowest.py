@@ -1,4 +1,4 @@
-"""Prints a pip constraint for each direct dependency of agentrun and its emulator: the lowest version allowed."""
+"""Prints a pip constraint for each direct dependency of agentrun and the extras of sandboxes: its lowest version."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from importlib.metadata import requires
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+EXTRAS = ("emulator", "data", "docker", "kernels")
+
 
 def lowest(requirement: Requirement) -> str | None:
     """The requirement pinned to its lower bound, None when it has none or is for another platform or extra."""
     bounds = [specifier.version for specifier in requirement.specifier if specifier.operator == ">="]
-    if not bounds or not (requirement.marker is None or requirement.marker.evaluate({"extra": "emulator"})):
+    if not bounds or not is_wanted(requirement):
         return None
     return f"{requirement.name}{SpecifierSet(f'=={bounds[0]}')}"
+
+
+def is_wanted(requirement: Requirement) -> bool:
+    """Whether it is needed here, by the core or by one of the extras."""
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in EXTRAS)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
+import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from agentrun.emulator.guest.errors import Exhausted
@@ -16,22 +19,52 @@ from agentrun.emulator.guest.interpreter import Ended, SendSignal, Wires, Worker
 from agentrun.emulator.guest.replies import JSON_LINES
 
 LARGEST_PACKET = 128 * 1024
-DESCRIPTORS = 3
+DESCRIPTORS = 16
+RETRY = 0.002
+
+
+@dataclass(frozen=True, eq=False)
+class Spawned:
+    """An interpreter, how its end is told, and what else its broker has sent along; whoever takes that closes it."""
+
+    worker: Worker
+    ended: Ended
+    more: list[int]
+    process: int | None = None
+
+    def host_pid(self) -> int | None:
+        """Its process id here, when it is in another namespace; None when it has ended."""
+        if self.process is None or self.ended.done():
+            return None
+        return pid_of(self.process)
 
 
 @dataclass
 class _Asked:
-    """An interpreter that was asked for: who waits for it, and how its end will be told."""
+    """An interpreter that was asked for: who waits for it, how its end will be told, and how to kill it at any rate."""
 
-    answer: asyncio.Future[Worker]
+    answer: asyncio.Future[Spawned]
     ended: Ended
+    process: int | None = None
+
+    def end(self, code: int | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(code)
+        if self.process is not None:
+            os.close(self.process)
+            self.process = None
+
+    def kill(self) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.process, signal.SIGKILL)
 
 
 class Broker:
     """Asks for interpreters on a socket that keeps packets apart; without one, or when it is gone, there are none.
 
-    What it forks runs in the asker's own sandbox, or where the asker says. With `remote` the asker cannot signal what
-    was forked, and asks the broker to do so.
+    With `remote` what is forked is in another process id namespace: the broker sends a descriptor of each process, and
+    signals it when it is asked to.
     """
 
     def __init__(self, connection: socket.socket, *, remote: bool = False) -> None:
@@ -52,17 +85,19 @@ class Broker:
         if self._connection is not None:
             asyncio.get_running_loop().add_reader(self._connection, self._receive)
 
-    async def spawn(self, cwd: str, where: Mapping[str, Any] | None = None) -> Worker:
+    async def spawn(self, wish: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Spawned:
         """A fresh interpreter. Raises Exhausted with the broker's reason, OSError when the broker is gone."""
-        if self._connection is None:
-            raise ConnectionResetError("the broker is gone")
         number, loop = next(self._numbers), asyncio.get_running_loop()
         asked = self._asked[number] = _Asked(loop.create_future(), loop.create_future())
-        self._send({"spawn": number, "cwd": cwd, **(where or {})})
-        return await asked.answer
+        try:
+            await self._send({"spawn": number, **wish}, descriptors)
+            return await asked.answer
+        except BaseException:
+            asked.answer.cancel()  # Whatever still comes is given up.
+            raise
 
     def close(self) -> None:
-        """Let go of it; what it has forked is known to end by its control socket."""
+        """Let go of it; what it has forked for somebody outside would have nobody to end it, and ends now."""
         if self._connection is not None:
             asyncio.get_running_loop().remove_reader(self._connection)
             self._connection.close()
@@ -71,11 +106,20 @@ class Broker:
             if not asked.answer.done():
                 asked.answer.set_exception(ConnectionResetError("the broker is gone"))
                 asked.answer.exception()  # Seen: whoever waits for it gets it all the same.
+            if self._remote:
+                asked.kill()
+                asked.end(None)
         self._asked.clear()
 
-    def _send(self, content: Mapping[str, Any]) -> None:
-        if self._connection is not None:
-            self._connection.send(json.dumps(content).encode())
+    async def _send(self, content: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+        data = json.dumps(content, separators=(",", ":")).encode()
+        while True:
+            if self._connection is None:
+                raise ConnectionResetError("the broker is gone")
+            with contextlib.suppress(BlockingIOError):
+                socket.send_fds(self._connection, [data], list(descriptors))
+                return
+            await asyncio.sleep(RETRY)
 
     def _receive(self) -> None:
         if self._connection is None:
@@ -95,36 +139,58 @@ class Broker:
 
     def _take(self, message: Mapping[str, Any], descriptors: list[int]) -> None:
         if "ended" in message:
-            asked = self._asked.pop(message["ended"], None)
-            if asked is not None and not asked.ended.done():
-                asked.ended.set_result(message["code"])
+            if asked := self._asked.pop(message["ended"], None):
+                asked.end(message["code"])
             return
-        asked = self._asked.get(message["spawn"])
-        if asked is None or asked.answer.done():
-            for descriptor in descriptors:
-                os.close(descriptor)
+        number = message["spawn"]
+        asked = self._asked.get(number)
+        if asked is None:
+            _close(descriptors)
         elif "pid" in message:
-            self._connect(message["spawn"], asked, message["pid"], descriptors)
+            self._connect(number, asked, message["pid"], descriptors)
         else:
-            del self._asked[message["spawn"]]
-            reason = f"no Python interpreter could be started: {message['error']}"
-            asked.answer.set_exception(Exhausted(reason))
+            del self._asked[number]
+            if not asked.answer.done():
+                asked.answer.set_exception(Exhausted(f"no Python interpreter could be started: {message['error']}"))
 
     def _connect(self, number: int, asked: _Asked, pid: int, descriptors: list[int]) -> None:
-        control, stdout, stderr = descriptors
+        control, stdout, stderr, *more = descriptors
+        if self._remote:
+            asked.process, *more = more
         wires = Wires(socket.socket(fileno=control), stdout, stderr)
-        connecting = asyncio.ensure_future(self._hand_over(number, asked, pid, wires))
+        connecting = asyncio.ensure_future(self._hand_over(number, asked, pid, wires, more))
         self._connecting.add(connecting)
         connecting.add_done_callback(self._connecting.discard)
 
-    async def _hand_over(self, number: int, asked: _Asked, pid: int, wires: Wires) -> None:
+    async def _hand_over(self, number: int, asked: _Asked, pid: int, wires: Wires, more: list[int]) -> None:
         worker = await Worker.connect(pid, asked.ended, wires, JSON_LINES, self._signal_of(number))
         if asked.answer.done():
             worker.close("nobody waits for it")
+            _close(more)
         else:
-            asked.answer.set_result(worker)
+            asked.answer.set_result(Spawned(worker, asked.ended, more, asked.process))
 
     def _signal_of(self, number: int) -> SendSignal | None:
-        if not self._remote:
-            return None
-        return lambda kind: self._send({"signal": number, "name": kind.name})
+        return (lambda kind: self._signal(number, kind)) if self._remote else None
+
+    def _signal(self, number: int, kind: signal.Signals) -> None:
+        asked = self._asked.get(number)
+        if asked is not None and kind is signal.SIGKILL:
+            asked.kill()  # It is the first process of its namespace, so everything in there ends.
+        elif asked is not None and self._connection is not None:
+            with contextlib.suppress(OSError):
+                self._connection.send(json.dumps({"signal": number, "name": kind.name}).encode())
+
+
+def pid_of(process: int) -> int | None:
+    """The process id, as this process knows it, behind a pidfd; None when the process has ended."""
+    for line in Path(f"/proc/self/fdinfo/{process}").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "Pid" and int(value) > 0:
+            return int(value)
+    return None
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -115,7 +115,7 @@ class BrokerSource:
         """A fork of the broker's. Raises Exhausted with its reason when it has none."""
         if self._broker.connected:
             with contextlib.suppress(OSError):
-                return await self._broker.spawn(cwd)
+                return (await self._broker.spawn({"cwd": cwd})).worker
             self._broker.close()
         return await self._fallback.python(cwd)
 

@@ -1,9 +1,9 @@
 """The launcher: `python -m agentrun.emulator.launcher WALLS`, commanded over the socket it inherits as descriptor 0.
 
-Commands: `{"start": number, "plan": {...}}` with the descriptors [listening socket, lifeline, cgroups...] forks the
-agent of a sandbox, answered by `{"started": number, "pid": pid}`; `{"stop": number}` kills a sandbox. Whenever one has
-ended `{"ended": number, "code": code}` is sent, and for every zygote that starts `{"zygote": pid}` with a line to it.
-The end of the socket ends the launcher, and all sandboxes with it.
+Commands: `{"start": number, "plan": {...}}` with the descriptors [listening socket, lifeline, namespaces...,
+cgroups...] forks the agent of a sandbox, answered by `{"started": number, "pid": pid}`; `{"stop": number}` kills it.
+Whenever one has ended `{"ended": number, "code": code}` is sent, and for every zygote that starts `{"zygote": pid}`
+with a line to it. The end of the socket ends the launcher, and with it all that was forked.
 
 With namespaces the kernel ends everything in a sandbox together with its first process. Without them the launcher
 inherits what an agent leaves and ends it, and there is no zygote: nobody could signal what it forks.
@@ -25,7 +25,7 @@ from agentrun.emulator.guest.rehearsal import rehearse
 from agentrun.emulator.launcher import agent, kernel, packets
 from agentrun.emulator.launcher.plan import NAMESPACES, Plan
 from agentrun.emulator.launcher.reactor import Reactor
-from agentrun.emulator.launcher.walls import Walls
+from agentrun.emulator.launcher.walls import SHARED, Walls
 from agentrun.emulator.launcher.zygotes import Zygotes
 
 COMMANDS_FD = 0
@@ -63,9 +63,11 @@ class Launcher:
 
     def _start(self, packet: packets.Packet) -> None:
         number, plan = packet.content["start"], Plan.unpacked(packet.content["plan"])
-        listening, lifeline, *cgroups = packet.descriptors
+        listening, lifeline, *place = packet.descriptors
+        count = len(SHARED) if plan.walls == NAMESPACES else 0
+        namespaces, cgroups = tuple(place[:count]), tuple(place[count:])
         near, far = packets.pair()
-        inherited = agent.Descriptors(listening, lifeline, far.fileno(), tuple(cgroups))
+        inherited = agent.Descriptors(listening, lifeline, far.fileno(), namespaces, cgroups)
         try:
             pid = self._fork(plan, inherited)
             if self._zygotes is not None:

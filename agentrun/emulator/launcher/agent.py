@@ -1,21 +1,19 @@
-"""What the launcher's child becomes: the first process of a sandbox, which serves it from the inside.
+"""What the launcher's child becomes: a sandbox's agent, which serves it from the inside.
 
-It sleeps until it is needed. A sandbox that only runs one piece of code never needs it, and most of what such a sandbox
-cost would be an agent that is started for nothing.
+It is the first process of its process id namespace, and everything that it starts, or has started beside it, ends with
+it. A sandbox that only runs single pieces of code never needs one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import select
 import socket
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from agentrun.emulator.guest.forwards import listen_inside
 from agentrun.emulator.guest.serving import serve
 from agentrun.emulator.guest.sources import BrokerSource
 from agentrun.emulator.launcher import kernel, packets
@@ -27,11 +25,15 @@ ABORTED = 70
 
 @dataclass(frozen=True)
 class Descriptors:
-    """What an agent inherits: the socket it serves on, its lines to the emulator and to the zygote, its cgroups."""
+    """What an agent inherits: the socket it serves on, its lines to the emulator and to the zygote, its place.
+
+    `namespaces` are those of its sandbox, none where there are none.
+    """
 
     listening: int
     lifeline: int
     broker: int
+    namespaces: tuple[int, ...]
     cgroups: tuple[int, ...]
 
 
@@ -42,32 +44,22 @@ def become(plan: Plan, inherited: Descriptors, walls: Walls) -> NoReturn:
         _confine(plan, inherited, walls)
     except BaseException as error:
         _report(lifeline, error)
-    listening = socket.socket(fileno=inherited.listening)
     try:
-        forwards = [(listen_inside(port), target) for port, target in plan.forwards]
-        packets.send(lifeline, {"ready": True})
-        if _sleep([listening, lifeline, *(door for door, _ in forwards)]) is lifeline:
-            os._exit(0)
-        broker = socket.socket(fileno=inherited.broker)
-        serve(listening, source=BrokerSource(broker), lifeline=lifeline, forwards=forwards)
+        serve(
+            socket.socket(fileno=inherited.listening),
+            source=BrokerSource(socket.socket(fileno=inherited.broker)),
+            lifeline=lifeline,
+        )
     except BaseException:
         traceback.print_exc()
         os._exit(ABORTED)
     os._exit(0)
 
 
-def _sleep(watched: Sequence[socket.socket]) -> socket.socket:
-    """Wait until one of them has something to tell; which one it was."""
-    poll = select.poll()
-    for each in watched:
-        poll.register(each, select.POLLIN)
-    ready = {descriptor for descriptor, _ in poll.poll()}
-    return next(each for each in watched if each.fileno() in ready)
-
-
 def _confine(plan: Plan, inherited: Descriptors, walls: Walls) -> None:
     enter_cgroups(inherited.cgroups)
-    walls.raise_around(plan)
+    if inherited.namespaces:
+        walls.enter(plan, inherited.namespaces)
     set_environment(plan.environment)
     kept = (inherited.listening, inherited.lifeline, inherited.broker)
     walls.lower_rights(plan, kept, traceable=False)

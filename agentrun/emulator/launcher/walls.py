@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agentrun.emulator.launcher import kernel, landlock, seccomp
 from agentrun.emulator.launcher.plan import LANDLOCK, NAMESPACES, NONE, UPPER, Plan
 
+# What the processes of a sandbox have in common. Their process ids are not: each tree ends as a whole with its first.
+SHARED = ("net", "ipc", "uts", "mnt")
 OWN = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWNET
 INSIDE_UID = 1000
 DEVICES = "/dev"
 SHARED_MEMORY = "/dev/shm"
 INODES_PER_MEBIBYTE = 64
+
+
+def open_namespaces() -> list[int]:
+    """Descriptors of what a sandbox shares, in the order in which they are entered; they keep it alive."""
+    return [os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in SHARED]
 
 
 class Walls:
@@ -29,19 +36,31 @@ class Walls:
         self._shared = landlock.Ruleset(readable=["/"], devices=[DEVICES])
 
     def raise_around(self, plan: Plan) -> None:
-        """Make the namespaces of a sandbox and what they show; this process must be the first of its own."""
-        if plan.walls != NAMESPACES:
-            return
+        """Make the namespaces of a sandbox and what they show, all but the user's; see `nest`.
+
+        This process must be the first of a process id namespace of its own.
+        """
         kernel.unshare(OWN)
         kernel.bring_loopback_up()
         _mount_private(plan)
+
+    def nest(self, plan: Plan) -> None:
+        """Become an ordinary user where there are no user ids to give away."""
         if plan.nested:
             _enter_user_namespace()
 
+    def enter(self, plan: Plan, namespaces: Sequence[int]) -> None:
+        """Enter the namespaces of a sandbox; this process must be the first of a process id namespace of its own."""
+        for namespace in namespaces:
+            kernel.setns(namespace)
+        # What /proc shows belongs to the process id namespace, so these mounts cannot be the same ones.
+        kernel.unshare(kernel.CLONE_NEWNS)
+        _mount_proc()
+        self.nest(plan)
+
     def join(self, plan: Plan, first: int) -> None:
-        """Enter the namespaces of a sandbox by a descriptor of its first process."""
-        if plan.walls == NAMESPACES:
-            kernel.setns(first, OWN | (kernel.CLONE_NEWUSER if plan.nested else 0))
+        """Enter all namespaces of another process, by a descriptor of it."""
+        kernel.setns(first, OWN | (kernel.CLONE_NEWUSER if plan.nested else 0))
 
     def lower_rights(self, plan: Plan, kept: Iterable[int], *, traceable: bool) -> None:
         """Give up everything for good: limits, descriptors, user, capabilities, file access, system calls.
@@ -95,10 +114,14 @@ def _mount_private(plan: Plan) -> None:
         for number, (lower, target) in enumerate(plan.overlays):
             _mount_overlay(plan, lower, target, f"{UPPER}/{number}")
     kernel.mount("devpts", "/dev/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, "newinstance,ptmxmode=0666")
-    kernel.mount("proc", "/proc", "proc", flags | kernel.MS_NOEXEC)
+    _mount_proc()
     if plan.identity is not None:
         for name in ("passwd", "group"):
             kernel.mount(f"{plan.identity}/{name}", f"/etc/{name}", flags=kernel.MS_BIND)
+
+
+def _mount_proc() -> None:
+    kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
 
 
 def _mount_overlay(plan: Plan, lower: str, target: str, place: str) -> None:

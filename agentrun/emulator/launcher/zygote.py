@@ -1,10 +1,15 @@
 """A zygote: Python with everything loaded that code usually wants, forked into a sandbox whenever that asks for it.
 
-`python -m agentrun.emulator.launcher.zygote LAUNCHER EMULATOR`, two inherited descriptors. The launcher introduces
-sandboxes, each by a number and with a line to its agent. On that line, or on the emulator's with a `sandbox`, is asked
-`{"spawn": number, "cwd": folder}` and answered `{"spawn": number, "pid": pid}` with [control socket, stdout, stderr],
-or `{"spawn": number, "error": reason}`; later `{"ended": number, "code": code}`. The emulator may also
-`{"signal": number, "name": signal}` what it asked for. Nothing of a user ever runs here, only in what is forked.
+`python -m agentrun.emulator.launcher.zygote LAUNCHER EMULATOR`, two inherited descriptors. Requests come on two ways:
+
+- from agents, on lines that the launcher introduces: `{"spawn": number, "cwd": folder}` for an interpreter beside them;
+- from the emulator: `{"spawn": number, "plan": {...}}` with [namespaces..., cgroups...] for one with process ids of its
+  own in a sandbox that exists, or with `"fresh": true` and [cgroups...] for the first one of a new sandbox.
+
+The answer is `{"spawn": number, "pid": pid}` with [control socket, stdout, stderr], for the emulator followed by [the
+process], and for a fresh sandbox by [namespaces..., a listening socket for each forward]; or `{"spawn": number,
+"error": reason}`. Later comes `{"ended": number, "code": code}`. The emulator may `{"signal": number, "name": signal}`
+what it asked for. Nothing of a user ever runs here, only in what is forked.
 """
 
 from __future__ import annotations
@@ -13,7 +18,6 @@ import contextlib
 import gc
 import os
 import resource
-import select
 import signal
 import socket
 import sys
@@ -21,12 +25,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from agentrun.emulator.guest.forwards import listen_inside
 from agentrun.emulator.guest.workers import python
 from agentrun.emulator.launcher import kernel, packets
 from agentrun.emulator.launcher.agent import enter_cgroups, set_environment
-from agentrun.emulator.launcher.plan import NAMESPACES, Plan
+from agentrun.emulator.launcher.plan import Plan
 from agentrun.emulator.launcher.reactor import Reactor
-from agentrun.emulator.launcher.walls import Walls
+from agentrun.emulator.launcher.walls import SHARED, Walls, open_namespaces
 
 PRELOADED = ("numpy", "pandas", "matplotlib.pyplot")
 ABORTED = 70
@@ -56,12 +61,23 @@ class Sandbox:
 
 @dataclass(frozen=True)
 class Request:
-    """An interpreter that is asked for: in which sandbox, by whom, under which number, to work in which folder."""
+    """An interpreter that is asked for: by whom, under which number, to work in which folder.
 
-    sandbox: Sandbox
+    It goes beside the process `beside`, or into `namespaces`, or begins a sandbox when there is neither.
+    """
+
     asker: socket.socket
     number: int
     folder: str
+    plan: Plan
+    cgroups: tuple[int, ...]
+    beside: int | None = None
+    namespaces: tuple[int, ...] = ()
+
+    @property
+    def remote(self) -> bool:
+        """Whether the asker is outside, and needs more to reach it."""
+        return self.beside is None
 
     def refuse(self, reason: str) -> None:
         """Tell why there is none."""
@@ -120,7 +136,7 @@ class Zygote:
         packet.close()
         number, folder = packet.content.get("spawn"), packet.content.get("cwd")
         if isinstance(number, int) and isinstance(folder, str):
-            self._spawn(Request(sandbox, sandbox.broker, number, folder))
+            self._spawn_beside(sandbox, number, folder)
 
     def _on_emulator(self) -> None:
         packet = packets.receive(self._emulator)
@@ -129,16 +145,11 @@ class Zygote:
         content = packet.content
         if "signal" in content:
             self._signal(content["signal"], content["name"])
-        elif sandbox := self._find(content["sandbox"]):
-            self._spawn(Request(sandbox, self._emulator, content["spawn"], content["cwd"]))
-        else:
-            _tell(self._emulator, {"spawn": content["spawn"], "error": "the sandbox has ended"})
-
-    def _find(self, number: int) -> Sandbox | None:
-        """A sandbox; the launcher's word about a new one may still wait to be heard."""
-        if number not in self._sandboxes and select.select([self._launcher], [], [], 0)[0]:
-            self._on_launcher()
-        return self._sandboxes.get(number)
+            return
+        plan, given = Plan.unpacked(content["plan"]), tuple(packet.descriptors)
+        count = 0 if content.get("fresh") else len(SHARED)
+        self._spawn(Request(self._emulator, content["spawn"], plan.home, plan, given[count:], namespaces=given[:count]))
+        packet.close()
 
     def _forget(self, sandbox: Sandbox) -> None:
         self._reactor.remove(sandbox.broker.fileno())
@@ -147,45 +158,54 @@ class Zygote:
         self._leave_when_idle()
 
     def _leave_when_idle(self) -> None:
-        if self._retired and not self._sandboxes:
+        if self._retired and not self._sandboxes and not self._asked_by_emulator:
             sys.exit()
 
     # What is forked
 
-    def _spawn(self, request: Request) -> None:
-        if len(request.sandbox.interpreters) >= MOST_INTERPRETERS:
+    def _spawn_beside(self, sandbox: Sandbox, number: int, folder: str) -> None:
+        request = Request(sandbox.broker, number, folder, sandbox.plan, sandbox.cgroups, beside=sandbox.process)
+        if len(sandbox.interpreters) >= MOST_INTERPRETERS:
             request.refuse(f"there are {MOST_INTERPRETERS} Python interpreters already")
-            return
+        else:
+            self._spawn(request, sandbox.interpreters)
+
+    def _spawn(self, request: Request, family: set[int] | None = None) -> None:
         try:
-            self._fork(request)
+            pid = self._fork(request)
         except OSError as error:
             request.refuse(str(error))
+            return
+        if family is None:
+            self._asked_by_emulator[request.number] = pid
+        else:
+            family.add(pid)
+        process = kernel.pidfd_open(pid)
+        self._reactor.add(process, lambda: self._on_end(request, pid, process, family))
         self._look_at_size()
 
-    def _fork(self, request: Request) -> None:
-        walled = request.sandbox.plan.walls == NAMESPACES
-        if walled:
-            kernel.setns(request.sandbox.process, kernel.CLONE_NEWPID)
+    def _fork(self, request: Request) -> int:
+        if request.beside is None:
+            kernel.unshare(kernel.CLONE_NEWPID)
+        else:
+            kernel.setns(request.beside, kernel.CLONE_NEWPID)
         pid = os.fork()
         if pid == 0:
             Interpreter(request, self._walls).become()
-        if walled:
-            kernel.setns(self._home, kernel.CLONE_NEWPID)
-        process = kernel.pidfd_open(pid)
-        request.sandbox.interpreters.add(pid)
-        if request.asker is self._emulator:
-            self._asked_by_emulator[request.number] = pid
-        self._reactor.add(process, lambda: self._on_end(request, pid, process))
+        kernel.setns(self._home, kernel.CLONE_NEWPID)
+        return pid
 
-    def _on_end(self, request: Request, pid: int, process: int) -> None:
+    def _on_end(self, request: Request, pid: int, process: int, family: set[int] | None) -> None:
         self._reactor.remove(process)
         os.close(process)
         _, status = os.waitpid(pid, 0)
-        request.sandbox.interpreters.discard(pid)
-        if request.asker is self._emulator:
-            self._asked_by_emulator.pop(request.number, None)
+        if family is None:
+            del self._asked_by_emulator[request.number]
+        else:
+            family.discard(pid)
         if request.asker.fileno() >= 0:
             _tell(request.asker, {"ended": request.number, "code": os.waitstatus_to_exitcode(status)})
+        self._leave_when_idle()
 
     def _signal(self, number: int, name: str) -> None:
         """Signal the process group of an interpreter that the emulator asked for."""
@@ -212,11 +232,15 @@ class Interpreter:
         try:
             near, far = socket.socketpair()
             outputs = os.pipe(), os.pipe()
-            self._confine({near.fileno(), far.fileno(), request.asker.fileno(), *outputs[0], *outputs[1]})
+            given = [far.fileno(), outputs[0][0], outputs[1][0]]
+            if request.remote:
+                given.append(kernel.pidfd_open(os.getpid()))
+            given += self._find_place()
+            writers = [writer for _, writer in outputs]
+            self._confine({near.fileno(), request.asker.fileno(), *given, *writers})
             os.chdir(request.folder)
-            descriptors = [far.fileno(), outputs[0][0], outputs[1][0]]
-            packets.send(request.asker, {"spawn": request.number, "pid": os.getpid()}, descriptors)
-            _redirect([writer for _, writer in outputs], near.fileno())
+            packets.send(request.asker, {"spawn": request.number, "pid": os.getpid()}, given)
+            _redirect(writers, near.fileno())
         except BaseException as error:
             request.refuse(f"{type(error).__name__}: {error}")
             os._exit(ABORTED)
@@ -224,13 +248,25 @@ class Interpreter:
             python.serve(near)
         os._exit(0)
 
-    def _confine(self, kept: set[int]) -> None:
-        sandbox = self._request.sandbox
+    def _find_place(self) -> list[int]:
+        """Go where this one belongs; what others need to come after it."""
+        request = self._request
         os.setsid()
-        enter_cgroups(sandbox.cgroups)
-        self._walls.join(sandbox.plan, sandbox.process)
-        set_environment({**sandbox.plan.environment, **python.ENVIRONMENT})
-        self._walls.lower_rights(sandbox.plan, kept, traceable=True)
+        enter_cgroups(request.cgroups)
+        if request.beside is not None:
+            self._walls.join(request.plan, request.beside)
+            return []
+        if request.namespaces:
+            self._walls.enter(request.plan, request.namespaces)
+            return []
+        self._walls.raise_around(request.plan)
+        shared = [*open_namespaces(), *(listen_inside(port).detach() for port, _ in request.plan.forwards)]
+        self._walls.nest(request.plan)
+        return shared
+
+    def _confine(self, kept: set[int]) -> None:
+        set_environment({**self._request.plan.environment, **python.ENVIRONMENT})
+        self._walls.lower_rights(self._request.plan, kept, traceable=True)
 
 
 def _redirect(outputs: Sequence[int], kept: int) -> None:

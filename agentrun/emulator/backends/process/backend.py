@@ -33,14 +33,12 @@ from agentrun.emulator.backends.process import bubblewrap, host, levels
 from agentrun.emulator.backends.process.cgroups import Cgroups
 from agentrun.emulator.backends.process.identities import Identities
 from agentrun.emulator.backends.process.names import is_leftover, own_name
-from agentrun.emulator.backends.process.sandbox import ProcessSandbox
+from agentrun.emulator.backends.process.sandbox import Outside, ProcessSandbox
 from agentrun.emulator.backends.process.services import Services
 from agentrun.emulator.backends.process.slots import Slot, Slots
 from agentrun.emulator.backends.process.station import Station
-from agentrun.emulator.launcher import packets
 from agentrun.emulator.launcher.plan import NAMESPACES, Plan
 
-BACKLOG = 128
 MEBIBYTE = 1024 * 1024
 EGRESS, EMULATOR = "egress", "emulator"
 CAPABILITIES = frozenset((PAUSE, FORK, WARM))
@@ -123,31 +121,18 @@ class ProcessBackend:
         station = await self._ready_station(spec.mounts)
         slot = self._slots.take(spec.limits)
         path = self._folder / f"{next(self._numbers):x}"
-        lifeline, far = packets.pair()
-        try:
-            with far, _listening(path, slot.user) as listening:
-                launched = await station.launch(
-                    self._plan(spec, slot, path), [listening.fileno(), far.fileno(), *slot.doors]
-                )
-        except BaseException:
-            lifeline.close()
-            path.unlink(missing_ok=True)
-            self._slots.give_back(slot)
-            raise
         running = ProcessSandbox(
             f"sandbox {spec.sandbox_id}",
             path,
             slot,
             self._ground.isolation,
             spec.network,
-            launched,
-            lifeline,
-            serve=self._serve,
-            release=self._release,
-            recheck=self.egress.recheck,
-            walled=self._ground.walls == NAMESPACES,
+            station,
+            self._plan(spec, slot, path),
+            Outside(self._serve, self.egress.recheck, self._release),
         )
         self._sandboxes.add(running)
+        await running.begin()
         return running
 
     async def start_service(self, spec: ServiceSpec) -> Running:
@@ -265,14 +250,6 @@ def _made(folders: tuple[Path, Path]) -> tuple[str, str]:
     for folder in folders:
         folder.mkdir(mode=0o700)
     return str(folders[0]), str(folders[1])
-
-
-def _listening(path: Path, user: int | None) -> socket.socket:
-    """A unix socket that takes connections at once; whoever connects waits until the inside answers."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.bind(str(path))
-    sock.listen(BACKLOG)
-    return sock
 
 
 def _sweep(run_directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""One sandbox of the process backend, as the emulator holds it."""
+"""One sandbox of the process backend, as the emulator holds it: its namespaces, its interpreters and its agent."""
 
 from __future__ import annotations
 
@@ -6,23 +6,45 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agentrun.emulator.backends.base import BackendError, Isolation, NetworkPolicy, NotCapable
-from agentrun.emulator.backends.process import bubblewrap
 from agentrun.emulator.backends.process.freezing import continue_tree, stop_tree
 from agentrun.emulator.backends.process.slots import Slot
-from agentrun.emulator.backends.process.station import Launched
+from agentrun.emulator.backends.process.station import Launched, Station
+from agentrun.emulator.guest.broker import Spawned
 from agentrun.emulator.guest.interpreter import Worker
 from agentrun.emulator.launcher import packets
+from agentrun.emulator.launcher.plan import NAMESPACES, Plan
+from agentrun.emulator.launcher.walls import SHARED
 
-START_SECONDS = 60.0
-MOST_CONNECTIONS = 256
+# A sandbox has a `socket` of its own, and inside the class that name means it.
+Socket = socket.socket
+
+BACKLOG = 128
+MOST_AT_ONCE = 64
+KILLED = -9
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What a sandbox needs of its backend: to have a connection served, and to be told about and forgotten."""
+
+    serve: Callable[[ProcessSandbox, str, socket.socket], None]
+    recheck: Callable[[], None]
+    release: Callable[[ProcessSandbox], None]
 
 
 class ProcessSandbox:
-    """A sandbox whose processes a station forked; it lives as long as its lifeline."""
+    """A sandbox whose processes a station forks.
+
+    With namespaces it begins as a Python interpreter that waits for code; the agent behind `socket` is started by the
+    first connection. Open descriptors of the namespaces keep it and its files, whatever its processes do. Without
+    namespaces it is its agent.
+    """
 
     def __init__(
         self,
@@ -31,30 +53,45 @@ class ProcessSandbox:
         slot: Slot,
         isolation: Isolation,
         policy: NetworkPolicy,
-        launched: Launched,
-        lifeline: socket.socket,
-        serve: Callable[[ProcessSandbox, str, socket.socket], None],
-        release: Callable[[ProcessSandbox], None],
-        recheck: Callable[[], None],
-        walled: bool,
+        station: Station,
+        plan: Plan,
+        outside: Outside,
     ) -> None:
+        self.slot = slot
         self._name = name
         self._path = path
-        self.slot = slot
         self._isolation = isolation
         self._policy = policy
-        self._launched = launched
-        self._lifeline = lifeline
-        self._serve = serve
-        self._release = release
-        self._recheck = recheck
-        self._walled = walled
+        self._station = station
+        self._plan = plan
+        self._outside = outside
         self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[int] = self._loop.create_future()
+        self._listening = _listening(path)
+        self._spare: Worker | None = None
+        self._interpreters: set[Spawned] = set()
+        self._namespaces: list[int] = []
+        self._doors: list[Socket] = []
+        self._agent: Launched | None = None
+        self._lifeline: Socket | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._working: set[asyncio.Task[None]] = set()
         self._paused = False
-        lifeline.setblocking(False)
-        self._loop.add_reader(lifeline.fileno(), self._on_news)
-        launched.ended.add_done_callback(self._on_end)
+        self._stopping = False
+
+    async def begin(self) -> None:
+        """Start its first process; BackendError with the reason when that fails."""
+        try:
+            if self._plan.walls == NAMESPACES:
+                await self._begin_with_interpreter()
+            else:
+                await self._start_agent()
+                await asyncio.shield(self._ready)
+        except BaseException:
+            await self.stop()
+            raise
+
+    # As everything that runs
 
     @property
     def socket(self) -> Path:
@@ -66,18 +103,14 @@ class ProcessSandbox:
 
     @property
     def alive(self) -> bool:
-        return not self._launched.ended.done()
+        return not self._stopping
 
     def logs(self, tail: int | None = None) -> list[str]:
         """Nothing: what runs in a sandbox answers over its interface."""
         return []
 
     async def wait_ready(self) -> None:
-        """Return once it serves; BackendError with the reason when it cannot."""
-        try:
-            await asyncio.wait_for(asyncio.shield(self._ready), START_SECONDS)
-        except asyncio.TimeoutError:
-            raise BackendError(f"{self._name} did not answer within {START_SECONDS:g} s") from None
+        """It is ready once it has begun."""
 
     async def wait_unhealthy(self) -> str:
         """A sandbox has no health check of its own: it never returns."""
@@ -85,10 +118,12 @@ class ProcessSandbox:
         return await never
 
     async def wait_ended(self) -> int:
-        return await asyncio.shield(self._launched.ended)
+        return await asyncio.shield(self._ended)
 
     async def pause(self) -> None:
         """Freeze every process of it; BackendError when it has ended."""
+        if not self.alive:
+            raise BackendError(f"{self._name} does not run")
         self._paused = True
         self._freeze(True)
 
@@ -98,14 +133,30 @@ class ProcessSandbox:
             self._freeze(False)
             self._paused = False
 
+    async def stop(self) -> None:
+        """Kill all of it and wait until nothing is left; calling it twice is allowed."""
+        if not self._stopping:
+            self._stopping = True
+            await self._end(KILLED)
+        await self.wait_ended()
+
+    # As a sandbox
+
     async def python(self) -> Worker | None:
         """A fresh Python interpreter, past the agent; None when only the agent can give one."""
-        return await self._launched.python(bubblewrap.HOME) if self._walled else None
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.alive:
+            return spare
+        if not self._namespaces or len(self._interpreters) >= MOST_AT_ONCE:
+            return None
+        spawned = await self._station.spawn(self._plan, [*self._namespaces, *self.slot.doors])
+        self._keep(spawned)
+        return spawned.worker
 
     async def set_network(self, policy: NetworkPolicy) -> None:
         """Change what it may reach; connections under way are judged again."""
         self._policy = policy
-        self._recheck()
+        self._outside.recheck()
 
     def reachable(self) -> NetworkPolicy:
         """What it may reach at the moment."""
@@ -114,55 +165,120 @@ class ProcessSandbox:
     async def patch(self, target: str) -> str:
         raise NotCapable(f"{target} is not a copy-on-write mount")
 
-    async def stop(self) -> None:
-        """Kill all of it and wait until nothing is left."""
-        with contextlib.suppress(BackendError):
-            await self.resume()
-        if self.alive:
-            self._launched.kill()
-        await self.wait_ended()
+    # Beginning
 
-    def _freeze(self, frozen: bool) -> None:
-        root = self._launched.pid
-        if not self.alive or root is None:
-            raise BackendError(f"{self._name} does not run")
-        if not self.slot.cgroup.freeze(frozen):
-            stop_tree(root) if frozen else continue_tree(root)
+    async def _begin_with_interpreter(self) -> None:
+        spawned = await self._station.spawn(self._plan, self.slot.doors, fresh=True)
+        self._keep(spawned)
+        self._spare = spawned.worker
+        self._namespaces, doors = spawned.more[: len(SHARED)], spawned.more[len(SHARED) :]
+        for (_, what), door in zip(self._plan.forwards, doors, strict=True):
+            self._attend(what, Socket(fileno=door))
+        self._loop.add_reader(self._listening, self._on_first_connection)
+
+    def _keep(self, spawned: Spawned) -> None:
+        self._interpreters.add(spawned)
+        spawned.ended.add_done_callback(lambda _: self._interpreters.discard(spawned))
+
+    def _attend(self, what: str, door: Socket) -> None:
+        """Serve whoever inside connects to a port that leads outside."""
+        door.setblocking(False)
+        self._doors.append(door)
+        self._loop.add_reader(door, self._admit, what, door)
+
+    def _admit(self, what: str, door: Socket) -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = door.accept()
+            self._outside.serve(self, what, connection)
+
+    def _on_first_connection(self) -> None:
+        self._loop.remove_reader(self._listening)
+        self._work(self._start_agent())
+
+    async def _start_agent(self) -> None:
+        self._lifeline, far = packets.pair()
+        self._lifeline.setblocking(False)
+        self._loop.add_reader(self._lifeline, self._on_news)
+        with far:
+            given = [self._listening.fileno(), far.fileno(), *self._namespaces, *self.slot.doors]
+            self._agent = await self._station.launch(self._plan, given)
+        self._agent.ended.add_done_callback(self._on_agent_end)
 
     def _on_news(self) -> None:
-        while True:
-            try:
-                packet = packets.receive(self._lifeline)
-            except BlockingIOError:
-                return
-            except (OSError, ValueError):
-                packet = None
-            if packet is None:
-                self._loop.remove_reader(self._lifeline.fileno())
-                return
-            self._hear(packet)
-
-    def _hear(self, packet: packets.Packet) -> None:
-        content = packet.content
-        if content.get("ready") and not self._ready.done():
-            self._ready.set_result(None)
-        elif "failed" in content and not self._ready.done():
-            self._fail(str(content["failed"]))
-        elif "connect" in content and packet.descriptors:
-            self._serve(self, str(content["connect"]), socket.socket(fileno=packet.descriptors.pop()))
+        if self._lifeline is None:
+            return
+        try:
+            packet = packets.receive(self._lifeline)
+        except (OSError, ValueError):
+            packet = None
+        if packet is None:
+            self._loop.remove_reader(self._lifeline)
+            return
         packet.close()
+        if not self._ready.done():
+            self._hear(packet.content.get("failed"))
 
-    def _fail(self, reason: str) -> None:
-        self._ready.set_exception(BackendError(f"{self._name}: {reason}"))
-        self._ready.exception()  # Seen: whoever waits for it gets it all the same.
+    def _hear(self, failure: object) -> None:
+        if failure is None:
+            self._ready.set_result(None)
+        else:
+            self._ready.set_exception(BackendError(f"{self._name}: {failure}"))
+            self._ready.exception()  # Seen: whoever waits for it gets it all the same.
 
-    def _on_end(self, ended: asyncio.Future[int]) -> None:
+    # Ending
+
+    def _on_agent_end(self, ended: asyncio.Future[int]) -> None:
         self._on_news()  # Its last words may wait there.
         if not self._ready.done():
-            self._fail(f"it ended with code {ended.result()} before it answered")
-        with contextlib.suppress(OSError):
-            self._loop.remove_reader(self._lifeline.fileno())
-        self._lifeline.close()
+            self._hear(f"its agent ended with code {ended.result()} before it answered")
+        if not self._stopping:
+            self._stopping = True
+            self._work(self._end(ended.result()))
+
+    async def _end(self, code: int) -> None:
+        with contextlib.suppress(BackendError, OSError):
+            await self.resume()
+        interpreters = list(self._interpreters)
+        for spawned in interpreters:
+            spawned.worker.close("the sandbox has ended")
+        endings: list[asyncio.Future[int | None]] = [spawned.ended for spawned in interpreters]
+        if self._agent is not None:
+            self._agent.kill()
+            await asyncio.wait([self._agent.ended])
+        if endings:
+            await asyncio.wait(endings)
+        self._close()
+        if not self._ended.done():
+            self._ended.set_result(code)
+
+    def _close(self) -> None:
+        for watched in (self._listening, self._lifeline, *self._doors):
+            if watched is not None and watched.fileno() >= 0:
+                self._loop.remove_reader(watched)
+                watched.close()
+        while self._namespaces:
+            os.close(self._namespaces.pop())
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
-        self._release(self)
+        self._outside.release(self)
+
+    def _freeze(self, frozen: bool) -> None:
+        if self.slot.cgroup.freeze(frozen):
+            return
+        roots = [spawned.host_pid() for spawned in self._interpreters]
+        roots.append(self._agent.pid if self._agent else None)
+        for root in filter(None, roots):
+            stop_tree(root) if frozen else continue_tree(root)
+
+    def _work(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
+
+def _listening(path: Path) -> socket.socket:
+    """A unix socket that takes connections at once; whoever connects waits until the inside answers."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(str(path))
+    sock.listen(BACKLOG)
+    return sock

@@ -6,21 +6,21 @@ import asyncio
 import contextlib
 import itertools
 import socket
+import time
 from asyncio.subprocess import Process
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from agentrun.emulator.backends.base import BackendError
 from agentrun.emulator.backends.process.logs import Log
-from agentrun.emulator.guest.broker import Broker
+from agentrun.emulator.guest.broker import Broker, Spawned, pid_of
 from agentrun.emulator.guest.errors import Exhausted
-from agentrun.emulator.guest.interpreter import Worker
 from agentrun.emulator.launcher import packets
 from agentrun.emulator.launcher.plan import Plan
 
 CHUNK = 65536
 STOP_PATIENCE = 5.0
+ZYGOTE_SECONDS = 60.0
 REASON_LINES = 20
 
 
@@ -32,6 +32,7 @@ class Station:
         self._numbers = itertools.count(1)
         self._launched: dict[int, Launched] = {}
         self._zygotes: list[Broker] = []
+        self._news = asyncio.Event()
         self._log = Log(None)
         self._line: socket.socket
         self._process: Process
@@ -68,13 +69,26 @@ class Station:
             raise
         return launched
 
-    async def python(self, number: int, cwd: str) -> Worker | None:
-        """A Python interpreter in a sandbox, past its agent; None when no zygote can be asked."""
-        self._zygotes = [zygote for zygote in self._zygotes if zygote.connected]
-        for zygote in reversed(self._zygotes):
-            with contextlib.suppress(OSError, Exhausted):
-                return await zygote.spawn(cwd, {"sandbox": number})
-        return None
+    async def spawn(self, plan: Plan, descriptors: Sequence[int], *, fresh: bool = False) -> Spawned:
+        """Have a zygote fork a Python interpreter; `descriptors` are namespaces and cgroups, or cgroups if `fresh`."""
+        zygote = await self._ready_zygote()
+        try:
+            return await zygote.spawn({"plan": plan.packed(), "fresh": fresh}, descriptors)
+        except Exhausted as error:
+            raise BackendError(str(error)) from error
+        except OSError as error:
+            raise BackendError(f"the zygote of sandboxes has ended{self._last_lines()}") from error
+
+    async def _ready_zygote(self) -> Broker:
+        """The newest; the launcher replaces one that has ended."""
+        deadline = time.monotonic() + ZYGOTE_SECONDS
+        while time.monotonic() < deadline and self.alive:
+            if self._zygotes and self._zygotes[-1].connected:
+                return self._zygotes[-1]
+            self._news.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._news.wait(), ZYGOTE_SECONDS)
+        raise BackendError(f"no zygote for sandboxes has started{self._last_lines()}")
 
     def kill(self, number: int) -> None:
         """Kill a sandbox; its future tells when it has ended."""
@@ -108,16 +122,15 @@ class Station:
                 return
 
     def _on_news(self) -> None:
-        while True:
-            try:
-                packet = packets.receive(self._line)
-            except BlockingIOError:
-                return
-            except OSError:
-                packet = None
-            if packet is None:
-                self._hang_up()
-                return
+        try:
+            packet = packets.receive(self._line)
+        except BlockingIOError:
+            return
+        except OSError:
+            packet = None
+        if packet is None:
+            self._hang_up()
+        else:
             self._hear(packet)
 
     def _hear(self, packet: packets.Packet) -> None:
@@ -127,13 +140,14 @@ class Station:
         elif "ended" in content:
             self._finish(content["ended"], content["code"])
         elif launched := self._launched.get(content["started"]):
-            launched.pid = _pid_of(packet.descriptors[0]) if packet.descriptors else content["pid"]
+            launched.pid = pid_of(packet.descriptors[0]) if packet.descriptors else content["pid"]
         packet.close()
 
     def _connect_zygote(self, line: socket.socket) -> None:
         """Ask the newest zygote from now on; an earlier one still tells how what it forked has ended."""
-        self._zygotes.append(Broker(line, remote=True))
+        self._zygotes = [*(zygote for zygote in self._zygotes if zygote.connected), Broker(line, remote=True)]
         self._zygotes[-1].open()
+        self._news.set()
 
     def _finish(self, number: int, code: int) -> None:
         launched = self._launched.pop(number, None)
@@ -169,19 +183,6 @@ class Launched:
         self.pid: int | None = None
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    async def python(self, cwd: str) -> Worker | None:
-        """A Python interpreter in it, past its agent; None when only the agent can give one."""
-        return await self._station.python(self._number, cwd)
-
     def kill(self) -> None:
         """Kill every process of it."""
         self._station.kill(self._number)
-
-
-def _pid_of(process: int) -> int | None:
-    """The process id, as this process knows it, behind a pidfd that came from another process id namespace."""
-    for line in Path(f"/proc/self/fdinfo/{process}").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == "Pid" and int(value) > 0:
-            return int(value)
-    return None

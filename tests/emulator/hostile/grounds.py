@@ -1,0 +1,191 @@
+"""Emulators to attack: on every way of running sandboxes that this machine has, each with a small template."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from agentrun._core.local import ACCESS_KEY_SECRET
+from tests.emulator.inside import Inside
+from tests.emulator.signed import Account
+
+ROOT = Path(__file__).resolve().parents[3]
+# Nobody has this user id, and it is below those that sandboxes get.
+ORDINARY_USER = 61_234
+TEMPLATE = "small"
+MEMORY = 256
+DISK = 64
+SECRET = "a secret that is nowhere but in the emulator"
+NAMES = ("process", "ordinary-user", "landlock", "docker")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A running emulator: whose process it is, where it keeps what runs, and an account in it."""
+
+    name: str
+    pid: int
+    directory: Path
+    state: Path
+    account: Account
+
+    @property
+    def level(self) -> str:
+        """The isolation that it gives."""
+        return str(self.status["isolation"])
+
+    @property
+    def missing(self) -> list[str]:
+        """What that lacks."""
+        return list(self.status["missing"])
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What it says about itself."""
+        answer: dict[str, Any] = self.account.client.get("/_emulator/status").json()
+        return answer
+
+    @property
+    def has_namespaces(self) -> bool:
+        """Whether a sandbox has its own processes and network."""
+        return self.level not in ("landlock", "none")
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.account.client.base_url.port or 0
+
+    def sandbox(self, **body: Any) -> Inside:
+        """A new sandbox of the small template."""
+        content = json.dumps({"templateName": TEMPLATE, **body}).encode()
+        answer = self.account.data("POST", "/sandboxes", content)
+        assert answer.status_code == 200, answer.text
+        return Inside(self.account, answer.json()["data"]["sandboxId"])
+
+    def delete(self, inside: Inside) -> None:
+        """End a sandbox."""
+        answer = self.account.data("DELETE", inside.path)
+        assert answer.status_code in (200, 404, 410), answer.text
+
+
+@contextlib.contextmanager
+def ground(name: str, folder: Path) -> Generator[Ground]:
+    """An emulator in a process of its own; skips where this machine does not have it."""
+    with started(name, folder, f"key-{uuid4().hex}") as (process, told):
+        with httpx.Client(base_url=f"http://127.0.0.1:{told['port']}", timeout=120, trust_env=False) as client:
+            account = Account(client, told["account"], told["secret"])
+            place = Ground(name, process.pid, Path(told["directory"]), folder / "state", account)
+            if problem := place.status["problem"]:
+                pytest.skip(f"{name}: {problem}")
+            yield place
+
+
+@contextlib.contextmanager
+def started(name: str, folder: Path, account: str) -> Generator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """The process of an emulator, and what it told about itself."""
+    process = subprocess.Popen(
+        [_interpreter(name), "-m", "tests.emulator.hostile.server", _backend(name), str(folder), account, SECRET],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=_environment(name, folder),
+        start_new_session=True,
+        cwd="/",
+        **_user(name, folder),
+    )
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line, f"the emulator for {name} did not start"
+        yield process, json.loads(line)
+    finally:
+        process.stdin.close()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+def _backend(name: str) -> str:
+    if name != "docker":
+        return "process"
+    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
+        pytest.skip("docker: no container engine answers")
+    return "docker"
+
+
+def _is_other_user(name: str) -> bool:
+    return name in ("ordinary-user", "landlock") and os.geteuid() == 0
+
+
+def _interpreter(name: str) -> str:
+    if not _is_other_user(name):
+        if name == "ordinary-user":
+            pytest.skip("ordinary-user: the tests run as one, so the ground `process` is it")
+        return sys.executable
+    found = _interpreter_for_everybody()
+    if found is None:
+        pytest.skip(f"{name}: no Python that an ordinary user can execute has what the emulator needs")
+    return found
+
+
+@cache
+def _interpreter_for_everybody() -> str | None:
+    candidates = dict.fromkeys((sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"))
+    for candidate in filter(os.path.exists, candidates):
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(
+                [candidate, "-c", "import agentrun.emulator.server, numpy, IPython"],
+                env={"PYTHONPATH": _python_path()},
+                user=ORDINARY_USER,
+                group=ORDINARY_USER,
+                extra_groups=[],
+                cwd="/",
+                capture_output=True,
+                timeout=60,
+                check=True,
+            )
+            return candidate
+    return None
+
+
+def _python_path() -> str:
+    packages = [entry for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))]
+    return os.pathsep.join([str(ROOT), *packages])
+
+
+def _environment(name: str, folder: Path) -> dict[str, str]:
+    # Without bubblewrap on PATH there are no namespaces.
+    path = "/nonexistent" if name == "landlock" else os.environ.get("PATH", os.defpath)
+    temporary = folder / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    return {
+        "PATH": path,
+        "PYTHONPATH": _python_path(),
+        "TMPDIR": str(temporary),
+        "HOME": str(folder),
+        "AGENTRUN_TEST_SECRET": SECRET,
+    }
+
+
+def _user(name: str, folder: Path) -> dict[str, Any]:
+    if not _is_other_user(name):
+        return {}
+    for place in (folder, folder / "tmp"):
+        os.chown(place, ORDINARY_USER, ORDINARY_USER)
+    return {"user": ORDINARY_USER, "group": ORDINARY_USER, "extra_groups": []}

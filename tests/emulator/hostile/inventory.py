@@ -1,0 +1,147 @@
+"""What an emulator has on its machine at one moment, to compare before and after an attack."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.emulator.hostile.grounds import Ground
+
+SHARED_FOLDERS = ("/tmp", "/dev/shm", "/var/tmp")
+LOWEST_SANDBOX_USER = 200_000
+# Connections and files that are closed a moment later, or kept by the client's pool.
+FEW_DESCRIPTORS = 12
+POLL = 0.05
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Processes below the emulator, its open descriptors, what lies in its folders, and who is in its cgroups."""
+
+    processes: frozenset[tuple[int, float]]
+    namespaces: frozenset[str]
+    descriptors: int
+    entries: frozenset[str]
+    members: frozenset[str]
+    strays: frozenset[str]
+    mounts: int
+
+    def leftovers(self, later: Inventory) -> list[str]:
+        """What is there later and was not before, in words."""
+        found = [f"process {pid}" for pid, _ in later.processes - self.processes]
+        found += [f"namespace {name}" for name in later.namespaces - self.namespaces]
+        found += [f"entry {name}" for name in later.entries - self.entries]
+        found += [f"cgroup member {name}" for name in later.members - self.members]
+        found += [f"file {name}" for name in later.strays - self.strays]
+        if later.mounts > self.mounts:
+            found.append(f"{later.mounts - self.mounts} mounts")
+        if later.descriptors > self.descriptors + FEW_DESCRIPTORS:
+            found.append(f"{later.descriptors - self.descriptors} descriptors of the emulator")
+        return found
+
+
+def take(ground: Ground) -> Inventory:
+    """The present state of an emulator."""
+    processes = _descendants(ground.pid)
+    return Inventory(
+        frozenset(processes),
+        frozenset(filter(None, (_namespace(pid) for pid, _ in processes))),
+        len(_listed(f"/proc/{ground.pid}/fd")),
+        frozenset(_entries(ground.directory)),
+        frozenset(_members(ground.pid)),
+        frozenset(_strays()),
+        _mounts(ground.pid),
+    )
+
+
+def leftovers_after(ground: Ground, before: Inventory, seconds: float = 8.0) -> list[str]:
+    """What stays; it is given some seconds to go away."""
+    found: list[str] = []
+
+    def clean() -> bool:
+        found[:] = before.leftovers(take(ground))
+        return not found
+
+    eventually(clean, seconds)
+    return found
+
+
+def eventually(check: Callable[[], bool], seconds: float) -> bool:
+    """Whether the check comes true in time."""
+    deadline = time.monotonic() + seconds
+    while not (done := check()) and time.monotonic() < deadline:
+        time.sleep(POLL)
+    return done
+
+
+def alive_in(namespace: str) -> list[int]:
+    """The processes of this machine in a process id namespace such as `pid:[4026531836]`."""
+    return [int(name) for name in filter(str.isdigit, _listed("/proc")) if _namespace(int(name)) == namespace]
+
+
+def _descendants(pid: int) -> set[tuple[int, float]]:
+    found: set[tuple[int, float]] = set()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.add((child.pid, child.create_time()))
+    return found
+
+
+def _namespace(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    return ""
+
+
+def _entries(directory: Path) -> list[str]:
+    """Everything below the emulator's directory but the files that name users, which are kept for the next sandbox."""
+    found: list[str] = []
+    for folder, folders, files in os.walk(directory):
+        if Path(folder).name != "users":
+            found += [os.path.join(folder, name) for name in (*folders, *files) if not name.isdigit()]
+        else:
+            folders.clear()
+    return found
+
+
+def _members(pid: int) -> list[str]:
+    found: list[str] = []
+    for folder, folders, _ in os.walk("/sys/fs/cgroup"):
+        for name in folders:
+            if name.startswith(f"agentrun-{pid}-"):
+                with contextlib.suppress(OSError):
+                    found += [f"{name}/{line}" for line in Path(folder, name, "cgroup.procs").read_text().split()]
+    return found
+
+
+def _strays() -> list[str]:
+    """Files of a sandbox's user in the folders that everybody may write to."""
+    found: list[str] = []
+    for folder in SHARED_FOLDERS:
+        for name in _listed(folder):
+            with contextlib.suppress(OSError):
+                if os.lstat(f"{folder}/{name}").st_uid >= LOWEST_SANDBOX_USER:
+                    found.append(f"{folder}/{name}")
+    return found
+
+
+def _mounts(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        return len(Path(f"/proc/{pid}/mountinfo").read_text().splitlines())
+    return 0
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
