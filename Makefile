@@ -2,7 +2,7 @@
 # Pass options through ARGS, as in: make test ARGS="tests/unit -k signing"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs official clean
+.PHONY: help setup demo test test-docker check bench docs official clean
 .PHONY: check-lint check-format check-mypy check-pyright check-layers check-sizes
 
 BIN := .venv/bin
@@ -11,7 +11,7 @@ CHECKS := check-lint check-format check-mypy check-pyright check-layers check-si
 ARGS ?=
 
 help:  ## List the targets.
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup:  ## Create .venv with the package, its emulator and the test tools.
 	@scripts/setup.sh test
@@ -20,9 +20,15 @@ demo:  ## Run examples/quickstart.py against the emulator.
 	@scripts/setup.sh
 	@$(BIN)/agentrun emulator exec --script examples/quickstart_model.py -- $(BIN)/python examples/quickstart.py $(ARGS)
 
-test:  ## Run the whole test suite.
+test:  ## Run the whole test suite; what needs a container engine is left out where none answers.
 	@scripts/setup.sh test
 	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup $(ARGS)
+
+test-docker:  ## Get a container engine and the image of sandboxes, and run the tests that need them.
+	@scripts/setup.sh test
+	@scripts/docker_engine.sh >/dev/null
+	@$(BIN)/agentrun emulator images build
+	@$(BIN)/python -m pytest tests/emulator/backends/docker $(ARGS)
 
 check:  ## Run the linters, type checkers, layer contracts and size limits.
 	@scripts/setup.sh test check

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from agentrun.errors import *
     from agentrun.model import *
     from agentrun.sandbox import *
+    from agentrun.sandbox.boxes import *
+    from agentrun.sandbox.toolset import *
     from agentrun.status import NetworkMode as NetworkMode
     from agentrun.status import Status as Status
     from agentrun.utils.credential_context import *
@@ -62,6 +64,12 @@ _NAMES = {
         TemplateCredentialConfiguration TemplateInput TemplateLogConfiguration TemplateMcpOptions
         TemplateMcpState TemplateNetworkConfiguration TemplateNetworkMode TemplateOSSPermission
         TemplateOssConfiguration TemplateType TemplateUpdateInput Terminal
+    """,
+    "agentrun.sandbox.boxes": """
+        BaseSandbox BaseSandboxAsync FilesystemSandbox FilesystemSandboxAsync
+    """,
+    "agentrun.sandbox.toolset": """
+        SandboxTool SandboxToolSet
     """,
     "agentrun.status": """
         NetworkMode Status

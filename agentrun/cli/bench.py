@@ -29,7 +29,7 @@ def sandbox(
     # The client, which no other command needs and which takes longer to load than they run.
     from agentrun.cli import measuring
 
-    with measuring.fresh_emulator() as config:
-        for what, measure in measuring.measurements(config, clients, seconds, memory):
+    with measuring.fresh_emulator() as emulator:
+        for what, measure in measuring.measurements(emulator, clients, seconds, memory):
             tell(f"measuring: {what} ...")
             show(f"{what:<42} {measure()}")

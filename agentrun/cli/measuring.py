@@ -1,8 +1,9 @@
-"""What sandboxes cost on this machine, measured as a user would see it: through the signed API, every answer checked."""
+"""What sandboxes cost on this machine, measured as users see it: through the signed API, every answer checked."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import signal
@@ -27,6 +28,8 @@ from agentrun.sandbox import CodeInterpreterSandbox, Sandbox, Template
 CODE, ANSWER = "1+1", "2"
 TEMPLATE = "agentrun-bench"
 START_SECONDS = 20.0
+# Processes that have done their work may still be ending.
+SETTLE_SECONDS = 0.5
 MEBIBYTE = 1024 * 1024
 FRAME = "import numpy, pandas\nframe = pandas.DataFrame({'a': numpy.arange(13_000_000.0)})\nframe.a.sum()"
 
@@ -54,16 +57,34 @@ class Throughput:
     times: Times
 
 
+@dataclass(frozen=True)
+class Memory:
+    """MiB of proportional set size of one sandbox."""
+
+    new: float
+    after_answer: float
+    with_context: float
+
+
+@dataclass(frozen=True)
+class FreshEmulator:
+    """An emulator in a process of its own."""
+
+    config: Config
+    pid: int
+
+
 class Wrong(Exception):
     """A sandbox gave another answer than the right one."""
 
 
 class Measuring:
-    """The measurements, on one template."""
+    """The measurements, on a template that is warm."""
 
-    def __init__(self, template_name: str, config: Config) -> None:
-        self._template_name = template_name
-        self._config = config
+    def __init__(self, emulator: FreshEmulator) -> None:
+        self._template_name = TEMPLATE
+        self._config = emulator.config
+        self._emulator = emulator.pid
 
     def first_answer(self, count: int = 200) -> Times:
         """From the request for a sandbox to its first answer, one after the other."""
@@ -111,13 +132,21 @@ class Measuring:
                 clone.delete()
         return Times(took)
 
-    def idle_memory(self, count: int = 100) -> float:
-        """MiB of proportional set size of one of so many idle sandboxes that have answered once."""
+    def idle_memory(self, count: int = 100) -> Memory:
+        """What so many idle sandboxes weigh, each: new, after one answer, and with a context that has answered."""
+        return Memory(
+            self._weigh(count, lambda sandbox: None),
+            self._weigh(count, lambda sandbox: _check(sandbox.context.execute(CODE).text)),
+            self._weigh(count, lambda sandbox: _check(sandbox.context.create().execute(CODE).text)),
+        )
+
+    def _weigh(self, count: int, use: Callable[[CodeInterpreterSandbox], None]) -> float:
         sandboxes = [self._create() for _ in range(count)]
         try:
             for sandbox in sandboxes:
-                _check(sandbox.context.create().execute(CODE).text)
-            return sum(_proportional(pid) for pid in _inside()) / count
+                use(sandbox)
+            time.sleep(SETTLE_SECONDS)
+            return sum(map(_proportional, _inside(self._emulator))) / count
         finally:
             for sandbox in sandboxes:
                 sandbox.delete()
@@ -177,25 +206,30 @@ def _timed(call: Callable[[], object]) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def _inside() -> list[int]:
-    """The processes on this machine that are in a process id namespace of a launcher's making."""
-    own = os.stat("/proc/self/ns/pid").st_ino
-    found: list[int] = []
+def _inside(emulator: int) -> list[int]:
+    """The processes below an emulator that are in process id namespaces of their own: those of its sandboxes."""
+    parents, namespaces = dict[int, int](), dict[int, int]()
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command, inside = (folder / "cmdline").read_bytes(), (folder / "ns/pid").stat().st_ino != own
-        except OSError:
-            continue
-        if inside and b"agentrun.emulator.launcher" in command:
-            found.append(int(folder.name))
-    return found
+        with contextlib.suppress(OSError):
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            namespaces[int(folder.name)] = (folder / "ns/pid").stat().st_ino
+    return [
+        pid for pid, inode in namespaces.items() if inode != namespaces[emulator] and _below(pid, emulator, parents)
+    ]
+
+
+def _below(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
+    while pid in parents and pid != ancestor:
+        pid = parents[pid]
+    return pid == ancestor
 
 
 def _proportional(pid: int) -> float:
     """MiB of a process, with its share of what it has together with others."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
     return 0.0
 
 
@@ -218,9 +252,11 @@ def _together(count: int, work: Callable[[], None]) -> None:
         raise failures[0]
 
 
-def measurements(config: Config, clients: int, seconds: float, memory: int) -> list[tuple[str, Callable[[], str]]]:
+def measurements(
+    emulator: FreshEmulator, clients: int, seconds: float, memory: int
+) -> list[tuple[str, Callable[[], str]]]:
     """What is measured, in its order, each with its figure as text."""
-    measuring = Measuring(TEMPLATE, config)
+    measuring = Measuring(emulator)
     return [
         ("create to the first answer of 1+1", lambda: str(measuring.first_answer())),
         (f"lives a minute, {clients} clients", lambda: _lives(measuring, clients, seconds)),
@@ -228,7 +264,7 @@ def measurements(config: Config, clients: int, seconds: float, memory: int) -> l
         ("1+1 in a warm context", lambda: str(measuring.warm())),
         ("pause; resume", lambda: _pair(measuring.pause_and_resume())),
         ("fork of a context that holds 100 MB", lambda: str(measuring.fork())),
-        ("memory of an idle sandbox", lambda: f"{measuring.idle_memory(memory):.2f} MiB (proportional)"),
+        ("memory of an idle sandbox", lambda: _memory(measuring.idle_memory(memory))),
         ("upload; download", lambda: "{:.0f} MiB/s; {:.0f} MiB/s".format(*measuring.transfer())),
     ]
 
@@ -238,12 +274,17 @@ def _lives(measuring: Measuring, clients: int, seconds: float) -> str:
     return f"{done.per_minute:.0f}, each {done.times}"
 
 
+def _memory(memory: Memory) -> str:
+    after, context = memory.after_answer, memory.with_context
+    return f"{memory.new:.1f} MiB new, {after:.1f} MiB after an answer, {context:.1f} MiB with a context"
+
+
 def _pair(times: tuple[Times, Times]) -> str:
     return f"{times[0]}; {times[1]}"
 
 
 @contextmanager
-def fresh_emulator(*options: str) -> Generator[Config]:
+def fresh_emulator(*options: str) -> Generator[FreshEmulator]:
     """The settings for an emulator in a process of its own, with a template that is warm."""
     port = _free_port()
     command = [sys.executable, "-m", "agentrun.emulator", f"--port={port}", *options]
@@ -254,7 +295,7 @@ def fresh_emulator(*options: str) -> Generator[Config]:
             Template.create(template_name=TEMPLATE, template_type="CodeInterpreter", config=config)
             with Sandbox.create("CodeInterpreter", TEMPLATE, config=config) as first:
                 first.context.execute("1+1").raise_on_error()
-            yield config
+            yield FreshEmulator(config, process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()

@@ -29,7 +29,7 @@ def emulator_choices(
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Do not verify signatures.")] = False,
     loose: Annotated[bool, typer.Option("--loose", help="Only note what is wrong with a request.")] = False,
     profile: Annotated[str, typer.Option(help="How long things take: instant or realistic.")] = "instant",
-    backend: Annotated[str, typer.Option(help="How code runs: auto or process.")] = "auto",
+    backend: Annotated[str, typer.Option(help="How code runs: auto, process or docker.")] = "auto",
     allow_unconfined: Annotated[
         bool, typer.Option("--allow-unconfined", help="Run code as ordinary processes where it cannot be isolated.")
     ] = False,

@@ -102,6 +102,8 @@ def _configured(app: App) -> uvicorn.Config:
         proxy_headers=False,
         ws="websockets-sansio",
         ws_max_size=LARGEST_MESSAGE,
+        # A client that only waits answers no pings, and is none the worse for it.
+        ws_ping_interval=None,
         # To compress costs more than it spares on the same machine.
         ws_per_message_deflate=False,
     )

@@ -34,6 +34,8 @@ from agentrun._core import local
 from agentrun.cli import processes
 from agentrun.cli.variables import Shell, render
 from agentrun.emulator import records
+from agentrun.emulator.backends.base import LEVELS
+from agentrun.emulator.launcher import landlock
 from agentrun.emulator.records import birth_of
 from tests.emulator.backends.conftest import host_processes
 
@@ -595,21 +597,77 @@ def test_a_file_in_the_working_directory_does_not_stand_in_for_a_module(home: di
 # doctor
 
 
+def doctor(home: dict[str, str], *prefix: str) -> tuple[int, dict[str, str]]:
+    """The exit status and the lines of findings by name; `prefix` is a command that runs it in its own way."""
+    done = subprocess.run(
+        [*prefix, *AGENTRUN, "emulator", "doctor"],
+        env=home,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("ok ", "missing ", "problem "))]
+    return done.returncode, {line[9:].partition(":")[0]: line for line in lines}
+
+
 def test_doctor_looks_at_this_machine(home: dict[str, str]) -> None:
-    done = agentrun(home, "emulator", "doctor")
-    found = {line[9:].partition(":")[0]: line for line in done.stdout.splitlines()}
+    status, found = doctor(home)
     assert found["python"].split()[-1] == ".".join(map(str, sys.version_info[:3]))
     assert found["port 4590"]
-    assert (done.returncode == 1) == any(line.startswith("problem") for line in found.values())
+    assert (status == 1) == any(line.startswith("problem") for line in found.values())
+
+
+def test_doctor_shows_every_level_and_the_one_that_sandboxes_really_get(home: dict[str, str]) -> None:
+    status, found = doctor(home)
+    assert [name.removeprefix("level ") for name in found if name.startswith("level ")] == list(LEVELS)
+    assert status == 0, found["sandboxes"]
+    reached = found["sandboxes"].split()[2].rstrip(",")
+    assert found[f"level {reached}"].startswith("ok")
+    program = (
+        "import agentrun; agentrun.Template.create(template_name='t', template_type='CodeInterpreter'); "
+        "print(agentrun.Sandbox.create(template_name='t').isolation.level)"
+    )
+    assert agentrun(home, "emulator", "exec", "--", sys.executable, "-c", program).stdout == f"{reached}\n"
 
 
 def test_doctor_names_the_fix_where_bubblewrap_is_missing(home: dict[str, str], tmp_path: Path) -> None:
-    done = agentrun({**home, "PATH": str(tmp_path)}, "emulator", "doctor")
-    lines = [line for line in done.stdout.splitlines() if line.startswith("problem")]
-    assert done.returncode == 1
-    assert len(lines) == 1
-    assert "bubblewrap is not installed" in lines[0]
-    assert lines[0].endswith("fix: install bubblewrap")
+    status, found = doctor({**home, "PATH": str(tmp_path), "DOCKER_HOST": f"unix://{tmp_path}/none"})
+    assert found["bubblewrap"] == "missing  bubblewrap: bubblewrap is not installed; fix: install bubblewrap"
+    assert "not here: bubblewrap" in found["level namespaces"]
+    assert found["agents"].startswith("missing")
+    if landlock.abi():
+        assert (status, found["sandboxes"].split()[:3]) == (0, ["ok", "sandboxes:", "landlock"])
+    else:
+        assert (status, found["sandboxes"].split()[:3]) == (1, ["problem", "sandboxes:", "none"])
+
+
+# The sandboxes of an ordinary user in a user namespace in which no other may be made; of the machine nothing changes.
+WITHOUT_NAMESPACES = (
+    *("unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps", "sh", "-c"),
+    'echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --inh-caps=-all --ambient-caps=-all "$@"',
+    "sh",
+)
+
+
+@pytest.mark.skipif(
+    subprocess.run([*WITHOUT_NAMESPACES, "true"], capture_output=True, check=False).returncode != 0,
+    reason="user namespaces cannot be made here in the first place",
+)
+def test_doctor_names_the_setting_that_forbids_user_namespaces(home: dict[str, str]) -> None:
+    _, found = doctor(home, *WITHOUT_NAMESPACES)
+    for name in ("bubblewrap", "user namespaces"):
+        assert found[name].startswith("missing")
+        assert found[name].endswith("; fix: sysctl -w user.max_user_namespaces=65536")
+    assert "not here: user namespaces, bubblewrap" in found["level namespaces"]
+    assert found["own user ids"].startswith("missing")
+
+
+def test_doctor_says_what_a_container_engine_lacks(home: dict[str, str], tmp_path: Path) -> None:
+    _, found = doctor({**home, "DOCKER_HOST": f"unix://{tmp_path}/none"})
+    assert found["container engine"].startswith(f"missing  container engine: no container engine answers at {tmp_path}")
+    assert "; fix: start it with `systemctl start docker`" in found["container engine"]
+    assert "not here: container engine" in found["level container"]
 
 
 def test_doctor_warns_of_a_proxy_that_would_get_local_requests(home: dict[str, str]) -> None:

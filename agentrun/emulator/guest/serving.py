@@ -167,6 +167,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
         ws_per_message_deflate=False,
+        ws_ping_interval=None,
     )
     config.load()
     return config

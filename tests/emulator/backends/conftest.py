@@ -57,9 +57,10 @@ async def eventually(check: Callable[[], object], seconds: float = 10.0) -> None
 
 
 def cgroup_folders() -> list[str]:
-    """The cgroups that this process's emulator has made."""
+    """The cgroups of this process's emulator that hold a process; empty ones are kept for the next sandbox."""
     root, prefix = "/sys/fs/cgroup", f"agentrun-{os.getpid()}-"
-    return [folder for folder, _, _ in os.walk(root) if os.path.basename(folder).startswith(prefix)]
+    folders = [folder for folder, _, _ in os.walk(root) if os.path.basename(folder).startswith(prefix)]
+    return [folder for folder in folders if Path(folder, "cgroup.procs").read_text()]
 
 
 @pytest.fixture(scope="module")

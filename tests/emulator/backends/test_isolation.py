@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from agentrun.emulator.backends.base import Backend, Limits, Running, SandboxSpec
+from agentrun.emulator.backends.base import Backend, Limits, NetworkPolicy, Running, SandboxSpec
 from tests.emulator.backends.conftest import cgroup_folders, client_of, entries_of, host_processes, inherited_descriptor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -37,7 +37,7 @@ def shell(client: httpx.AsyncClient) -> Shell:
 async def small(backend: Backend) -> AsyncGenerator[Running]:
     """A sandbox with little memory, few processes and no network."""
     limits = Limits(memory=300, processes=40, file_size=8)
-    running = await backend.start_sandbox(SandboxSpec("small", limits=limits, network=False))
+    running = await backend.start_sandbox(SandboxSpec("small", limits=limits, network=NetworkPolicy("off")))
     await running.wait_ready()
     yield running
     await running.stop()
@@ -51,7 +51,8 @@ async def small_shell(small: Running) -> AsyncGenerator[Shell]:
 
 async def test_the_level_is_reported(sandbox: Running) -> None:
     assert sandbox.isolation.level.startswith("namespaces+uid" if AS_ROOT else "namespaces")
-    assert "seccomp" in sandbox.isolation.missing
+    # Both are on every machine that tests run on.
+    assert not {"seccomp", "landlock"} & set(sandbox.isolation.missing)
 
 
 async def test_code_has_its_own_uid_and_no_capabilities(shell: Shell, backend: Backend) -> None:
@@ -160,11 +161,10 @@ async def test_without_network_nothing_can_be_reached(small_shell: Shell) -> Non
     assert (
         await small_shell("ls /proc/net/dev >/dev/null; tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '") == "lo\n"
     )
-    connect = "import socket; socket.create_connection(({host!r}, {port}), 2)"
-    for host, port in (("1.1.1.1", 53), ("127.0.0.1", 3128)):
-        answer = await small_shell(f'python3 -c "{connect.format(host=host, port=port)}"')
-        assert "unreachable" in answer or "refused" in answer
-    assert "PROXY" not in (await small_shell("env")).upper()
+    answer = await small_shell("python3 -c \"import socket; socket.create_connection(('1.1.1.1', 53), 2)\"")
+    assert "unreachable" in answer
+    # The way out is there, because it may be opened while the sandbox runs; until then it refuses everything.
+    assert "403" in await small_shell("python3 -c \"import urllib.request as r; r.urlopen('http://example.com')\"")
 
 
 async def test_the_way_out_refuses_the_host(shell: Shell) -> None:
@@ -174,7 +174,7 @@ async def test_the_way_out_refuses_the_host(shell: Shell) -> None:
 try: urllib.request.urlopen('http://127.0.0.1:{port}/')
 except urllib.error.HTTPError as error: print(error.code, error.read().decode())"""
     answer = await shell(f'NO_PROXY= no_proxy= python3 -c "{code}"')
-    assert answer.startswith("403 127.0.0.1 (127.0.0.1) is refused")
+    assert answer.startswith(f"403 127.0.0.1:{port} (127.0.0.1) is refused")
     direct = await shell(f"python3 -c \"import socket; socket.create_connection(('127.0.0.1', {port}), 2)\"")
     assert "refused" in direct
     server.close()

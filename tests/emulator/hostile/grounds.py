@@ -164,9 +164,17 @@ def _interpreter_for_everybody() -> str | None:
     return None
 
 
-def _python_path() -> str:
+def _python_path(installed: Path | None = None) -> str:
     packages = [entry for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))]
-    return os.pathsep.join([str(ROOT), *packages])
+    return os.pathsep.join([*([str(installed)] if installed else []), str(ROOT), *packages])
+
+
+def _installed(folder: Path) -> Path:
+    """The package in a folder of its own, as users have it: without namespaces a checkout around it is out of sight."""
+    place = folder / "site-packages"
+    if not place.exists():
+        shutil.copytree(ROOT / "agentrun", place / "agentrun", ignore=shutil.ignore_patterns("__pycache__"))
+    return place
 
 
 def _environment(name: str, folder: Path) -> dict[str, str]:
@@ -176,7 +184,7 @@ def _environment(name: str, folder: Path) -> dict[str, str]:
     temporary.mkdir(parents=True, exist_ok=True)
     return {
         "PATH": path,
-        "PYTHONPATH": _python_path(),
+        "PYTHONPATH": _python_path(_installed(folder) if name == "landlock" else None),
         "TMPDIR": str(temporary),
         "HOME": str(folder),
         "AGENTRUN_TEST_SECRET": SECRET,

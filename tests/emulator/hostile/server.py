@@ -6,6 +6,7 @@ It tells one line of JSON, and has a template with less memory than users may as
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from agentrun.emulator.store import Record, Scope
 from tests.emulator import bodies
 
 SECONDS = 600
+DESCRIPTORS = 1024
 
 
 def template(name: str, memory: int, disk: int, mode: str = "PUBLIC") -> dict[str, object]:
@@ -30,13 +32,20 @@ def template(name: str, memory: int, disk: int, mode: str = "PUBLIC") -> dict[st
 
 
 def main(backend: str, folder: Path, account: str, secret: str) -> None:
-    """Serve until stdin ends."""
+    """Serve until stdin ends, with as many descriptors as most machines give."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, most), most))
     with Emulator(state=folder / "state", backend=backend, access_keys={account: secret}) as emulator:
         scope, store = Scope(account_id(account), REGION), emulator.platform.store
         if store.get(scope, "Template", "tpl-small") is None:
             for name, mode in (("small", "PUBLIC"), ("offline", "PRIVATE")):
                 store.insert(Record(scope, "Template", f"tpl-{name}", name, "READY", template(name, 256, 64, mode)))
-        told = {"port": emulator.port, "directory": str(emulator.platform.directory), "account": account, "secret": secret}
+        told = {
+            "port": emulator.port,
+            "directory": str(emulator.platform.directory),
+            "account": account,
+            "secret": secret,
+        }
         print(json.dumps(told), flush=True)
         sys.stdin.read()
 

@@ -28,8 +28,6 @@ import signal, time
 signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
 while True: time.sleep(1)
 """,
-    "stops itself": "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)",
-    "stops its group": "import os, signal\nos.killpg(0, signal.SIGSTOP)",
     "in C": "import re\nre.match('(a+)+$', 'a' * 60 + 'b')",
     "a thread that stays": """
 import threading
@@ -46,7 +44,6 @@ FATAL = {
     "exits": "import os\nos._exit(7)",
     "segmentation fault": "import ctypes\nctypes.string_at(0)",
     "abort": "import os\nos.abort()",
-    "kills itself": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
     "closes all descriptors": "import os\nos.closerange(0, 100000)",
     "executes something else": "import os\nos.execv('/bin/true', ['true'])",
     "overflows the stack": """
@@ -73,6 +70,15 @@ STUBBORN = {
 }
 
 
+SIGNALS = {
+    "stops itself": "os.kill(os.getpid(), signal.SIGSTOP)",
+    "stops its group": "os.killpg(0, signal.SIGSTOP)",
+    "kills itself": "os.kill(os.getpid(), signal.SIGKILL)",
+    "stops from outside": "subprocess.Popen(['kill', '-STOP', str(os.getpid())])\ntime.sleep(1)",
+    "stops all": "os.kill(-1, signal.SIGSTOP)",
+}
+
+
 def python_fork_bomb() -> str:
     return "import os\nwhile True:\n  try: os.fork()\n  except OSError: pass"
 
@@ -84,6 +90,18 @@ def test_endless_code_is_stopped_in_time(arena: Arena, name: str) -> None:
     assert time.monotonic() - began < 0.5 + GRACE
     assert outcome.ending == "timeout", outcome
     assert outcome.text("timeout")
+    assert arena.still_works()
+
+
+@pytest.mark.parametrize("kind", ["stateless", "context"])
+@pytest.mark.parametrize("name", SIGNALS)
+def test_signals_to_itself(arena: Arena, name: str, kind: str) -> None:
+    """The first process of a namespace does not feel them, another one ends or is stopped in time."""
+    made = arena.request("POST", "contexts", {"language": "python"}).json()["id"] if kind == "context" else None
+    began = time.monotonic()
+    outcome = arena.python(f"import os, signal, subprocess, time\n{SIGNALS[name]}", 1.5, made)
+    assert time.monotonic() - began < 1.5 + GRACE
+    assert outcome.ending in ("ok", "error", "timeout")
     assert arena.still_works()
 
 

@@ -55,7 +55,6 @@ SYSTEM_CALLS = {
     "perf_event_open": "call(298, 241, b'\\0' * 112, 0, -1, -1, 0)",
     "userfaultfd": "call(323, 282, 0)",
     "io_uring": "call(425, 425, 8, b'\\0' * 120)",
-    "asynchronous io": "call(206, 0, 8, ctypes.byref(ctypes.c_ulong(0)))",
     "init_module": "call(175, 105, b'', 0, b'')",
     "kexec": "call(246, 104, 0, 0, 0, 0)",
     "reboot": "call(169, 142, 0xfee1dead, 672274793, 0, 0)",
@@ -70,8 +69,12 @@ SYSTEM_CALLS = {
     "acct": "call(163, 89, b'/tmp/x')",
     "fanotify": "call(300, 262, 0, 0)",
     "other personality": "call(135, 92, 0x0400000)",
-    "a device by mknod": "call(133, 33, b'/tmp/disk', 0o60666, 0x0800)" if os.uname().machine == "x86_64" else "call(0, 33, -100, b'/tmp/disk', 0o60666, 0x0800)",
-    "a 32-bit call": "print('ENOSYS')" if os.uname().machine != "x86_64" else """
+    "a device by mknod": "call(133, 33, b'/tmp/disk', 0o60666, 0x0800)"
+    if os.uname().machine == "x86_64"
+    else "call(0, 33, -100, b'/tmp/disk', 0o60666, 0x0800)",
+    "a 32-bit call": "print('ENOSYS')"
+    if os.uname().machine != "x86_64"
+    else """
 import mmap
 page = mmap.mmap(-1, 4096, prot=7)
 page.write(bytes.fromhex('53b814000000cd80' + '5bc3'))  # getpid by int 0x80
@@ -136,7 +139,7 @@ FILES = [
     "/proc/kmsg",
     "/proc/1/environ",
     "/proc/1/mem",
-    "/proc/1/fd",
+    "/proc/1/fd/0",
     "/proc/1/cwd/",
     "/proc/1/root/",
     "/proc/1/maps",
@@ -217,16 +220,22 @@ import os
 try: print(os.listdir({path!r}) if os.path.isdir({path!r}) else open({path!r}, 'rb').read(20))
 except OSError: print('no')
 """
-    assert arena.python(code).said in ("no", "b''", "[]")
+    if not (path.startswith("/proc/1/") and arena.ground.has_namespaces):  # There the interpreter may be process 1.
+        assert arena.python(code).said in ("no", "b''", "[]")
     assert arena.request("GET", "files", path=path).status_code >= 400
     assert arena.request("GET", "filesystem/download", path=path).status_code >= 400
 
 
 def test_the_emulator_s_own_files(arena: Arena) -> None:
     ground = arena.ground
-    for path in (ground.state, ground.state / "vault.key", ground.directory, ground.directory / "listen", ROOT / "tests"):
-        said = arena.said(f"ls {path} 2>/dev/null; cat {path} 2>/dev/null; true")
-        assert said == "", path
+    for path in (
+        ground.state,
+        ground.state / "vault.key",
+        ground.directory,
+        ground.directory / "listen",
+        ROOT / "tests",
+    ):
+        assert arena.said(f"ls {path}/ 2>/dev/null; cat {path} 2>/dev/null; true") == "", path
         assert arena.request("GET", "filesystem", path=str(path)).status_code >= 400
     if ground.name != "docker":
         assert (ROOT / "tests").exists() and ground.state.exists()
@@ -309,14 +318,18 @@ for pid in ({bystander.pid}, {arena.ground.pid}, {os.getpid()}):
     if arena.ground.has_namespaces:
         code = code.replace(f"({bystander.pid}, {arena.ground.pid}, {os.getpid()})", "range(100_000, 100_000)")
         assert len(arena.said("ls -d /proc/[0-9]*").split()) < 20
-        assert not Path(f"/proc/{bystander.pid}/ns").exists() or arena.said(f"cat /proc/{bystander.pid}/comm") != "sleep\n"
+        assert (
+            not Path(f"/proc/{bystander.pid}/ns").exists() or arena.said(f"cat /proc/{bystander.pid}/comm") != "sleep\n"
+        )
     outcome = arena.python(code)
     assert (outcome.said, outcome.ending) == ("", "ok")
     assert bystander.poll() is None
 
 
 def test_killing_everything_reaches_only_itself(arena: Arena, bystander: subprocess.Popen[bytes]) -> None:
-    arena.command("kill -9 -1; kill -9 1; kill -STOP 1; kill -TERM 1; kill -INT 1; kill -HUP 1; kill -SEGV 1", timeout=3)
+    arena.command(
+        "kill -9 -1; kill -9 1; kill -STOP 1; kill -TERM 1; kill -INT 1; kill -HUP 1; kill -SEGV 1", timeout=3
+    )
     assert bystander.poll() is None
     os.kill(arena.ground.pid, 0)
     if arena.ground.has_namespaces:
@@ -327,7 +340,9 @@ def test_setuid_gives_nothing(arena: Arena) -> None:
     arena.command("cp /bin/bash /tmp/sh 2>/dev/null || cp /bin/bash ~/sh; chmod 6755 /tmp/sh ~/sh")
     inside = "id -u; id -ru; /tmp/sh -p -c 'id -u; id -ru' 2>/dev/null || ~/sh -p -c 'id -u; id -ru'"
     assert len(set(arena.said(inside).split())) == 1
-    said = arena.said("sudo -n id -u 2>/dev/null; su -c 'id -u' </dev/null 2>/dev/null; passwd -S root 2>/dev/null; true", 3)
+    said = arena.said(
+        "sudo -n id -u 2>/dev/null; su -c 'id -u' </dev/null 2>/dev/null; passwd -S root 2>/dev/null; true", 3
+    )
     assert "0\n" not in said
     assert arena.said("grep -E 'NoNewPrivs|CapEff|CapPrm|CapInh|CapAmb' /proc/self/status").split() == [
         "CapInh:", "0" * 16, "CapPrm:", "0" * 16, "CapEff:", "0" * 16, "CapAmb:", "0" * 16, "NoNewPrivs:", "1",
@@ -353,9 +368,25 @@ for user in (0, 1, 1000, 200_000, 65534):
 
 
 def test_device_nodes(arena: Arena) -> None:
-    said = arena.said("for d in /tmp ~ /dev/shm; do mknod $d/disk b 8 0; mknod $d/mem c 1 1; done 2>/dev/null; ls /tmp ~ /dev/shm")
+    said = arena.said(
+        "for d in /tmp ~ /dev/shm; do mknod $d/disk b 8 0; mknod $d/mem c 1 1; done 2>/dev/null; ls /tmp ~ /dev/shm"
+    )
     assert "disk" not in said and "mem" not in said
-    allowed = {"console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout"}
+    allowed = {
+        "console",
+        "core",
+        "fd",
+        "full",
+        "mqueue",
+        "null",
+        "ptmx",
+        "pts",
+        "random",
+        "shm",
+        "stderr",
+        "stdin",
+        "stdout",
+    }
     if arena.ground.has_namespaces:
         assert set(arena.said("ls /dev").split()) <= allowed | {"tty", "urandom", "zero"}
 
@@ -373,10 +404,14 @@ def test_the_namespace_ends_with_the_sandbox(arena: Arena) -> None:
 def test_what_a_neighbour_has_is_out_of_reach(arena: Arena) -> None:
     answer = arena.neighbour.call("POST", "processes/cmd", {"command": "realpath ~; echo ~+; ls /proc | head -1"})
     home = answer.json()["result"]["stdout"].split()[0]
-    arena.neighbour.call("POST", "processes/cmd", {"command": "echo mine >/tmp/mine; echo mine >/dev/shm/mine 2>/dev/null"})
+    arena.neighbour.call(
+        "POST", "processes/cmd", {"command": "echo mine >/tmp/mine; echo mine >/dev/shm/mine 2>/dev/null"}
+    )
     assert arena.said("cat ~/private.txt /tmp/mine 2>/dev/null; true") == ""
     if not arena.ground.has_namespaces:
-        assert arena.said(f"cat {home}/private.txt {home}/../*/* 2>/dev/null; ls {home}/.. {home} 2>/dev/null; true") == ""
+        assert (
+            arena.said(f"cat {home}/private.txt {home}/../*/* 2>/dev/null; ls {home}/.. {home} 2>/dev/null; true") == ""
+        )
         return
     assert arena.said("cat /dev/shm/mine 2>/dev/null; true") == ""
 
@@ -384,9 +419,11 @@ def test_what_a_neighbour_has_is_out_of_reach(arena: Arena) -> None:
 def test_abstract_sockets_and_queues_are_not_shared(arena: Arena) -> None:
     serve = (
         "import socket, time; s = socket.socket(socket.AF_UNIX); s.bind('\\0hostile'); s.listen(); "
-        "print('up', flush=True); time.sleep(8)"
+        "print('up', flush=True); time.sleep(2)"
     )
-    arena.neighbour.call("POST", "processes/cmd", {"command": f'(setsid python3 -c "{serve}" >/tmp/up 2>&1 &) ; sleep 0.4'})
+    arena.neighbour.call(
+        "POST", "processes/cmd", {"command": f'(setsid python3 -c "{serve}" >/tmp/up 2>&1 &) ; sleep 0.4'}
+    )
     host = subprocess.Popen(
         ["python3", "-c", serve.replace("hostile", "hostile-host")], stdout=subprocess.PIPE, start_new_session=True
     )
@@ -404,7 +441,8 @@ for name in ('hostile', 'hostile-host'):
     finally:
         host.send_signal(signal.SIGKILL)
         host.wait()
-        host.stdout and host.stdout.close()
+        if host.stdout is not None:
+            host.stdout.close()
 
 
 def test_unix_sockets_of_the_host_are_out_of_reach(arena: Arena) -> None:

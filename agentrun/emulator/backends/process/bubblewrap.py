@@ -89,6 +89,7 @@ def station(
         # Joining a process id namespace again takes rights over it, so it must not be the host's.
         parts += ["--unshare-user", "--uid", "0", "--gid", "0", "--unshare-pid", "--as-pid-1"]
     parts += [*_parents([Path(HOME), Path(USERS)]), "--perms", "0755", "--dir", HOME]
+    parts += ["--symlink", f"{HOME}/workspace", "/workspace"]
     parts += _system() + _private() + _etc(etc) + ["--ro-bind", str(users), USERS]
     parts += _mounts(mounts)
     return [*parts, *_python(), "--remount-ro", "/", "--chdir", "/", "--", *launcher]

@@ -1,4 +1,4 @@
-"""Whether a server on a unix socket is well."""
+"""Asking a server on a unix socket: whether it is well, and small things."""
 
 from __future__ import annotations
 
@@ -14,6 +14,17 @@ async def healthy(path: Path, url_path: str, timeout: float) -> bool:
         return 200 <= await asyncio.wait_for(_status(path, url_path), timeout) < 300
     except (OSError, ValueError, IndexError, asyncio.TimeoutError):
         return False
+
+
+async def fetch(path: Path, url_path: str) -> tuple[int, bytes]:
+    """The status and body that GET answers. Raises OSError and ValueError when it answers no HTTP."""
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    try:
+        writer.write(f"GET {url_path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        return int(head.split(maxsplit=2)[1]), body
+    finally:
+        writer.close()
 
 
 async def _status(path: Path, url_path: str) -> int:

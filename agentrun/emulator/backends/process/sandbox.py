@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-from agentrun.emulator.backends.base import BackendError, Isolation, NetworkPolicy, NotCapable
+from agentrun.emulator.backends.base import BackendError, Isolation, NetworkPolicy
 from agentrun.emulator.backends.process.freezing import continue_tree, stop_tree
+from agentrun.emulator.backends.process.readiness import fetch
 from agentrun.emulator.backends.process.slots import Slot
 from agentrun.emulator.backends.process.station import Launched, Station
 from agentrun.emulator.guest.broker import Spawned
@@ -163,7 +167,16 @@ class ProcessSandbox:
         return self._policy
 
     async def patch(self, target: str) -> str:
-        raise NotCapable(f"{target} is not a copy-on-write mount")
+        """The changes to a copy-on-write mount, compared inside, where no link leads anywhere else."""
+        original = {where: lower for lower, where in self._plan.overlays}.get(target)
+        if original is None:
+            raise BackendError(f"{target} is not a copy-on-write mount of {self._name}")
+        query = urlencode({"path": target, "original": original})
+        status, body = await fetch(self._path, f"/filesystem/patch?{query}")
+        answer: dict[str, str] = json.loads(body)
+        if status != HTTPStatus.OK:
+            raise BackendError(f"{self._name} cannot compare {target}: {answer.get('message')}")
+        return answer["patch"]
 
     # Beginning
 
@@ -193,6 +206,10 @@ class ProcessSandbox:
 
     def _on_first_connection(self) -> None:
         self._loop.remove_reader(self._listening)
+        if self._spare is not None:
+            # Who needs the agent has contexts, whose interpreters are the agent's.
+            self._spare.close("it was not needed")
+            self._spare = None
         self._work(self._start_agent())
 
     async def _start_agent(self) -> None:

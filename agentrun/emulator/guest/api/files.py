@@ -12,6 +12,7 @@ from agentrun.emulator.guest import entries, fields, files
 from agentrun.emulator.guest.downloads import Download
 from agentrun.emulator.guest.errors import TooLarge
 from agentrun.emulator.guest.events import EventStream
+from agentrun.emulator.guest.patches import unified
 from agentrun.emulator.guest.paths import home, resolve, shown
 from agentrun.emulator.guest.search import DEFAULT_LIMIT, MAX_LIMIT, search
 from agentrun.emulator.guest.turns import all_in_turns, in_thread, in_turns
@@ -115,6 +116,13 @@ async def watch_folder(request: Request) -> Response:
     return EventStream(watch(path, recursive=query.flag("recursive", default=True)))
 
 
+async def patch(request: Request) -> Response:
+    """What was changed in a folder, compared with another one."""
+    query = fields.query(request, ("path", "original"))
+    original, changed = resolve(query.required("original", str)), resolve(query.required("path", str))
+    return JSONResponse({"patch": await in_thread(lambda: unified(original, changed))})
+
+
 def routes() -> list[Route]:
     """The table of this part of the interface."""
     return [
@@ -131,6 +139,7 @@ def routes() -> list[Route]:
         Route("/filesystem/content", put_content, methods=["PUT"]),
         Route("/filesystem/download", download, methods=["GET"]),
         Route("/filesystem/search", find, methods=["GET"]),
+        Route("/filesystem/patch", patch, methods=["GET"]),
         Route("/filesystem/watch", watch_folder, methods=["GET"]),
     ]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import builtins
 import contextlib
 import os
-import random
 import signal
 import socket
 import sys
@@ -54,6 +53,12 @@ class Interrupts:
     def __init__(self) -> None:
         self._armed = False
         self._missed = False
+        self._untouched = False
+
+    def install(self) -> None:
+        """Take the signal over; before a fork, because it costs more than one would think."""
+        signal.signal(signal.SIGINT, self.on_signal)
+        self._untouched = True
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self._armed:
@@ -63,9 +68,10 @@ class Interrupts:
     @contextlib.contextmanager
     def armed(self) -> Generator[None]:
         """While this lasts an interrupt raises KeyboardInterrupt, whatever earlier code has made of the signal."""
-        signal.signal(signal.SIGINT, self.on_signal)
+        if not self._untouched:
+            signal.signal(signal.SIGINT, self.on_signal)
         try:
-            self._armed = True
+            self._armed, self._untouched = True, False
             yield
         finally:
             self._armed = False
@@ -91,13 +97,12 @@ class Worker:
     def __init__(self) -> None:
         self._channel: Channel | None = None
         self._process = 0
-        self._interrupts = Interrupts()
+        self.interrupts = Interrupts()
         self.executor = make_executor(self._show)
 
     def serve(self, control: socket.socket) -> None:
         """Go on until the guest hangs up."""
         self._channel = channel = Channel(control)
-        signal.signal(signal.SIGINT, self._interrupts.on_signal)
         while message := channel.receive():
             if "code" in message.content:
                 channel.send(self.perform(message.content["code"]))
@@ -110,7 +115,7 @@ class Worker:
         """Execute; an interrupt that comes too late for the code is no error of the worker."""
         self._process = os.getpid()
         try:
-            with self._interrupts.armed():
+            with self.interrupts.armed():
                 answer = self.executor.execute(code)
         except KeyboardInterrupt as error:
             answer = {"result": None, "error": failure(error, "KeyboardInterrupt")}
@@ -126,7 +131,7 @@ class Worker:
             return
         content = {"display": travelling(data), "wait": threading.current_thread() is threading.main_thread()}
         flush()
-        with self._interrupts.held():
+        with self.interrupts.held():
             channel.send(content)
             if content["wait"]:
                 channel.receive()
@@ -157,6 +162,7 @@ def prepare(preload: Sequence[str] = ()) -> None:
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     worker = Worker()
+    worker.interrupts.install()
     for code in (*WARM_UP, *(WARM_UP_BY_LIBRARY.get(name, f"import {name}") for name in preload)):
         worker.executor.execute(code)
     worker.executor.reset()
@@ -165,8 +171,10 @@ def prepare(preload: Sequence[str] = ()) -> None:
 
 
 def serve(control: socket.socket) -> None:
-    """Execute what the control socket brings until it is closed; stdin, stdout and stderr are in place already."""
-    random.seed()
+    """Execute what the control socket brings until it is closed; stdin, stdout and stderr are in place already.
+
+    After a fork Python has seeded `random` anew by itself, numpy has not.
+    """
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed(int.from_bytes(os.urandom(4), "little"))  # far less work than without an argument
@@ -177,6 +185,8 @@ def serve(control: socket.socket) -> None:
         setattr(sys, f"__{name}__", stream)
     sys.argv = [""]
     worker = _prepared[0] if _prepared else Worker()
+    if not _prepared:
+        worker.interrupts.install()
     worker.serve(control)
 
 

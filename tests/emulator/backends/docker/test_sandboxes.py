@@ -199,8 +199,8 @@ async def test_services_are_refused_with_the_reason(backend: DockerBackend, tmp_
         await backend.start_service(ServiceSpec("s", tmp_path, ["true"], 9000))
 
 
-async def test_a_runtime_that_the_engine_lacks_is_named(image: str, tmp_path: Path) -> None:
-    backend = DockerBackend(run_directory=tmp_path / "r", emulator_socket=None, emulator_port=1, runtime="nothere")
+async def test_a_runtime_that_the_engine_lacks_is_named(image: str, run_directory: Path) -> None:
+    backend = DockerBackend(run_directory=run_directory / "r", emulator_socket=None, emulator_port=1, runtime="nothere")
     with pytest.raises(BackendError, match="no runtime 'nothere'"):
         await backend.start()
     await backend.close()
