@@ -40,7 +40,7 @@ is_running() { [ -f "$PID_FILE" ] && as_root kill -0 "$(as_root cat "$PID_FILE")
 
 apt_install() {
     local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@")
-    as_root "${install[@]}" >/dev/null || { as_root apt-get update -q >/dev/null && as_root "${install[@]}" >/dev/null; }
+    as_root "${install[@]}" >/dev/null 2>&1 || { as_root apt-get update -q >/dev/null && as_root "${install[@]}" >/dev/null; }
 }
 
 need_packages() {

@@ -151,6 +151,16 @@ class Measuring:
             for sandbox in sandboxes:
                 sandbox.delete()
 
+    @contextmanager
+    def crowd(self, count: int) -> Generator[None]:
+        """So many sandboxes that have answered once and are idle, for as long as the block lasts."""
+        sandboxes = [self._create() for _ in range(count)]
+        try:
+            yield
+        finally:
+            for sandbox in sandboxes:
+                sandbox.delete()
+
     def transfer(self, mebibytes: int = 256) -> tuple[float, float]:
         """MiB a second up and down, for one large file."""
         with tempfile.TemporaryDirectory() as folder, self._create() as sandbox:

@@ -34,10 +34,15 @@ class Inventory:
 
     def leftovers(self, later: Inventory) -> list[str]:
         """What is there later and was not before, in words."""
-        found = [f"process {pid}" for pid, _ in later.processes - self.processes]
-        found += [f"namespace {name}" for name in later.namespaces - self.namespaces]
+        found: list[str] = []
+        # The neighbour, who executes as well, has other processes than before, but not more.
+        if len(later.processes) > len(self.processes):
+            found += [f"process {pid}" for pid, _ in later.processes - self.processes]
+        if len(later.namespaces) > len(self.namespaces):
+            found += [f"namespace {name}" for name in later.namespaces - self.namespaces]
         found += [f"entry {name}" for name in later.entries - self.entries]
-        found += [f"cgroup member {name}" for name in later.members - self.members]
+        if len(later.members) > len(self.members):
+            found += [f"cgroup member {name}" for name in later.members - self.members]
         found += [f"file {name}" for name in later.strays - self.strays]
         if later.mounts > self.mounts:
             found.append(f"{later.mounts - self.mounts} mounts")

@@ -119,7 +119,9 @@ def test_the_death_of_a_helper_is_not_the_end(folder: tuple[str, Path], victim: 
         for box in (*boxes, fresh):
             ground.delete(box)
         old = [process for process in processes if _is_interpreter(process) or process.pid == target.pid]
-        assert inventory.eventually(lambda: not _alive(old), SECONDS), [(each.pid, each.cmdline()) for each in _alive(old)]
+        assert inventory.eventually(lambda: not _alive(old), SECONDS), [
+            (each.pid, each.cmdline()) for each in _alive(old)
+        ]
         later = inventory.take(ground)
         assert not later.members - before.members
         for process in _alive(old):

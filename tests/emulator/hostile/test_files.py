@@ -61,7 +61,9 @@ def test_no_way_of_reading_leads_to_the_host(arena: Arena, secret: Path) -> None
             arena.request("GET", "filesystem/stat", path=path),
             arena.request("GET", "filesystem", path=os.path.dirname(path)),
             arena.request("POST", "files/batch", {"read": [path]}),
-            arena.request("GET", "filesystem/search", path=os.path.dirname(path), pattern="host-secret*", content="of the"),
+            arena.request(
+                "GET", "filesystem/search", path=os.path.dirname(path), pattern="host-secret*", content="of the"
+            ),
             arena.request("POST", "filesystem/move", {"source": path, "destination": "/home/user/stolen"}),
         ]
         for answer in answers:
@@ -113,7 +115,9 @@ while time.monotonic() < end:
     assert secret.stat().st_mode & 0o777 == 0o666
 
 
-@pytest.mark.parametrize("path", ["/dev/zero", "/dev/random", "/dev/full", "/dev/ptmx", "/dev/stdin", "/home/user/pipe", "/home/user/socket"])
+@pytest.mark.parametrize(
+    "path", ["/dev/zero", "/dev/random", "/dev/full", "/dev/ptmx", "/dev/stdin", "/home/user/pipe", "/home/user/socket"]
+)
 def test_what_only_looks_like_a_file(arena: Arena, path: str) -> None:
     arena.command("cd ~; mkfifo pipe; python3 -c \"import socket; socket.socket(socket.AF_UNIX).bind('socket')\"")
     began = time.monotonic()
@@ -185,15 +189,27 @@ def test_a_sparse_file(arena: Arena) -> None:
     arena.command("truncate -s 1023M ~/big")
     assert arena.request("GET", "files", path="/home/user/big").status_code in (400, 413)
     account = arena.ground.account
-    request = account.data_request("GET", f"{arena.attacker.path}/filesystem/download", query=[("path", "/home/user/big")])
+    request = account.data_request(
+        "GET", f"{arena.attacker.path}/filesystem/download", query=[("path", "/home/user/big")]
+    )
     answer = account.client.send(request, stream=True)
     answer.close()
     assert arena.still_works()
 
 
 def test_the_agent_s_memory_is_no_file(arena: Arena) -> None:
-    for path in ("/proc/self/mem", "/proc/1/mem", "/proc/self/environ", "/proc/self/fd/3", "/proc/self/maps", "/proc/self/fd"):
-        answers = [arena.request("GET", "files", path=path), arena.request("POST", "files", {"path": path, "content": "x"})]
+    for path in (
+        "/proc/self/mem",
+        "/proc/1/mem",
+        "/proc/self/environ",
+        "/proc/self/fd/3",
+        "/proc/self/maps",
+        "/proc/self/fd",
+    ):
+        answers = [
+            arena.request("GET", "files", path=path),
+            arena.request("POST", "files", {"path": path, "content": "x"}),
+        ]
         assert all(400 <= answer.status_code < 500 for answer in answers), (path, [answer.text for answer in answers])
     assert arena.still_works()
 
@@ -271,5 +287,3 @@ def test_threads_of_one_upload_do_not_hold_others_up(arena: Arena) -> None:
     stop.set()
     for thread in threads:
         thread.join(10)
-
-
