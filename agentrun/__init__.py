@@ -66,7 +66,7 @@ _NAMES = {
         TemplateOssConfiguration TemplateType TemplateUpdateInput Terminal
     """,
     "agentrun.sandbox.boxes": """
-        BaseSandbox BaseSandboxAsync FilesystemSandbox FilesystemSandboxAsync
+        BaseSandbox BaseSandboxAsync FilesystemSandbox FilesystemSandboxAsync WorkspaceFiles
     """,
     "agentrun.sandbox.toolset": """
         SandboxTool SandboxToolSet

@@ -54,7 +54,7 @@ class Arena:
         if context is not None:
             body["contextId"] = context
         answer = self.attacker.call("POST", "contexts/execute", body)
-        results = answer.json().get("results", []) if answer.status_code == 200 else []
+        results: list[dict[str, Any]] = answer.json()["results"] if answer.status_code == 200 else []
         return Outcome(answer.status_code, results)
 
     def command(self, command: str, timeout: float = 10) -> dict[str, Any]:

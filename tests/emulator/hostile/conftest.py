@@ -43,7 +43,9 @@ def neighbour(place: Ground) -> Inside:
 @pytest.fixture
 def arena(place: Ground, neighbour: Inside) -> Generator[Arena]:
     """An attacker; when the test is over the neighbour has answered all the time, and nothing is left."""
-    before = inventory.take(place)
+    # Without namespaces the neighbour's processes are told apart by its home folder; with them they come and go.
+    home = "" if place.has_namespaces else neighbour.run("echo $HOME").strip()
+    before = inventory.take(place, home)
     attacker = place.sandbox()
     try:
         with Watch(place, neighbour) as watch:
@@ -52,4 +54,4 @@ def arena(place: Ground, neighbour: Inside) -> Generator[Arena]:
     finally:
         place.delete(attacker)
     assert not complaints, complaints
-    assert not (left := inventory.leftovers_after(place, before)), left
+    assert not (left := inventory.leftovers_after(place, before, home)), left

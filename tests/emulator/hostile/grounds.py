@@ -18,7 +18,6 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from agentrun._core.local import ACCESS_KEY_SECRET
 from tests.emulator.inside import Inside
 from tests.emulator.signed import Account
 
@@ -84,13 +83,17 @@ class Ground:
 @contextlib.contextmanager
 def ground(name: str, folder: Path) -> Generator[Ground]:
     """An emulator in a process of its own; skips where this machine does not have it."""
-    with started(name, folder, f"key-{uuid4().hex}") as (process, told):
-        with httpx.Client(base_url=f"http://127.0.0.1:{told['port']}", timeout=120, trust_env=False) as client:
-            account = Account(client, told["account"], told["secret"])
-            place = Ground(name, process.pid, Path(told["directory"]), folder / "state", account)
-            if problem := place.status["problem"]:
-                pytest.skip(f"{name}: {problem}")
-            yield place
+    with started(name, folder, f"key-{uuid4().hex}") as (process, told), client_of(told["port"]) as client:
+        account = Account(client, told["account"], told["secret"])
+        place = Ground(name, process.pid, Path(told["directory"]), folder / "state", account)
+        if problem := place.status["problem"]:
+            pytest.skip(f"{name}: {problem}")
+        yield place
+
+
+def client_of(port: int) -> httpx.Client:
+    """A plain client with patience."""
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False)
 
 
 @contextlib.contextmanager
@@ -106,7 +109,8 @@ def started(name: str, folder: Path, account: str) -> Generator[tuple[subprocess
         cwd="/",
         **_user(name, folder),
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         line = process.stdout.readline()
         assert line, f"the emulator for {name} did not start"

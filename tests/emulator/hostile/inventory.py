@@ -51,9 +51,9 @@ class Inventory:
         return found
 
 
-def take(ground: Ground) -> Inventory:
-    """The present state of an emulator."""
-    processes = _descendants(ground.pid)
+def take(ground: Ground, bystander: str = "") -> Inventory:
+    """The present state of an emulator; processes whose environment names `bystander` are left out."""
+    processes = {found for found in _descendants(ground.pid) if not _names(found[0], bystander)}
     return Inventory(
         frozenset(processes),
         frozenset(filter(None, (_namespace(pid) for pid, _ in processes))),
@@ -65,12 +65,12 @@ def take(ground: Ground) -> Inventory:
     )
 
 
-def leftovers_after(ground: Ground, before: Inventory, seconds: float = 8.0) -> list[str]:
+def leftovers_after(ground: Ground, before: Inventory, bystander: str = "", seconds: float = 8.0) -> list[str]:
     """What stays; it is given some seconds to go away."""
     found: list[str] = []
 
     def clean() -> bool:
-        found[:] = before.leftovers(take(ground))
+        found[:] = before.leftovers(take(ground, bystander))
         return not found
 
     eventually(clean, seconds)
@@ -97,6 +97,12 @@ def _descendants(pid: int) -> set[tuple[int, float]]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 found.add((child.pid, child.create_time()))
     return found
+
+
+def _names(pid: int, word: str) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(word) and word.encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    return False
 
 
 def _namespace(pid: int) -> str:

@@ -22,7 +22,7 @@ while True:
         while True: pass
     except BaseException: pass
 """,
-    "ignores interrupts": "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: time.sleep(1)",
+    "ignores interrupts": "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(60)",
     "blocks every signal": """
 import signal, time
 signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
@@ -143,8 +143,9 @@ def test_a_memory_bomb(arena: Arena, how: str) -> None:
             "  file = os.memfd_create('x')\n  for _ in range(64): os.write(file, bytes(1 << 20))"
         ),
         "many processes": (
-            "import os, time\nfor _ in range(16):\n  if not os.fork():\n    x = b'x' * (size // 16)\n    time.sleep(3)\n"
-            "    os._exit(0)\nwhile True:\n  if os.wait()[1]: raise MemoryError"
+            "import os, time\nfor _ in range(16):\n  if not os.fork():\n"
+            "    x = b'x' * (size // 16)\n    time.sleep(3)\n    os._exit(0)\n"
+            "while True:\n  if os.wait()[1]: raise MemoryError"
         ),
     }
     outcome = arena.python(f"size = {4 * MEMORY * MEBIBYTE}\n{takers[how]}\nprint('all of it')", timeout=20)
@@ -195,7 +196,8 @@ print(number, opened)
 """
     outcome = arena.python(code)
     number, opened = map(int, outcome.said.split())
-    assert number == 24 and opened <= 1024
+    assert number == 24
+    assert opened <= 1024
     assert arena.still_works()
 
 
@@ -264,8 +266,8 @@ def test_a_gigabyte_of_output_of_a_command(arena: Arena) -> None:
 )
 def test_a_gigantic_result(arena: Arena, code: str) -> None:
     began = time.monotonic()
-    answer = arena.request("POST", "contexts/execute", {"code": code, "timeout": 10})
-    assert time.monotonic() - began < 10 + GRACE
+    answer = arena.request("POST", "contexts/execute", {"code": code, "timeout": 4})
+    assert time.monotonic() - began < 4 + GRACE
     assert answer.status_code == 200
     assert len(answer.content) < 128 * MEBIBYTE
     assert arena.still_works()

@@ -57,14 +57,12 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @contextmanager
 def living(name: str, folder: Path, key: str) -> Generator[Ground]:
     """An emulator that may be killed."""
-    with grounds.started(name, folder, key) as (process, told):
-        with httpx.Client(base_url=f"http://127.0.0.1:{told['port']}", timeout=60, trust_env=False) as client:
-            ground = Ground(
-                name, process.pid, Path(told["directory"]), folder / "state", Account(client, key, told["secret"])
-            )
-            if problem := ground.status["problem"]:
-                pytest.skip(f"{name}: {problem}")
-            yield ground
+    with grounds.started(name, folder, key) as (process, told), grounds.client_of(told["port"]) as client:
+        account = Account(client, key, told["secret"])
+        ground = Ground(name, process.pid, Path(told["directory"]), folder / "state", account)
+        if problem := ground.status["problem"]:
+            pytest.skip(f"{name}: {problem}")
+        yield ground
 
 
 def test_nothing_survives_the_emulator(folder: tuple[str, Path]) -> None:

@@ -152,7 +152,8 @@ def _expect(arena: Arena, body: dict[str, object], status: int) -> None:
     path = body["path"]
     if status == 200 and isinstance(path, str):
         read = arena.request("GET", "filesystem/download", path=path)
-        assert read.status_code == 200 and "x-injected" not in read.headers
+        assert read.status_code == 200
+        assert "x-injected" not in read.headers
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -174,13 +175,13 @@ def test_a_deep_tree(arena: Arena) -> None:
     """Listed, searched, copied and removed without recursion that ends the agent."""
     arena.python("import os\nfor _ in range(3000):\n  os.mkdir('d')\n  os.chdir('d')", timeout=20)
     for answer in (
-        arena.request("GET", "filesystem", path="/home/user", depth="5000"),
+        arena.request("GET", "filesystem", path="/home/user", depth="1000"),
         arena.request("GET", "filesystem/search", path="/home/user", pattern="**/nothing"),
         arena.request("POST", "filesystem/permissions", {"path": "/home/user/d", "mode": "755", "recursive": True}),
         arena.request("POST", "filesystem/move", {"source": "/home/user/d", "destination": "/tmp/d"}),
         arena.request("POST", "filesystem/remove", {"path": "/tmp/d"}),
     ):
-        assert answer.status_code != 502, answer.text
+        assert answer.status_code < 500, answer.text
     assert arena.still_works()
 
 

@@ -181,9 +181,8 @@ TARGETS = {
 @pytest.fixture
 def bystander() -> Generator[subprocess.Popen[bytes]]:
     """A process of the host, of the user that sandboxes of an ordinary user have, with a secret in its environment."""
-    as_whom = {"user": ORDINARY_USER, "group": ORDINARY_USER, "extra_groups": []} if os.geteuid() == 0 else {}
-    environment = {"PATH": os.defpath, "BYSTANDER": SECRET}
-    process = subprocess.Popen(["sleep", "60"], env=environment, **as_whom)  # type: ignore[call-overload]
+    user = ORDINARY_USER if os.geteuid() == 0 else None
+    process = subprocess.Popen(["sleep", "60"], env={"PATH": os.defpath, "BYSTANDER": SECRET}, user=user, group=user)
     yield process
     process.kill()
     process.wait()
@@ -238,7 +237,8 @@ def test_the_emulator_s_own_files(arena: Arena) -> None:
         assert arena.said(f"ls {path}/ 2>/dev/null; cat {path} 2>/dev/null; true") == "", path
         assert arena.request("GET", "filesystem", path=str(path)).status_code >= 400
     if ground.name != "docker":
-        assert (ROOT / "tests").exists() and ground.state.exists()
+        assert (ROOT / "tests").exists()
+        assert ground.state.exists()
 
 
 @pytest.mark.parametrize("path", TARGETS)
@@ -300,7 +300,8 @@ print(kinds.count('socket'), kinds.count('folder'))
     assert arena.python(code).said == "1 0"
     command = "import os; print([os.readlink('/proc/self/fd/' + n) for n in '012'], len(os.listdir('/proc/self/fd')))"
     said = arena.said(f'python3 -c "{command}"')
-    assert "socket" not in said and int(said.split()[-1]) <= 4, said
+    assert "socket" not in said, said
+    assert int(said.split()[-1]) <= 4, said
 
 
 def test_processes_of_the_host_are_out_of_reach(arena: Arena, bystander: subprocess.Popen[bytes]) -> None:
@@ -327,9 +328,10 @@ for pid in ({bystander.pid}, {arena.ground.pid}, {os.getpid()}):
 
 
 def test_killing_everything_reaches_only_itself(arena: Arena, bystander: subprocess.Popen[bytes]) -> None:
-    arena.command(
-        "kill -9 -1; kill -9 1; kill -STOP 1; kill -TERM 1; kill -INT 1; kill -HUP 1; kill -SEGV 1", timeout=3
-    )
+    command = "kill -9 -1; for name in KILL STOP TERM INT HUP SEGV; do kill -$name 1; done"
+    answer = arena.request("POST", "processes/cmd", {"command": command, "timeout": 3})
+    # Without namespaces the agent is one of those that are killed, and the sandbox with it.
+    assert answer.status_code in ((200,) if arena.ground.has_namespaces else (200, 410)), answer.text
     assert bystander.poll() is None
     os.kill(arena.ground.pid, 0)
     if arena.ground.has_namespaces:
@@ -371,7 +373,8 @@ def test_device_nodes(arena: Arena) -> None:
     said = arena.said(
         "for d in /tmp ~ /dev/shm; do mknod $d/disk b 8 0; mknod $d/mem c 1 1; done 2>/dev/null; ls /tmp ~ /dev/shm"
     )
-    assert "disk" not in said and "mem" not in said
+    assert "disk" not in said
+    assert "mem" not in said
     allowed = {
         "console",
         "core",
@@ -428,7 +431,8 @@ def test_abstract_sockets_and_queues_are_not_shared(arena: Arena) -> None:
         ["python3", "-c", serve.replace("hostile", "hostile-host")], stdout=subprocess.PIPE, start_new_session=True
     )
     try:
-        assert host.stdout is not None and host.stdout.readline()
+        assert host.stdout is not None
+        assert host.stdout.readline()
         code = """
 import socket
 for name in ('hostile', 'hostile-host'):

@@ -58,10 +58,7 @@ def test_sockets_can_be_opened_without_walls() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may read it")
 def test_files_can_be_read_without_walls() -> None:
     assert plain("print(len(open('/etc/shadow').read()) > 0)") == "True"
-    assert (
-        plain("import os; print(len(os.listdir('/proc/1/fd')) > 0, len(open('/proc/1/environ').read()) >= 0)")
-        == "True True"
-    )
+    assert plain("import os; print(len(os.listdir(f'/proc/{os.getppid()}/fd')) > 0)") == "True"
 
 
 def test_a_loopback_server_is_reached_without_walls() -> None:

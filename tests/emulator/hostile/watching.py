@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Any
 
 import httpx
 
@@ -95,6 +96,6 @@ class Watch:
     def _ask_neighbour(self) -> str | None:
         """The neighbour still executes, and has what it was given before the attack."""
         answer = self._inside.call("POST", "contexts/execute", {"code": f"open({PRIVATE!r}).read()", "timeout": 10})
-        results = answer.json().get("results", []) if answer.status_code == 200 else []
+        results: list[dict[str, Any]] = answer.json()["results"] if answer.status_code == 200 else []
         right = bool(results) and results[0].get("text") == repr(self._inside.id)
         return None if right else f"the neighbour answered {answer.status_code} {json.dumps(answer.text)[:300]}"

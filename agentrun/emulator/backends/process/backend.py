@@ -108,7 +108,6 @@ class ProcessBackend:
         if self._cgroups:
             self._cgroups.sweep()
             self._ground = await asyncio.to_thread(levels.probe, self._cgroups.controllers)
-        _make_folders(self._folder)
         await self._services.start()
 
     async def warm(self) -> None:
@@ -167,6 +166,8 @@ class ProcessBackend:
             if station is None or not station.alive:
                 if station is not None:
                     await station.close()
+                if not self._folder.exists():
+                    _make_folders(self._folder)
                 station = self._stations[mounts] = Station(self._command(mounts))
                 await station.start()
         return station
