@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 import httpx
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from agentrun.emulator import Settings, build_app
 from agentrun.emulator.app import App
@@ -30,8 +31,9 @@ REMARKS = {
     "CreateAgentRuntimeEndpoint": "heeds target version and weights, and only stores the rest",
     "CreateCredential": "encrypted at rest; no caller is asked for an inbound credential",
     "CreateModelService": "`networkConfiguration` is only stored; calls go from the SDK to the provider",
-    "CreateSandbox": "of a CodeInterpreter template; other types and mounts answer 501",
-    "CreateTemplate": "heeds type, cpu, memory, environment and timeouts, and only stores the rest",
+    "CreateSandbox": "of a CodeInterpreter template, with the docker backend also of a CustomImage; others answer 501",
+    "CreateTemplate": "heeds type, cpu, memory, disk, environment, timeouts, network mode, container and storage, and "
+    "only stores the rest",
     "GetAccessToken": "opens the data plane of the whole account for an hour",
 }
 # Why an operation is not served, by the resource it is about.
@@ -49,15 +51,12 @@ REASONS = {
     "tools": "tools are not here yet",
     "workspaces": "workspaces are not here yet; a `workspaceId` is only stored",
 }
+NOT_ON_THE_CLOUD = "not on the cloud"
 DATA_PLANE = (
-    ("POST /sandboxes", "start a sandbox"),
-    ("GET /sandboxes/{sandbox_id}", "read a sandbox"),
-    ("DELETE /sandboxes/{sandbox_id}", "end a sandbox and forget it"),
-    ("POST /sandboxes/{sandbox_id}/stop", "end a sandbox and keep its record"),
-    ("ANY /agent-runtimes/{name}/endpoints/{endpoint}/invocations/{path}", "call any route of the agent"),
-    ("GET /agent-runtimes/{name}/endpoints/{endpoint}/logs", "read what the agent wrote; not on the cloud"),
-    ("POST /scripted/v1/chat/completions", "ask the scripted model; not on the cloud"),
-    ("GET /scripted/v1/models", "list the scripted model; not on the cloud"),
+    ("ANY /agent-runtimes/{name}/endpoints/{endpoint}/invocations/{path}", "call any route of the agent", ""),
+    ("GET /agent-runtimes/{name}/endpoints/{endpoint}/logs", "read what the agent wrote", NOT_ON_THE_CLOUD),
+    ("POST /scripted/v1/chat/completions", "ask the scripted model", NOT_ON_THE_CLOUD),
+    ("GET /scripted/v1/models", "list the scripted model", NOT_ON_THE_CLOUD),
 )
 ABSENT = (
     ("POST /models/{model_proxy}/v1/chat/completions", "ask a model proxy"),
@@ -65,6 +64,64 @@ ABSENT = (
     ("POST /templates/{template}/mcp", "call a template's MCP server"),
     ("GET /2023-07-14/toolsets/{tool_set}", "read a tool set"),
 )
+# What is below `/sandboxes`; the second part is not on the cloud.
+SANDBOXES = {
+    "POST ": "start a sandbox",
+    "GET /{sandbox_id}": "read a sandbox",
+    "DELETE /{sandbox_id}": "end a sandbox and forget it",
+    "POST /{sandbox_id}/stop": "end a sandbox and keep its record",
+    "GET /{sandbox_id}/health": "ask whether it is well",
+    "POST /{sandbox_id}/contexts": "make a context",
+    "GET /{sandbox_id}/contexts": "list the contexts",
+    "GET /{sandbox_id}/contexts/{context_id}": "read a context",
+    "DELETE /{sandbox_id}/contexts/{context_id}": "end a context",
+    "POST /{sandbox_id}/contexts/execute": "execute code",
+    "GET /{sandbox_id}/files": "read a file",
+    "POST /{sandbox_id}/files": "write a file",
+    "GET /{sandbox_id}/filesystem": "list a folder",
+    "GET /{sandbox_id}/filesystem/stat": "read about a file",
+    "POST /{sandbox_id}/filesystem/mkdir": "make a folder",
+    "POST /{sandbox_id}/filesystem/move": "move a file or folder",
+    "POST /{sandbox_id}/filesystem/remove": "remove a file or folder",
+    "POST /{sandbox_id}/filesystem/upload": "send a file as a form",
+    "GET /{sandbox_id}/filesystem/download": "fetch a file, or a range of it",
+    "POST /{sandbox_id}/processes/cmd": "run a command to its end",
+    "WS /{sandbox_id}/processes/tty": "open a terminal",
+    "GET /{sandbox_id}/processes": "list the processes",
+    "GET /{sandbox_id}/processes/{pid}": "read a process",
+    "DELETE /{sandbox_id}/processes/{pid}": "end a process",
+}
+SANDBOX_EXTENSIONS = {
+    "POST /{sandbox_id}/pause": "freeze it",
+    "POST /{sandbox_id}/resume": "let it go on",
+    "POST /{sandbox_id}/timeout": "set when it ends",
+    "PUT /{sandbox_id}/network": "change what it may reach",
+    "PATCH /{sandbox_id}/metadata": "change its metadata",
+    "GET /{sandbox_id}/capabilities": "ask what it can do",
+    "GET /{sandbox_id}/patch": "read the changes to a mount as a diff",
+    "POST /{sandbox_id}/filesystem/signed-url": "make a URL that opens one file for a time",
+    "ANY /{sandbox_id}/ports/{port}/{path}": "call a server that runs inside, HTTP or websocket",
+    "POST /{sandbox_id}/contexts/{context_id}/restart": "give a context a fresh state",
+    "POST /{sandbox_id}/contexts/{context_id}/interrupt": "stop what a context executes",
+    "POST /{sandbox_id}/contexts/{context_id}/checkpoint": "remember variables and files",
+    "GET /{sandbox_id}/contexts/{context_id}/checkpoints": "list what is remembered",
+    "DELETE /{sandbox_id}/contexts/{context_id}/checkpoints/{checkpoint_id}": "forget a checkpoint",
+    "POST /{sandbox_id}/contexts/{context_id}/rollback": "go back to a checkpoint",
+    "POST /{sandbox_id}/contexts/{context_id}/fork": "clone a context",
+    "POST /{sandbox_id}/files/batch": "write and read many files",
+    "PUT /{sandbox_id}/filesystem/content": "stream a file up",
+    "GET /{sandbox_id}/filesystem/search": "find files by name and content",
+    "POST /{sandbox_id}/filesystem/permissions": "change mode and owner",
+    "GET /{sandbox_id}/filesystem/watch": "be told of changes",
+    "POST /{sandbox_id}/processes": "start a process in the background",
+    "POST /{sandbox_id}/processes/{pid}/signal": "signal a process",
+    "POST /{sandbox_id}/processes/{pid}/stdin": "write to a process",
+    "GET /{sandbox_id}/processes/{pid}/output": "follow what a process writes",
+    "GET /{sandbox_id}/processes/{pid}/wait": "wait for the end of a process",
+}
+# Answered by the gateway and no route of its own; and what only the gateway asks the inside for.
+AT_THE_GATEWAY = ("POST ", "POST /{sandbox_id}/filesystem/signed-url", "ANY /{sandbox_id}/ports/{port}/{path}")
+INTERNAL = ("GET /{sandbox_id}/filesystem/patch",)
 
 
 @dataclass(frozen=True)
@@ -103,11 +160,28 @@ async def control_row(operation: Operation, app: App, client: httpx.AsyncClient)
     return Row(operation.action, call, "501", REASONS[resource_of(call).split()[0]])
 
 
-def guest_rows() -> Iterator[Row]:
-    """The routes inside a code interpreter."""
-    for route in Guest().routes():
-        method = next(iter((route.methods or set[str]()) - {"HEAD"}))
-        yield Row(route.name.replace("_", " "), f"{method} /sandboxes/{{sandbox_id}}{route.path}", "real")
+def routes_below_sandboxes(app: App) -> set[str]:
+    """The calls that the gateway and the inside of a sandbox really take."""
+    managed = {f"{method} /{{sandbox_id}}/{below}".rstrip("/") for method, below in app.platform.sandboxes.routes()}
+    return {*AT_THE_GATEWAY, *managed, *map(call_inside, Guest().app().routes)}
+
+
+def call_inside(route: BaseRoute) -> str:
+    """A route of the inside as a call."""
+    assert isinstance(route, (Route, WebSocketRoute))
+    method = next(iter((route.methods or set[str]()) - {"HEAD"})) if isinstance(route, Route) else "WS"
+    return f"{method} /{{sandbox_id}}{route.path}"
+
+
+def sandbox_rows(app: App) -> Iterator[Row]:
+    """What is below `/sandboxes`; raises ValueError when the words above are about other calls than there are."""
+    described = {*SANDBOXES, *SANDBOX_EXTENSIONS, *INTERNAL}
+    if different := routes_below_sandboxes(app) ^ described:
+        raise ValueError(f"either not described or not there: {', '.join(sorted(different))}")
+    for calls, remark in ((SANDBOXES, ""), (SANDBOX_EXTENSIONS, NOT_ON_THE_CLOUD)):
+        for call, words in calls.items():
+            method, _, below = call.partition(" ")
+            yield Row(words, f"{method} /sandboxes{below}", "real", remark)
 
 
 async def collect() -> tuple[list[Row], list[Row]]:
@@ -116,8 +190,8 @@ async def collect() -> tuple[list[Row], list[Row]]:
     try:
         async with client_of(app) as client:
             control = [await control_row(operation, app, client) for operation in table().operations]
-            data = [Row(name, call, "real") for call, name in DATA_PLANE]
-            data += guest_rows()
+            data = list(sandbox_rows(app))
+            data += [Row(name, call, "real", remark) for call, name, remark in DATA_PLANE]
             data += [Row(name, call, "501", await refusal(client, call)) for call, name in ABSENT]
     finally:
         await app.platform.close()

@@ -1,7 +1,4 @@
-"""The examples run against the emulator as their first lines say, and leave nothing behind.
-
-`make demo` and the tests of the command line run the quickstart.
-"""
+"""The walk through a sandbox runs, shows what it says and leaves nothing; `make demo` runs the other example."""
 
 from __future__ import annotations
 
@@ -10,11 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from agentrun import Template
 from tests.docs.pages import ROOT
 
+TOUR = ROOT / "examples" / "sandbox_tour.py"
 SHOWN = (
     "python: 42",
     "bash: 3",
@@ -30,26 +26,9 @@ SHOWN = (
 )
 
 
-@pytest.fixture(scope="module")
-def tour_script() -> Path:
-    return ROOT / "examples" / "sandbox_tour.py"
-
-
-def test_the_tour_of_a_sandbox_shows_what_it_says(folder: Path, tour_script: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(tour_script)], cwd=folder, env=os.environ, capture_output=True, text=True, timeout=60
-    )
+def test_the_tour_of_a_sandbox_shows_what_it_says(folder: Path) -> None:
+    command = [sys.executable, str(TOUR)]
+    done = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [text for text in SHOWN if text not in done.stdout] == []
     assert list(Template.list_all()) == []
-
-
-def test_the_tour_fails_where_no_platform_answers(
-    folder: Path, tour_script: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AGENTRUN_CONTROL_ENDPOINT", "http://127.0.0.1:9")
-    done = subprocess.run(
-        [sys.executable, str(tour_script)], cwd=folder, env=os.environ, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode != 0
-    assert "127.0.0.1:9" in done.stderr

@@ -32,6 +32,8 @@ from agentrun.emulator.backends.process.running import ProcessRunning
 MAX_SOCKET_PATH = 100
 LONGEST_NAME = "/4194304-ffffffff/http"
 MEBIBYTE = 1024 * 1024
+# Of this process, in which there may be several emulators: a cgroup's name must belong to one of them alone.
+_NUMBERS = itertools.count(1)
 SERVICE_GRACE = 2.0
 ENTER_CGROUPS = 'for file in $0; do echo $$ > "$file" || exit 126; done; exec "$@"'
 UNCONFINED = Isolation("none", ("namespaces", *bubblewrap.BEYOND_NAMESPACES))
@@ -97,7 +99,6 @@ class Services:
         self.egress = egress
         self._emulator_socket = emulator_socket
         self._emulator_port = emulator_port
-        self._numbers = itertools.count(1)
         self._identities = identities
         self._cgroups = cgroups
         self._running: set[ProcessRunning] = set()
@@ -170,7 +171,7 @@ class Services:
             raise
 
     def _make_place(self, launch: Launch) -> Place:
-        name = own_name(f"{next(self._numbers):x}")
+        name = own_name(f"{next(_NUMBERS):x}")
         folder = self.run_directory / name
         folder.mkdir(mode=0o711)
         cgroup = self._cgroups.create(name, launch.limits) if self._cgroups else Cgroup(())

@@ -18,6 +18,8 @@ from agentrun.emulator.backends.process.cgroups import Cgroup, Cgroups
 from agentrun.emulator.backends.process.identities import Identities
 from agentrun.emulator.backends.process.names import own_name
 
+# Of this process, in which there may be several emulators: a cgroup's name must belong to one of them alone.
+_NUMBERS = itertools.count(1)
 # More than this many unused ones of a kind are not kept.
 MOST_IDLE = 64
 
@@ -46,7 +48,6 @@ class Slots:
         self._folder = folder
         self._identities = identities
         self._cgroups = cgroups
-        self._numbers = itertools.count(1)
         self._idle: defaultdict[Limits, list[Slot]] = defaultdict(list)
 
     def take(self, limits: Limits) -> Slot:
@@ -71,7 +72,7 @@ class Slots:
     def _make(self, limits: Limits) -> Slot:
         user = self._identities.take() if self._identities else None
         identity = self._identity(user) if user is not None else None
-        name = own_name(f"s{next(self._numbers):x}")
+        name = own_name(f"s{next(_NUMBERS):x}")
         cgroup = self._cgroups.create(name, limits) if self._cgroups else Cgroup(())
         doors = [os.open(file, os.O_WRONLY | os.O_CLOEXEC) for file in cgroup.doors]
         return Slot(limits, user, identity, cgroup, doors)
