@@ -196,7 +196,8 @@ async def test_a_silent_terminal_on_a_loop(sandbox: CodeInterpreterSandbox) -> N
 def test_hanging_up_ends_what_runs(sandbox: CodeInterpreterSandbox) -> None:
     with sandbox.process.pty("echo started; exec sleep 77") as terminal:
         terminal.read_until("started", 10)
-        assert "sleep 77" in running(sandbox)
+        while "sleep 77" not in running(sandbox):
+            time.sleep(0.01)
     deadline = time.monotonic() + 5
     while "sleep 77" in running(sandbox):
         assert time.monotonic() < deadline

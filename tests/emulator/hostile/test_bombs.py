@@ -214,7 +214,7 @@ for _ in range(16):
         time.sleep(20)
 """
     arena.request("POST", "files", {"path": "terminals.py", "content": code})
-    arena.command("setsid python3 terminals.py >/dev/null 2>&1 & sleep 1.5")
+    arena.command("setsid timeout -s KILL 5 python3 terminals.py >/dev/null 2>&1 & sleep 1.5")
     script = "import os; print(len(os.openpty()))"
     answer = arena.neighbour.call("POST", "processes/cmd", {"command": f'python3 -c "{script}"'}).json()["result"]
     assert answer["stdout"] == "2\n", answer

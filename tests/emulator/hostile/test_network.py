@@ -253,11 +253,11 @@ for _ in range(8):
         for number in range(500):
             try: kept.append(socket.create_connection(('127.0.0.1', (3128, {arena.ground.port})[number % 2]), 1))
             except OSError: pass
-        time.sleep(6)
+        time.sleep(60)
         os._exit(0)
 """
     arena.request("POST", "files", {"path": "many.py", "content": code})
-    arena.command("setsid python3 many.py >/dev/null 2>&1 & sleep 2")
+    arena.command("setsid timeout -s KILL 6 python3 many.py >/dev/null 2>&1 & sleep 2")
     with httpx.Client(base_url=arena.ground.account.client.base_url, timeout=5, trust_env=False) as newcomer:
         assert newcomer.get("/_emulator/health").status_code == 200
     other = arena.ground.sandbox()
