@@ -21,6 +21,7 @@ app = typer.Typer(
     help="Agents, sandboxes and models, in the cloud or on this machine.",
 )
 app.add_typer(emulator.app, name="emulator")
+app.command("doctor")(emulator.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(runtime.app, name="runtime")
 
