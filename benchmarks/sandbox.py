@@ -12,7 +12,7 @@ from collections.abc import Callable
 from agentrun.cli.measuring import Measuring, Times, Wrong, fresh_emulator
 from benchmarks.report import Figure, median
 
-SECONDS, CLIENTS, IDLE, CROWD = 60.0, 8, 100, 1000
+SECONDS, CLIENTS, IDLE, CROWD = 60.0, 8, 300, 1000
 PEER_RUNS = 10
 
 
@@ -115,12 +115,21 @@ def crowd(measuring: Measuring) -> Figure:
 
 
 def weights(measuring: Measuring) -> list[Figure]:
-    """Proportional set size of idle sandboxes, by what they have been used for."""
+    """Proportional set size of each of many idle sandboxes, by what they have been used for."""
     memory = measuring.idle_memory(IDLE)
     return [
-        Figure("an idle sandbox that has answered", memory.after_answer, "MiB", 4, "", "no process is left"),
-        Figure("an idle new sandbox", memory.new, "MiB", 4, "", "its first interpreter waits"),
-        Figure("an idle sandbox with a context", memory.with_context, "MiB", None, "", "agent and interpreter"),
+        Figure(
+            f"each of {IDLE} idle sandboxes that have answered", memory.after_answer, "MiB", 4, "", "no process is left"
+        ),
+        Figure(f"each of {IDLE} idle new sandboxes", memory.new, "MiB", 4, "", "its first interpreter waits"),
+        Figure(
+            f"each of {IDLE} idle sandboxes with a context",
+            memory.with_context,
+            "MiB",
+            None,
+            "",
+            "agent and interpreter",
+        ),
     ]
 
 

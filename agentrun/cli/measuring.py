@@ -217,15 +217,17 @@ def _timed(call: Callable[[], object]) -> float:
 
 
 def _inside(emulator: int) -> list[int]:
-    """The processes below an emulator that are in process id namespaces of their own: those of its sandboxes."""
+    """The processes of an emulator's sandboxes: they are below it, in process id namespaces of their own."""
     parents, namespaces = dict[int, int](), dict[int, int]()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             namespaces[int(folder.name)] = (folder / "ns/pid").stat().st_ino
-    return [
-        pid for pid, inode in namespaces.items() if inode != namespaces[emulator] and _below(pid, emulator, parents)
-    ]
+    own = namespaces[emulator]
+    # What forks sandboxes is in a namespace of its own too, the only kind whose first process has a parent here.
+    stations = {inode for pid, inode in namespaces.items() if namespaces.get(parents[pid]) == own != inode}
+    others = [pid for pid, inode in namespaces.items() if inode != own and inode not in stations]
+    return [pid for pid in others if _below(pid, emulator, parents)]
 
 
 def _below(pid: int, ancestor: int, parents: dict[int, int]) -> bool:

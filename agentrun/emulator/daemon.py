@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import resource
 import select
 import signal
 import sys
@@ -114,9 +115,16 @@ def recorded(emulator: Emulator) -> Generator[records.RunningEmulator]:
 
 def serve(choices: Choices, *lifelines: int) -> None:
     """Run an emulator until a signal, or the end of a lifeline; its record goes to stdout as one line of JSON."""
+    _raise_limit()
     with StopRequest() as stop, Emulator(settings=settings_of(choices)) as emulator, recorded(emulator) as record:
         _announce(record)
         stop.wait(*lifelines)
+
+
+def _raise_limit() -> None:
+    """Allow as many open descriptors as we may have: a thousand sandboxes take some thousands."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _announce(record: records.RunningEmulator) -> None:

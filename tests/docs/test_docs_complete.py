@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -13,6 +14,8 @@ from agentrun import errors
 from agentrun.cli.app import app
 from agentrun.config import Config
 from agentrun.emulator import Settings
+from agentrun.sandbox import extensions
+from agentrun.sandbox.options import SandboxOptions
 from scripts import operations_table
 from tests.docs.pages import ROOT
 
@@ -21,7 +24,7 @@ SOURCES = (ROOT / "agentrun" / "config.py", ROOT / "agentrun" / "_core" / "crede
 VARIABLE = re.compile(r'"((?:AGENTRUN|ALIBABA_CLOUD|FC|DEVS|BAILIAN)_[A-Z_]*[A-Z])"')
 
 
-def missing_from(page: str, names: list[str]) -> list[str]:
+def missing_from(page: str, names: Iterable[str]) -> list[str]:
     """The names that a page does not mention in code."""
     text = (REFERENCE / page).read_text(encoding="utf-8")
     return [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)]
@@ -65,6 +68,14 @@ def test_the_tree_is_that_of_the_code() -> None:
 def test_every_command_and_option_is_described(path: str) -> None:
     options = commands(typer.main.get_command(app), "agentrun")[path]
     assert missing_from("cli.md", [path, *(option for option in options if option != "--help")]) == []
+
+
+@pytest.mark.parametrize("page", ["sandbox.md", "../explanation/compatibility.md"])
+def test_every_extension_of_sandboxes_is_told_from_what_the_cloud_has(page: str) -> None:
+    found = [value.name for value in vars(extensions).values() if isinstance(value, extensions.Extension)]
+    assert len(found) >= 20
+    assert missing_from(page, {name for each in found for name in re.findall(r"\w+\.(\w+)", each)}) == []
+    assert missing_from(page, SandboxOptions.__annotations__) == []
 
 
 def test_the_table_of_operations_is_up_to_date() -> None:

@@ -42,13 +42,13 @@ class Started:
 class Launcher:
     """Forks agents and reaps them."""
 
-    def __init__(self, commands: socket.socket, reactor: Reactor, zygotes: Zygotes | None) -> None:
+    def __init__(self, commands: socket.socket, reactor: Reactor, *, with_zygotes: bool) -> None:
         self._commands = commands
         self._reactor = reactor
-        self._zygotes = zygotes
         self._walls = Walls()
         self._started: dict[int, Started] = {}
         self._home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._zygotes = Zygotes(reactor, commands, self._end_orphans) if with_zygotes else None
         reactor.add(commands.fileno(), self._on_command)
 
     def _on_command(self) -> None:
@@ -80,7 +80,7 @@ class Launcher:
         self._started[number] = Started(pid, process)
         self._reactor.add(process, lambda: self._on_end(number))
         # Where process ids differ from the emulator's, it learns the right one from the descriptor.
-        packets.send(self._commands, {"started": number, "pid": pid}, [process] if plan.nested else [])
+        packets.send(self._commands, {"started": number, "pid": pid}, [process] if plan.walls == NAMESPACES else [])
 
     def _fork(self, plan: Plan, inherited: agent.Descriptors) -> int:
         if plan.walls == NAMESPACES:
@@ -109,13 +109,23 @@ class Launcher:
         sys.exit()
 
     def _end_orphans(self) -> None:
-        """Kill whatever is our child and no agent, until nothing new has been orphaned by that."""
-        agents = {started.pid for started in self._started.values()}
-        while orphans := _children() - agents:
+        """Kill whatever is our child by inheritance, until nothing new has been orphaned by that."""
+        own = {started.pid for started in self._started.values()}
+        own |= self._zygotes.processes if self._zygotes is not None else set()
+        while orphans := _children() - own:
             for pid in orphans:
                 os.kill(pid, signal.SIGKILL)
             for pid in orphans:
                 os.waitpid(pid, 0)
+
+
+def _fall_first() -> None:
+    """When the machine runs out of memory, sandboxes are what the kernel shall end, not what made them.
+
+    Everything that is forked from here inherits it.
+    """
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("900")
 
 
 def _children() -> set[int]:
@@ -130,10 +140,10 @@ def main(walls: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     reactor = Reactor()
     commands = socket.socket(fileno=COMMANDS_FD)
-    zygotes = Zygotes(reactor, commands) if walls == NAMESPACES else None
-    if zygotes is None:
+    if walls != NAMESPACES:
         kernel.set_child_subreaper()
-    Launcher(commands, reactor, zygotes)
+    _fall_first()
+    Launcher(commands, reactor, with_zygotes=walls == NAMESPACES)
     rehearse()
     gc.collect()
     gc.freeze()

@@ -195,12 +195,17 @@ def set_child_subreaper(enabled: bool = True) -> None:
 
 def drop_capabilities() -> None:
     """Give up every capability: bounding set (where allowed), ambient, inheritable, permitted and effective."""
-    for capability in range(_HIGHEST_CAPABILITY + 1):
-        if _prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
-            break  # EINVAL: this kernel knows no more of them; EPERM: only CAP_SETPCAP may, and it would be the same.
+    drop_bounding_set()
     if _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 and ctypes.get_errno() != errno.EINVAL:
         _fail("prctl(PR_CAP_AMBIENT_CLEAR_ALL)")
     _checked(_capset(ctypes.addressof(_CAPABILITY_HEADER), ctypes.addressof(_NO_CAPABILITIES)), "capset to nothing")
+
+
+def drop_bounding_set() -> None:
+    """Let no program that is executed gain a capability; only a process that may, so before it changes its user."""
+    for capability in range(_HIGHEST_CAPABILITY + 1):
+        if _prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
+            break  # EINVAL: this kernel knows no more of them; EPERM: only CAP_SETPCAP may, and it would be the same.
 
 
 def close_descriptors_except(kept: Iterable[int]) -> None:

@@ -94,10 +94,13 @@ class _Encoded(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
-def compile_filter(machine: str | None = None) -> bytes:
-    """Return the filter for `machine` (this one, or one of `syscalls.MACHINES`) as `install` takes it."""
+def compile_filter(machine: str | None = None, *, sockets: bool = True) -> bytes:
+    """Return the filter for `machine` (this one, or one of `syscalls.MACHINES`) as `install` takes it.
+
+    Without `sockets` none can be made but pairs: for where no network namespace keeps them from the host's network.
+    """
     machine = machine or syscalls.machine()
-    by_number = _search(_spans(_answers(machine)))
+    by_number = _search(_spans(_answers(machine, sockets)))
     ours = _AUDIT_ARCHITECTURES[machine]
     other = _refuse(errno.ENOSYS)  # 32-bit calls, which have other numbers.
     program = [*_load(_ARCHITECTURE), *_when(_JUMP_IF_EQUAL, ours, [*_load(_NUMBER), *by_number], other)]
@@ -122,16 +125,16 @@ def _encoded(program: bytes) -> _Encoded:
     return _Encoded(len(program) // 8, program)
 
 
-def _answers(machine: str) -> dict[int, Program]:
+def _answers(machine: str, sockets: bool) -> dict[int, Program]:
     """Return what each known system call is answered; the others are answered as if the kernel did not know them."""
-    allowed, tested = syscalls.allowed(), _tested()
+    allowed, tested = syscalls.allowed(), _tested(sockets)
     return {
         number: tested.get(name) or (_allow() if name in allowed else _refusal(name))
         for name, number in syscalls.numbers(machine).items()
     }
 
 
-def _tested() -> Mapping[str, Program]:
+def _tested(sockets: bool) -> Mapping[str, Program]:
     """Return the programs of the calls that are allowed with some arguments only."""
     return {
         "clone": [*_argument(0), *_when(_JUMP_IF_ANY_BIT, _NEW_NAMESPACES, _refuse(), _allow())],
@@ -139,7 +142,8 @@ def _tested() -> Mapping[str, Program]:
         "mknod": [*_argument(1), *_when(_JUMP_IF_ANY_BIT, _DEVICE_MODE_BIT, _refuse(), _allow())],
         "mknodat": [*_argument(2), *_when(_JUMP_IF_ANY_BIT, _DEVICE_MODE_BIT, _refuse(), _allow())],
         "personality": [*_argument(0), *_among(_PERSONALITIES, _allow(), _refuse())],
-        "socket": _socket(),
+        # The error of a kernel built without the family, which programs know how to do without.
+        "socket": _socket() if sockets else _refuse(errno.EAFNOSUPPORT),
         "socketpair": [*_argument(0), *_among([_AF_UNIX], _allow(), _refuse(errno.EAFNOSUPPORT))],
     }
 

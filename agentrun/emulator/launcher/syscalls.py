@@ -106,8 +106,8 @@ ALLOWED: Final = {
     """,
     "waiting for descriptors": """
         epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 inotify_add_watch
-        inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents io_setup io_submit
-        pipe pipe2 poll ppoll pselect6 select signalfd signalfd4 timerfd_create timerfd_gettime timerfd_settime
+        inotify_init inotify_init1 inotify_rm_watch pipe pipe2 poll ppoll pselect6 select signalfd signalfd4
+        timerfd_create timerfd_gettime timerfd_settime
     """,
     "memory": """
         brk cachestat get_mempolicy madvise map_shadow_stack membarrier memfd_create mincore mlock mlock2 mlockall mmap
@@ -140,8 +140,22 @@ ALLOWED: Final = {
 }
 
 # Programs try these and have another way when the kernel answers that it has no such call. clone3 would be harmless,
-# but takes its flags in memory, where no filter can see them.
-PROBED: Final = frozenset({"clone3", "io_uring_enter", "io_uring_register", "io_uring_setup"})
+# but takes its flags in memory, where no filter can see them. Asynchronous I/O (io_*) is refused because the whole
+# machine shares one number of events, which a single sandbox could take.
+PROBED: Final = frozenset(
+    [
+        "clone3",
+        "io_cancel",
+        "io_destroy",
+        "io_getevents",
+        "io_pgetevents",
+        "io_setup",
+        "io_submit",
+        "io_uring_enter",
+        "io_uring_register",
+        "io_uring_setup",
+    ]
+)
 
 
 def machine() -> str:

@@ -21,6 +21,8 @@ INSIDE_UID = 1000
 DEVICES = "/dev"
 SHARED_MEMORY = "/dev/shm"
 INODES_PER_MEBIBYTE = 64
+# The machine has some thousands for everybody.
+MOST_TERMINALS = 256
 
 
 def open_namespaces() -> list[int]:
@@ -76,10 +78,11 @@ class Walls:
             kernel.set_no_new_privileges()
             self._restrict_files(plan)
             _become_user(plan)
-            kernel.set_dumpable(traceable)
         for descriptor in self._shared.descriptors:
             os.close(descriptor)  # They lead out of the sandbox.
         if plan.walls != NONE:
+            # From here on others of its user may look into it, so what it held must be gone.
+            kernel.set_dumpable(traceable)
             seccomp.install(self._filter)
 
     def _restrict_files(self, plan: Plan) -> None:
@@ -92,6 +95,7 @@ class Walls:
 
 
 def _become_user(plan: Plan) -> None:
+    kernel.drop_bounding_set()
     if plan.user is not None:
         os.setgroups([])
         os.setresgid(plan.user, plan.user, plan.user)
@@ -113,7 +117,9 @@ def _mount_private(plan: Plan) -> None:
         kernel.mount("tmpfs", UPPER, "tmpfs", flags, f"mode=755,{room}")
         for number, (lower, target) in enumerate(plan.overlays):
             _mount_overlay(plan, lower, target, f"{UPPER}/{number}")
-    kernel.mount("devpts", "/dev/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, "newinstance,ptmxmode=0666")
+    kernel.mount(
+        "devpts", "/dev/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, "newinstance,ptmxmode=0666,max=256"
+    )
     _mount_proc()
     if plan.identity is not None:
         for name in ("passwd", "group"):

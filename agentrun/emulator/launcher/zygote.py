@@ -134,6 +134,9 @@ class Zygote:
             self._forget(sandbox)
             return
         packet.close()
+        asked: Any = packet.content
+        if not isinstance(asked, dict):
+            return
         number, folder = packet.content.get("spawn"), packet.content.get("cwd")
         if isinstance(number, int) and isinstance(folder, str):
             self._spawn_beside(sandbox, number, folder)

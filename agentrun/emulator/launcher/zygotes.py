@@ -8,15 +8,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agentrun.emulator.launcher import packets
 from agentrun.emulator.launcher.reactor import Reactor
 
 MODULE = "agentrun.emulator.launcher.zygote"
-# A zygote that ends sooner than this after its start is broken; starting it again at once would only burn the machine.
-SHORTEST_LIFE = 5.0
+# Seconds between two starts at least: one that cannot even start would burn the machine.
+SHORTEST_LIFE = 1.0
 # OpenBLAS would start a thread per core, and threads do not survive a fork.
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
 
@@ -24,15 +24,23 @@ ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND"
 class Zygotes:
     """The present zygote; former ones live until their last sandbox has gone.
 
-    `emulator` gets the other end of a line to each of them, on which it can ask for interpreters itself.
+    `emulator` gets the other end of a line to each of them, on which it can ask for interpreters itself. `bereave` is
+    called when one has ended: what it forked has lost its parent.
     """
 
-    def __init__(self, reactor: Reactor, emulator: socket.socket) -> None:
+    def __init__(self, reactor: Reactor, emulator: socket.socket, bereave: Callable[[], None]) -> None:
         self._reactor = reactor
         self._emulator = emulator
+        self._bereave = bereave
+        self._processes: set[int] = set()
         self._present: socket.socket | None = None
         self._started = 0.0
         self._start()
+
+    @property
+    def processes(self) -> frozenset[int]:
+        """The ids of all that run."""
+        return frozenset(self._processes)
 
     def introduce(
         self, number: int, pid: int, plan: Mapping[str, Any], broker: socket.socket, cgroups: Sequence[int]
@@ -56,19 +64,21 @@ class Zygotes:
             )
             packets.send(self._emulator, {"zygote": process.pid}, [line.fileno()])
         self._present, self._started = near, time.monotonic()
+        self._processes.add(process.pid)
         self._reactor.add(near.fileno(), lambda: self._on_news(near, process))
 
     def _on_news(self, connection: socket.socket, process: subprocess.Popen[bytes]) -> None:
         """Either it says that it has grown, or it has ended; both ask for another one."""
         packet = packets.receive(connection)
-        was_present = connection is self._present
         if packet is None:
             self._reactor.remove(connection.fileno())
             connection.close()
             process.wait()
+            self._processes.discard(process.pid)
+            self._bereave()
         else:
             packets.send(connection, {"retire": True})
-        if was_present:
+        if connection is self._present:
             self._present = None
-            if time.monotonic() - self._started > SHORTEST_LIFE:
-                self._start()
+            lived = time.monotonic() - self._started
+            self._reactor.call_later(max(0.0, SHORTEST_LIFE - lived), self._start)

@@ -131,6 +131,29 @@ def test_arguments_are_tested_on_every_machine(machine: str) -> None:
     assert _answer(machine, number["personality"], read_implies_exec) == _refusal(errno.EPERM)
 
 
+@pytest.mark.parametrize("machine", syscalls.MACHINES)
+def test_without_sockets_none_is_made_whatever_its_family_is(machine: str) -> None:
+    program, number = seccomp.compile_filter(machine, sockets=False), syscalls.numbers(machine)
+    for family in (*range(64), 1 << 31):
+        for kind in range(1, 11):
+            answer = Answer(program, ARCHITECTURES[machine], number["socket"], family, kind)
+            assert answer.value == _refusal(errno.EAFNOSUPPORT), (family, kind)
+    unix, internet = Answer(program, ARCHITECTURES[machine], number["socketpair"], socket.AF_UNIX, 1), socket.AF_INET
+    assert unix.value == ALLOW
+    pair = Answer(program, ARCHITECTURES[machine], number["socketpair"], internet, 1)
+    assert pair.value == _refusal(errno.EAFNOSUPPORT)
+    with_sockets = seccomp.compile_filter(machine, sockets=True)
+    assert with_sockets == seccomp.compile_filter(machine) != program
+
+
+@pytest.mark.parametrize("machine", syscalls.MACHINES)
+def test_nothing_makes_sockets_or_requests_past_the_filter(machine: str) -> None:
+    """What the whole machine shares a number of, or what does the work of refused calls, is answered as unknown."""
+    program, number = seccomp.compile_filter(machine), syscalls.numbers(machine)
+    for name in ("io_setup", "io_submit", "io_getevents", "io_pgetevents", "io_cancel", "io_destroy", "io_uring_setup"):
+        assert Answer(program, ARCHITECTURES[machine], number[name]).value == _refusal(errno.ENOSYS), name
+
+
 def test_an_unknown_machine_is_named() -> None:
     with pytest.raises(KeyError, match="riscv64"):
         seccomp.compile_filter("riscv64")
@@ -241,6 +264,31 @@ def test_only_ordinary_sockets_can_be_made(user: int | None) -> None:
         }
 
     assert in_child(action, user) == expected
+
+
+@as_both_users
+def test_without_sockets_pairs_still_connect_processes(user: int | None) -> None:
+    families = socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET
+    filter_without_sockets = seccomp.compile_filter(sockets=False)
+
+    def action() -> tuple[list[int | None], bytes, str]:
+        seccomp.install(filter_without_sockets)
+        refusals = [_error(partial(socket.socket, family, socket.SOCK_DGRAM)) for family in families]
+        ours, theirs = socket.socketpair()
+        ours.send(b"through a pair")
+        echoed = subprocess.run(["/bin/echo", "through a pipe"], capture_output=True, text=True, check=True).stdout
+        return refusals, theirs.recv(100), echoed
+
+    assert in_child(action, user) == ([errno.EAFNOSUPPORT] * 5, b"through a pair", "through a pipe\n")
+
+
+@as_both_users
+def test_asynchronous_requests_are_unknown(user: int | None) -> None:
+    def action() -> int | None:
+        seccomp.install(FILTER)
+        return _error(lambda: kernel.system_call("io_setup", NUMBERS["io_setup"], 1, 0))
+
+    assert in_child(action, user) == errno.ENOSYS
 
 
 @as_both_users

@@ -214,18 +214,18 @@ class ProcessBackend:
             chosen["RLIMIT_DATA"] = limits.memory * MEBIBYTE
         return chosen
 
-    def _serve(self, sandbox: ProcessSandbox, what: str, connection: socket.socket) -> None:
-        """Connect a sandbox with what it asked for; one that asks for too much, or something else, is hung up on."""
+    def _serve(self, sandbox: ProcessSandbox, what: str, connection: socket.socket) -> asyncio.Task[None]:
+        """Connect a sandbox with what it asked for, for as long as the connection lasts."""
         if what == EGRESS:
-            work = self.egress.serve(connection, sandbox.reachable)
-        elif what == EMULATOR and self._adopt is not None:
+            work: Coroutine[Any, Any, None] = self.egress.serve(connection, sandbox.reachable)
+        elif self._adopt is not None:
             work = self._adopt(connection)
         else:
-            connection.close()
-            return
+            work = _hang_up(connection)
         task = asyncio.get_running_loop().create_task(work)
         self._served.add(task)
         task.add_done_callback(self._served.discard)
+        return task
 
     def _release(self, sandbox: ProcessSandbox) -> None:
         self._sandboxes.discard(sandbox)
@@ -234,6 +234,10 @@ class ProcessBackend:
             for folder in _own_folders(sandbox.socket):
                 shutil.rmtree(folder, ignore_errors=True)
         self._slots.give_back(sandbox.slot)
+
+
+async def _hang_up(connection: socket.socket) -> None:
+    connection.close()
 
 
 def _make_folders(folder: Path) -> None:

@@ -85,9 +85,10 @@ def station(
     for name, value in environment.items():
         parts += ["--setenv", name, value]
     parts += ["--unshare-ipc", "--unshare-uts", "--hostname", "sandbox", "--unshare-net", "--cap-add", "ALL"]
+    # The launcher is the first process of a namespace, so whatever it and its zygotes fork ends with it.
+    parts += ["--unshare-pid", "--as-pid-1"]
     if not as_root():
-        # Joining a process id namespace again takes rights over it, so it must not be the host's.
-        parts += ["--unshare-user", "--uid", "0", "--gid", "0", "--unshare-pid", "--as-pid-1"]
+        parts += ["--unshare-user", "--uid", "0", "--gid", "0"]
     parts += [*_parents([Path(HOME), Path(USERS)]), "--perms", "0755", "--dir", HOME]
     parts += ["--symlink", f"{HOME}/workspace", "/workspace"]
     parts += _system() + _private() + _etc(etc) + ["--ro-bind", str(users), USERS]

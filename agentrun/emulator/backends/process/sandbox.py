@@ -29,6 +29,9 @@ from agentrun.emulator.launcher.walls import SHARED
 Socket = socket.socket
 
 BACKLOG = 128
+# So many connections of one sandbox lead outside at once; others wait.
+MOST_CONNECTIONS = 128
+EXHAUSTED_SECONDS = 0.1
 MOST_AT_ONCE = 64
 KILLED = -9
 
@@ -37,7 +40,7 @@ KILLED = -9
 class Outside:
     """What a sandbox needs of its backend: to have a connection served, and to be told about and forgotten."""
 
-    serve: Callable[[ProcessSandbox, str, socket.socket], None]
+    serve: Callable[[ProcessSandbox, str, socket.socket], asyncio.Task[None]]
     recheck: Callable[[], None]
     release: Callable[[ProcessSandbox], None]
 
@@ -75,7 +78,9 @@ class ProcessSandbox:
         self._spare: Worker | None = None
         self._interpreters: set[Spawned] = set()
         self._namespaces: list[int] = []
-        self._doors: list[Socket] = []
+        self._doors: list[tuple[str, Socket]] = []
+        self._connections: set[asyncio.Task[None]] = set()
+        self._admitting = False
         self._agent: Launched | None = None
         self._lifeline: Socket | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
@@ -186,23 +191,48 @@ class ProcessSandbox:
         self._spare = spawned.worker
         self._namespaces, doors = spawned.more[: len(SHARED)], spawned.more[len(SHARED) :]
         for (_, what), door in zip(self._plan.forwards, doors, strict=True):
-            self._attend(what, Socket(fileno=door))
+            self._doors.append((what, Socket(fileno=door)))
+            self._doors[-1][1].setblocking(False)
+        self._admit_all()
         self._loop.add_reader(self._listening, self._on_first_connection)
 
     def _keep(self, spawned: Spawned) -> None:
         self._interpreters.add(spawned)
         spawned.ended.add_done_callback(lambda _: self._interpreters.discard(spawned))
 
-    def _attend(self, what: str, door: Socket) -> None:
-        """Serve whoever inside connects to a port that leads outside."""
-        door.setblocking(False)
-        self._doors.append(door)
-        self._loop.add_reader(door, self._admit, what, door)
+    def _admit_all(self) -> None:
+        """Take connections of whoever inside connects to a port that leads outside."""
+        if self._admitting or self._stopping:
+            return
+        self._admitting = True
+        for what, door in self._doors:
+            self._loop.add_reader(door, self._admit, what, door)
+
+    def _admit_nobody(self) -> None:
+        self._admitting = False
+        for _, door in self._doors:
+            self._loop.remove_reader(door)
 
     def _admit(self, what: str, door: Socket) -> None:
-        with contextlib.suppress(OSError):
+        try:
             connection, _ = door.accept()
-            self._outside.serve(self, what, connection)
+        except BlockingIOError:
+            return
+        except OSError:
+            # The emulator has no descriptor left, and asking again at once would change nothing.
+            self._admit_nobody()
+            self._loop.call_later(EXHAUSTED_SECONDS, self._admit_all)
+            return
+        task = self._outside.serve(self, what, connection)
+        self._connections.add(task)
+        task.add_done_callback(self._on_farewell)
+        if len(self._connections) >= MOST_CONNECTIONS:
+            self._admit_nobody()
+
+    def _on_farewell(self, task: asyncio.Task[None]) -> None:
+        self._connections.discard(task)
+        if len(self._connections) < MOST_CONNECTIONS:
+            self._admit_all()
 
     def _on_first_connection(self) -> None:
         self._loop.remove_reader(self._listening)
@@ -269,7 +299,10 @@ class ProcessSandbox:
             self._ended.set_result(code)
 
     def _close(self) -> None:
-        for watched in (self._listening, self._lifeline, *self._doors):
+        self._admitting = True  # Nobody is admitted any more.
+        for task in self._connections:
+            task.cancel()
+        for watched in (self._listening, self._lifeline, *(door for _, door in self._doors)):
             if watched is not None and watched.fileno() >= 0:
                 self._loop.remove_reader(watched)
                 watched.close()

@@ -57,6 +57,7 @@ class Slots:
 
     def give_back(self, slot: Slot) -> None:
         """Keep a place for the next one; no process may be left in it."""
+        slot.cgroup.freeze(False)  # A launcher that died may have left it frozen.
         idle = self._idle[slot.limits]
         if len(idle) < MOST_IDLE:
             idle.append(slot)
