@@ -109,13 +109,17 @@ class Measuring:
             context.execute(CODE)
             return Times([_timed(lambda: _check(context.execute(CODE).text)) for _ in range(count)])
 
-    def pause_and_resume(self, count: int = 100) -> tuple[Times, Times]:
-        """Freezing a sandbox, and letting it go on."""
-        with self._create() as sandbox:
-            _check(sandbox.context.execute(CODE).text)
-            took = [(_timed(sandbox.pause), _timed(sandbox.resume)) for _ in range(count)]
-            _check(sandbox.context.execute(CODE).text)
-        return Times([pause for pause, _ in took]), Times([resume for _, resume in took])
+    def pause_and_resume(self, count: int = 30) -> tuple[Times, Times]:
+        """Freezing a sandbox for the first time, and letting it go on."""
+        pauses, resumes = list[float](), list[float]()
+        for _ in range(count):
+            with self._create() as sandbox:
+                context = sandbox.context.create()
+                context.execute(CODE)
+                pauses.append(_timed(sandbox.pause))
+                resumes.append(_timed(sandbox.resume))
+                _check(context.execute(CODE).text)
+        return Times(pauses), Times(resumes)
 
     def fork(self, count: int = 20) -> Times:
         """A fork of a context that holds a DataFrame of 100 MB."""

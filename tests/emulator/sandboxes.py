@@ -80,6 +80,9 @@ class PretendedSandbox:
         await asyncio.sleep(0)
         self.told.append("resume")
 
+    async def python(self) -> None:
+        return None
+
     async def set_network(self, policy: NetworkPolicy) -> None:
         self.policies.append(policy)
 

@@ -40,6 +40,7 @@ from agentrun.emulator.backends.process.station import Station
 from agentrun.emulator.launcher.plan import NAMESPACES, Plan
 
 MEBIBYTE = 1024 * 1024
+PACKAGES = "packages"
 EGRESS, EMULATOR = "egress", "emulator"
 CAPABILITIES = frozenset((PAUSE, FORK, WARM))
 WITH_NAMESPACES = frozenset((PORTS, NETWORK_POLICY, MOUNTS))
@@ -108,6 +109,9 @@ class ProcessBackend:
         if self._cgroups:
             self._cgroups.sweep()
             self._ground = await asyncio.to_thread(levels.probe, self._cgroups.controllers)
+        if self._ground.walls != NAMESPACES:
+            # What sandboxes read and write is the emulator's own then, and so must be the user.
+            self._slots = Slots(self._folder / "users", None, self._cgroups)
         await self._services.start()
 
     async def warm(self) -> None:
@@ -188,7 +192,7 @@ class ProcessBackend:
             home=home,
             temporary=temporary,
             user=slot.user,
-            readable=tuple(map(str, host.python_folders())) if walled else host.readable(),
+            readable=tuple(map(str, host.python_folders())) if walled else self._readable(),
             identity=f"{bubblewrap.USERS}/{slot.user}" if slot.identity else None,
             disk=spec.limits.disk,
             environment=self._environment(spec.environment, home, temporary),
@@ -197,9 +201,17 @@ class ProcessBackend:
             forwards=((PROXY_PORT, EGRESS), (self._emulator_port, EMULATOR)) if walled else (),
         )
 
+    def _readable(self) -> tuple[str, ...]:
+        return (*host.readable(), str(self._folder / PACKAGES))
+
     def _environment(self, given: Mapping[str, str], home: str, temporary: str) -> dict[str, str]:
-        proxied = PROXY_ENVIRONMENT if self._ground.walls == NAMESPACES else {}
-        return host.environment({**proxied, **given}, home, temporary)
+        if self._ground.walls == NAMESPACES:
+            return host.environment({**PROXY_ENVIRONMENT, **given}, home, temporary)
+        environment = host.environment(given, home, temporary)
+        # To import from a checkout Python lists its folder, which may hold anything; so it gets one with nothing else.
+        paths = environment.get("PYTHONPATH", "").split(":")
+        alone = [str(self._folder / PACKAGES) if path == str(host.PACKAGE.parent) else path for path in paths if path]
+        return {**environment, "PYTHONPATH": ":".join(alone)}
 
     def _resource_limits(self, limits: Limits) -> dict[str, int]:
         """Limits of each process; a process count only where the user id is the sandbox's own."""
@@ -244,6 +256,8 @@ def _make_folders(folder: Path) -> None:
     folder.mkdir(mode=0o711)
     (folder / "users").mkdir(mode=0o755)
     bubblewrap.write_etc(folder / "etc", bubblewrap.INSIDE_UID)
+    (folder / PACKAGES).mkdir(mode=0o755)
+    (folder / PACKAGES / host.PACKAGE.name).symlink_to(host.PACKAGE)
 
 
 def _own_folders(path: Path) -> tuple[Path, Path]:

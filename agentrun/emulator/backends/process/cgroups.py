@@ -25,8 +25,8 @@ REMOVE_TIMEOUT = 2.0
 class Cgroup:
     """The folders of one running thing: one per controller on v1, a single one on v2.
 
-    `freezer` is where its processes are frozen: on v1 a folder of its own, which they enter only when they are frozen
-    for the first time, because entering costs time and most are never frozen.
+    `freezer` is where its processes are frozen: on v1 a folder of its own, which a process that has not come through
+    its door enters when it is frozen.
     """
 
     folders: tuple[Path, ...]
@@ -56,7 +56,8 @@ class Cgroup:
         processors, some ten milliseconds.
         """
         names = ("tasks", "cgroup.procs")
-        return [next(folder / name for name in names if (folder / name).exists()) for folder in self.folders]
+        folders = dict.fromkeys([*self.folders, *([self.freezer] if self.freezer else [])])
+        return [next(folder / name for name in names if (folder / name).exists()) for folder in folders]
 
     def remove(self) -> None:
         """Remove the folders; the kernel lets go of a group a moment after its last process."""
