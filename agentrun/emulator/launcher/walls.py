@@ -35,6 +35,8 @@ class Walls:
 
     def __init__(self) -> None:
         self._filter = seccomp.compile_filter()
+        # Landlock keeps nobody from datagrams and the sockets of the host, so without namespaces there are none.
+        self._filter_without_sockets = seccomp.compile_filter(sockets=False)
         self._shared = landlock.Ruleset(readable=["/"], devices=[DEVICES])
 
     def raise_around(self, plan: Plan) -> None:
@@ -83,7 +85,7 @@ class Walls:
         if plan.walls != NONE:
             # From here on others of its user may look into it, so what it held must be gone.
             kernel.set_dumpable(traceable)
-            seccomp.install(self._filter)
+            seccomp.install(self._filter if plan.walls == NAMESPACES else self._filter_without_sockets)
 
     def _restrict_files(self, plan: Plan) -> None:
         if plan.walls == NAMESPACES:
