@@ -1,4 +1,7 @@
-"""The emulator's own interface, which the cloud does not have: `/_emulator/health`, `journal`, `reset`, `status`."""
+"""The emulator's own interface, which the cloud does not have: `/_emulator/health`, `journal`, `reset`, `status`.
+
+It is for clients of this machine: code inside sandboxes and agent runtimes is refused.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from agentrun.emulator.backends.base import BackendError
 from agentrun.emulator.backends.deferred import DeferredBackend
 from agentrun.emulator.http import Request, Response
 from agentrun.emulator.platform import Platform
-from agentrun.emulator.wire.envelope import ServiceError
+from agentrun.emulator.wire.envelope import ServiceError, forbidden
 from agentrun.emulator.wire.table import whole_number
 
 
@@ -28,7 +31,12 @@ class Admin:
         }
 
     async def handle(self, request: Request, request_id: str) -> int:
-        """Answer a request; returns the status."""
+        """Answer a request; returns the status. Raises ServiceError (403, 404)."""
+        if request.from_inside:
+            raise forbidden(
+                "ERR_INSIDE_REFUSED",
+                f"{self.PREFIX} is closed to code in sandboxes and agent runtimes; call it from outside of them",
+            )
         route = self._routes.get((request.method, request.path.removeprefix(self.PREFIX)))
         if route is None:
             known = ", ".join(f"{method} {self.PREFIX}{name}" for method, name in self._routes)

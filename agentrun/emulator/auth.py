@@ -3,6 +3,9 @@
 A tenant is an access key: each sees an account of its own. Every access key id is accepted with the emulator's
 default secret, so a test takes a new id and has an empty platform; explicit pairs may be added. Temporary keys
 (`STS.*`) and access tokens are minted here and carry their account, sealed with a key of this emulator.
+
+Code in sandboxes and agent runtimes can read the default secret, which is public, and must not become any tenant by
+it: from there a signature is always needed, and only with a secret that somebody must have been given.
 """
 
 from __future__ import annotations
@@ -17,12 +20,12 @@ from urllib.parse import unquote
 
 from agentrun._core import signing
 from agentrun._core.credentials import Credentials
-from agentrun._core.local import ACCESS_KEY_ID, account_id
+from agentrun._core.local import ACCESS_KEY_ID, ACCESS_KEY_SECRET, account_id
 from agentrun.emulator.clock import Clock
 from agentrun.emulator.http import Request
 from agentrun.emulator.settings import Settings
 from agentrun.emulator.store import Scope
-from agentrun.emulator.wire.envelope import forbidden, unauthorized
+from agentrun.emulator.wire.envelope import ServiceError, forbidden, unauthorized
 
 LARGEST_SKEW = 15 * 60.0
 TOKEN_SECONDS = 3600
@@ -93,7 +96,7 @@ class Nonces:
 
 
 class Authenticator:
-    """Names the tenant of a request or refuses it (401)."""
+    """Names the tenant of a request or refuses it (401, 403)."""
 
     def __init__(self, settings: Settings, clock: Clock, key: bytes) -> None:
         self._settings = settings
@@ -120,7 +123,7 @@ class Authenticator:
     async def control(self, request: Request, action: str) -> Tenant:
         """The tenant of a control request; its signature covers the body."""
         given = signing.parse_authorization(request.headers.get("authorization", ""))
-        if not self._settings.verify_signatures:
+        if not self._must_verify(request):
             return self.tenant(_long_lived(given.access_key_id if given else ACCESS_KEY_ID))
         if given is None or given.algorithm != signing.CONTROL_ALGORITHM:
             raise unauthorized("MissingAuthorization", "the request has no ACS3-HMAC-SHA256 signature")
@@ -134,7 +137,7 @@ class Authenticator:
         if hashlib.sha256(await request.body()).hexdigest() != headers["x-acs-content-sha256"]:
             raise unauthorized("SignatureDoesNotMatch", "x-acs-content-sha256 is not the hash of the body")
         expected = signing.sign_control(
-            self._secret(given, headers),
+            self._secret(given, request),
             request.method,
             request.path,
             signing.decoded_query(request.query_string),
@@ -155,7 +158,7 @@ class Authenticator:
         given = signing.parse_authorization(headers.get(signing.DATA_HEADER.lower(), ""))
         if given is None and (bearer := headers.get("authorization", "")).startswith("Bearer at."):
             return self._by_token(bearer.removeprefix("Bearer "), request.path)
-        if not self._settings.verify_signatures:
+        if not self._must_verify(request):
             return self.tenant(_long_lived(given.access_key_id if given else ACCESS_KEY_ID))
         if given is None or given.algorithm != signing.DATA_ALGORITHM:
             raise unauthorized(
@@ -167,7 +170,7 @@ class Authenticator:
         region = region.partition("/")[0]
         if given.scope != signing.data_scope(date, region) or headers["x-acs-date"].replace("-", "")[:8] != date:
             raise unauthorized("SignatureDoesNotMatch", f"the credential scope {given.scope} is wrong")
-        secret = self._secret(given, headers)
+        secret = self._secret(given, request)
         expected = signing.sign_data(
             secret, date, region, request.method, request.path, request.query_string, headers, given.signed_headers
         )
@@ -189,12 +192,21 @@ class Authenticator:
 
     # Both
 
-    def _secret(self, given: signing.Authorization, headers: Mapping[str, str]) -> str:
+    def _must_verify(self, request: Request) -> bool:
+        # Who may do without signatures is whoever started the emulator, not the code that it runs.
+        return self._settings.verify_signatures or request.from_inside
+
+    def _secret(self, given: signing.Authorization, request: Request) -> str:
+        own = self._settings.access_keys.get(given.access_key_id)
+        if own is None and given.access_key_id.startswith(_STS_PREFIX):
+            return self._temporary_secret(given, request.headers)
+        secret = self._settings.secret if own is None else own
+        if request.from_inside and secret == ACCESS_KEY_SECRET:
+            raise _public_secret(given.access_key_id)
+        return secret
+
+    def _temporary_secret(self, given: signing.Authorization, headers: Mapping[str, str]) -> str:
         access_key_id = given.access_key_id
-        if access_key_id in self._settings.access_keys:
-            return self._settings.access_keys[access_key_id]
-        if not access_key_id.startswith(_STS_PREFIX):
-            return self._settings.secret
         token = headers.get("x-acs-security-token", "")
         if "x-acs-security-token" not in given.signed_headers:
             raise unauthorized(
@@ -219,6 +231,16 @@ class Authenticator:
             raise unauthorized(
                 "InvalidTimeStamp.Expired", f"x-acs-date is {skew:+.0f} s off; fifteen minutes are allowed"
             )
+
+
+def _public_secret(access_key_id: str) -> ServiceError:
+    return forbidden(
+        "InvalidAccessKeyId.Inactive",
+        f"access key {access_key_id} has the emulator's public default secret, which is not accepted from code in "
+        "sandboxes and agent runtimes: sign with the temporary key or use the access token that the platform gave to "
+        "it (AGENTRUN_ACCESS_KEY_ID, AGENTRUN_ACCESS_KEY_SECRET and AGENTRUN_SECURITY_TOKEN in an agent's "
+        "environment), or start the emulator with a secret of its own (--access-key ID:SECRET, Settings(secret=...))",
+    )
 
 
 def _named_by(path: str) -> tuple[str, str]:

@@ -25,6 +25,7 @@ LARGEST_BODY = 256 * 2**20
 _FAREWELL_SECONDS = 1.0
 # On every answer: a client learns by it that extensions exist which the cloud does not have.
 EMULATOR_HEADER = (b"x-agentrun-emulator", __version__.encode())
+_INSIDE = "agentrun.inside"
 
 
 class Request:
@@ -42,6 +43,11 @@ class Request:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         self._body: bytes | None = None
+
+    @property
+    def from_inside(self) -> bool:
+        """Whether code in a sandbox or an agent runtime sent it, and not a client of this machine."""
+        return _INSIDE in self.scope
 
     @cached_property
     def query(self) -> dict[str, str]:
@@ -131,6 +137,16 @@ class Handshake(Request):
         for _ in range(2):
             while (await self.receive())["type"] != "websocket.disconnect":
                 pass
+
+
+def inside_marked(app: App) -> App:
+    """An application as code inside reaches it: every request and websocket tells that it comes from there."""
+
+    async def marked(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[_INSIDE] = True
+        await app(scope, receive, send)
+
+    return marked
 
 
 def emulator_marked(send: Send) -> Send:

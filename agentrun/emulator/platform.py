@@ -73,7 +73,7 @@ class Platform:
         self._build(packages)
         self._sweeper: asyncio.Task[None] | None = None
         self.endpoint = ""
-        # How the server takes over a connection that is there already; nobody does for an app without one.
+        # How the server takes over a connection from inside that is there already; nobody does for an app without one.
         self.serve: Callable[[Connection], Coroutine[Any, Any, None]] | None = None
 
     def _build(self, packages: Packages) -> None:
@@ -116,6 +116,11 @@ class Platform:
         """The unix socket on which what runs inside reaches the emulator."""
         return self.directory / "listen" / SOCKET
 
+    @property
+    def client_socket(self) -> Path:
+        """The unix socket on which clients reach an emulator without a port; its folder is shown to nobody inside."""
+        return self.directory / "client" / SOCKET
+
     async def _pick(self) -> Backend:
         return await pick(
             self.settings.backend,
@@ -127,7 +132,7 @@ class Platform:
         )
 
     async def _adopt(self, connection: Connection) -> None:
-        """Serve a connection that code inside has opened to us."""
+        """Serve a connection that code inside has opened to us, as one that comes from there."""
         if self.serve is None:
             connection.close()
         else:

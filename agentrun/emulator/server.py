@@ -1,4 +1,8 @@
-"""Serves the emulator: on loopback for clients, on a unix socket for what runs inside, in a thread of its own."""
+"""Serves the emulator in a thread of its own, to two kinds of callers that it tells apart.
+
+Clients of this machine come through loopback, or through a private unix socket when there is no port. What runs inside
+comes through another unix socket, or over connections that were opened in a sandbox; it may do less.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ import threading
 from asyncio import new_event_loop
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +31,8 @@ from agentrun.emulator.app import MODEL_PREFIX, App
 from agentrun.emulator.clock import Clock
 from agentrun.emulator.data.websockets import LARGEST_MESSAGE
 from agentrun.emulator.environment import variables
+from agentrun.emulator.http import App as ASGI
+from agentrun.emulator.http import inside_marked
 from agentrun.emulator.journal import Journal
 from agentrun.emulator.platform import Platform
 from agentrun.emulator.settings import Settings
@@ -56,27 +63,39 @@ class EmulatorError(Exception):
 
 
 class _Listeners:
-    """The sockets on which an app is served, all in one event loop, by uvicorn's protocols."""
+    """The sockets on which an app is served, all in one event loop, by uvicorn's protocols.
+
+    Where a request comes from is known by its connection alone, never by what it says.
+    """
 
     def __init__(self, app: App) -> None:
         self._state = ServerState()
-        self._config = _configured(app)
+        self._for_clients = _configured(app)
+        self._for_inside = _configured(inside_marked(app))
         self._servers: list[asyncio.AbstractServer] = []
 
     async def listen(self, listening: socket.socket, tls: Certificates | None = None) -> None:
-        """Serve one more socket."""
-        context = _tls_context(tls) if tls else None
-        loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(self._protocol, sock=listening, ssl=context, backlog=_BACKLOG))
+        """Serve clients on one more socket."""
+        await self._listen(self._for_clients, listening, _tls_context(tls) if tls else None)
+
+    async def listen_inside(self, listening: socket.socket) -> None:
+        """Serve what runs inside on one more socket."""
+        await self._listen(self._for_inside, listening)
 
     async def adopt(self, connection: socket.socket) -> None:
-        """Serve a connection that is there already."""
-        await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+        """Serve a connection from inside that is there already."""
+        protocol = partial(self._protocol, self._for_inside)
+        await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
 
-    def _protocol(self) -> Any:
-        kind: Any = self._config.http_protocol_class
-        loop = asyncio.get_running_loop()
-        return kind(config=self._config, server_state=self._state, app_state={}, _loop=loop)
+    async def _listen(
+        self, config: uvicorn.Config, listening: socket.socket, context: ssl.SSLContext | None = None
+    ) -> None:
+        protocol, loop = partial(self._protocol, config), asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(protocol, sock=listening, ssl=context, backlog=_BACKLOG))
+
+    def _protocol(self, config: uvicorn.Config) -> Any:
+        kind: Any = config.http_protocol_class
+        return kind(config=config, server_state=self._state, app_state={}, _loop=asyncio.get_running_loop())
 
     async def close(self) -> None:
         """Stop listening and cut the connections; requests under way are cancelled."""
@@ -90,7 +109,7 @@ class _Listeners:
         await asyncio.gather(*self._state.tasks, return_exceptions=True)
 
 
-def _configured(app: App) -> uvicorn.Config:
+def _configured(app: ASGI) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -131,12 +150,22 @@ def _bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _bind_unix(path: Path) -> socket.socket:
+def _bind_inside(path: Path) -> socket.socket:
     path.parent.mkdir(parents=True, exist_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listening.bind(str(path))
+    listening = _bind_unix(path)
     # What runs inside has a user of its own; a signature, not the file's mode, decides what it may do.
     os.chmod(path, 0o666)
+    return listening
+
+
+def _bind_private(path: Path) -> socket.socket:
+    path.parent.mkdir(mode=0o700)
+    return _bind_unix(path)
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(str(path))
     return listening
 
 
@@ -217,9 +246,11 @@ class Emulator:
         platform.serve = listeners.adopt
         try:
             await platform.start()
-            await listeners.listen(_bind_unix(platform.socket))
+            await listeners.listen_inside(_bind_inside(platform.socket))
             if listening:
                 await listeners.listen(listening, self._certificates)
+            else:
+                await listeners.listen(_bind_private(platform.client_socket))
             started.set_result(None)
             await self._stopping.wait()
         finally:
@@ -277,7 +308,7 @@ class Emulator:
 
         if self._certificates:
             return EmulatorTransport(trust=self._certificates.bundle)
-        return EmulatorTransport(socket=self.platform.socket)
+        return EmulatorTransport(socket=self.platform.client_socket)
 
     def environment(self, access_key_id: str = local.ACCESS_KEY_ID) -> dict[str, str]:
         """Every variable that an SDK reads, so that nothing half reaches the cloud."""

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 
 from tests.emulator.hostile.grounds import Ground
-from tests.emulator.hostile.watching import Watch
 from tests.emulator.inside import Inside
 
 
@@ -41,12 +40,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Arena:
-    """The attacker and its neighbour on one ground, watched."""
+    """The attacker and its neighbour on one ground."""
 
     ground: Ground
     attacker: Inside
     neighbour: Inside
-    watch: Watch
 
     def python(self, code: str, timeout: float = 10, context: str | None = None) -> Outcome:
         """Execute in the attacker."""

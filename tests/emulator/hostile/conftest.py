@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Generator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -14,6 +18,38 @@ from tests.emulator.hostile.arena import Arena
 from tests.emulator.hostile.grounds import NAMES, Ground, ground
 from tests.emulator.hostile.watching import PRIVATE, Watch
 from tests.emulator.inside import Inside
+
+# What any test may take, with its fixtures each; what it waits for has a limit of its own below that.
+SECONDS = 60
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker have all tests of a ground, whose emulator is started once; another has the crashes on it."""
+    for item in items:
+        parameters: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
+        for fixture, kind in (("place", "hostile"), ("folder", "crash")):
+            if Path(__file__).parent in item.path.parents and parameters.get(fixture) in NAMES:
+                item.add_marker(pytest.mark.xdist_group(f"{kind}-{parameters[fixture]}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Stop a test that hangs, wherever it does."""
+    if threading.current_thread() is not threading.main_thread():
+        return (yield)
+    before = signal.signal(signal.SIGALRM, _too_late)
+    # Again and again, as what it interrupts may be caught.
+    signal.setitimer(signal.ITIMER_REAL, SECONDS, SECONDS / 4)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _too_late(number: int, frame: FrameType | None) -> None:
+    raise TimeoutError(f"the test took more than {SECONDS} s")
 
 
 @pytest.fixture(scope="session", params=NAMES)
@@ -42,14 +78,28 @@ def neighbour(place: Ground) -> Inside:
 
 @pytest.fixture
 def arena(place: Ground, neighbour: Inside) -> Generator[Arena]:
-    """An attacker; when the test is over the neighbour has answered all the time, and nothing is left."""
+    """An attacker of one test."""
+    with _attacked(place, neighbour) as attacked:
+        yield attacked
+
+
+@pytest.fixture(scope="module")
+def calm(place: Ground, neighbour: Inside) -> Generator[Arena]:
+    """An attacker for all tests of a module, each of which leaves it as it was."""
+    with _attacked(place, neighbour) as attacked:
+        yield attacked
+
+
+@contextlib.contextmanager
+def _attacked(place: Ground, neighbour: Inside) -> Generator[Arena]:
+    """In the end the neighbour has answered all the time, and nothing is left."""
     # Without namespaces the neighbour's processes are told apart by its home folder; with them they come and go.
     home = "" if place.has_namespaces else neighbour.run("echo $HOME").strip()
     before = inventory.take(place, home)
     attacker = place.sandbox()
     try:
         with Watch(place, neighbour) as watch:
-            yield Arena(place, attacker, neighbour, watch)
+            yield Arena(place, attacker, neighbour)
         complaints = watch.complaints()
     finally:
         place.delete(attacker)

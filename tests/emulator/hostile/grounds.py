@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,9 @@ ORDINARY_USER = 61_234
 TEMPLATE = "small"
 MEMORY = 256
 DISK = 64
+PATIENCE = 30
+# What a service may have open where nobody has raised it; attacks are to show what comes of few.
+DESCRIPTORS = 1024
 SECRET = "a secret that is nowhere but in the emulator"
 NAMES = ("process", "ordinary-user", "landlock", "docker")
 
@@ -92,15 +96,19 @@ def ground(name: str, folder: Path) -> Generator[Ground]:
 
 
 def client_of(port: int) -> httpx.Client:
-    """A plain client with patience."""
-    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False)
+    """A plain client with patience, which keeps few connections: they would count as descriptors that are left."""
+    kept = httpx.Limits(max_connections=None, max_keepalive_connections=4)
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, limits=kept, trust_env=False)
 
 
 @contextlib.contextmanager
-def started(name: str, folder: Path, account: str) -> Generator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """The process of an emulator, and what it told about itself."""
+def started(
+    name: str, folder: Path, account: str, descriptors: int = DESCRIPTORS
+) -> Generator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """The process of an emulator with so many descriptors, and what it told about itself."""
+    arguments = [_backend(name), str(folder), account, SECRET, str(descriptors)]
     process = subprocess.Popen(
-        [_interpreter(name), "-m", "tests.emulator.hostile.server", _backend(name), str(folder), account, SECRET],
+        [_interpreter(name), "-m", "tests.emulator.hostile.server", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -112,7 +120,7 @@ def started(name: str, folder: Path, account: str) -> Generator[tuple[subprocess
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        line = process.stdout.readline()
+        line = process.stdout.readline() if select.select([process.stdout], [], [], PATIENCE)[0] else ""
         assert line, f"the emulator for {name} did not start"
         yield process, json.loads(line)
     finally:

@@ -1,4 +1,6 @@
-"""`python -m tests.emulator.hostile.server BACKEND FOLDER ACCOUNT SECRET`: an emulator that lives as long as its stdin.
+"""An emulator that lives as long as its stdin: `python -m tests.emulator.hostile.server`.
+
+Its arguments are BACKEND FOLDER ACCOUNT SECRET DESCRIPTORS.
 
 It tells one line of JSON, and has a template with less memory than users may ask for, so that attacks are short.
 """
@@ -16,7 +18,6 @@ from agentrun.emulator.store import Record, Scope
 from tests.emulator import bodies
 
 SECONDS = 600
-DESCRIPTORS = 1024
 
 
 def template(name: str, memory: int, disk: int, mode: str = "PUBLIC") -> dict[str, object]:
@@ -31,10 +32,10 @@ def template(name: str, memory: int, disk: int, mode: str = "PUBLIC") -> dict[st
     )
 
 
-def main(backend: str, folder: Path, account: str, secret: str) -> None:
-    """Serve until stdin ends, with as many descriptors as most machines give."""
+def main(backend: str, folder: Path, account: str, secret: str, descriptors: int) -> None:
+    """Serve until stdin ends, with so many descriptors."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, most), most))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(descriptors, most), most))
     with Emulator(state=folder / "state", backend=backend, access_keys={account: secret}) as emulator:
         scope, store = Scope(account_id(account), REGION), emulator.platform.store
         if store.get(scope, "Template", "tpl-small") is None:
@@ -51,4 +52,4 @@ def main(backend: str, folder: Path, account: str, secret: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4])
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5]))

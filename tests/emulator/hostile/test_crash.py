@@ -23,7 +23,11 @@ from tests.emulator.hostile.grounds import TEMPLATE, Ground
 from tests.emulator.inside import Inside
 from tests.emulator.signed import Account
 
-SANDBOXES = 200
+SANDBOXES = {"process": 200}
+FEW_SANDBOXES = 10
+# Enough for all of them; what comes of too few is another test.
+DESCRIPTORS = 8192
+FEW_DESCRIPTORS = 256
 AT_ONCE = 8
 SECONDS = 8.0
 NAMES = ("process", "ordinary-user", "landlock")
@@ -55,9 +59,9 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @contextmanager
-def living(name: str, folder: Path, key: str) -> Generator[Ground]:
+def living(name: str, folder: Path, key: str, descriptors: int = DESCRIPTORS) -> Generator[Ground]:
     """An emulator that may be killed."""
-    with grounds.started(name, folder, key) as (process, told), grounds.client_of(told["port"]) as client:
+    with grounds.started(name, folder, key, descriptors) as (process, told), grounds.client_of(told["port"]) as client:
         account = Account(client, key, told["secret"])
         ground = Ground(name, process.pid, Path(told["directory"]), folder / "state", account)
         if problem := ground.status["problem"]:
@@ -69,7 +73,7 @@ def test_nothing_survives_the_emulator(folder: tuple[str, Path]) -> None:
     name, place = folder
     key = f"key-{uuid4().hex}"
     with living(name, place, key) as ground:
-        boxes = _made(ground, SANDBOXES if name == "process" else SANDBOXES // 5)
+        boxes = _made(ground, SANDBOXES.get(name, FEW_SANDBOXES))
         _keep_busy(boxes[:4])
         for box in boxes[4:8]:
             box.call("POST", "processes/cmd", {"command": "(setsid sh -c 'sleep 1000 & sleep 1000' >/dev/null 2>&1 &)"})
@@ -124,6 +128,24 @@ def test_the_death_of_a_helper_is_not_the_end(folder: tuple[str, Path], victim: 
         assert not later.members - before.members
         for process in _alive(old):
             process.kill()
+
+
+def test_too_few_descriptors_are_told_in_time(folder: tuple[str, Path]) -> None:
+    """At some number a sandbox is refused, nobody waits for it without end, and those that are there go on."""
+    name, place = folder
+    with living(name, place, f"key-{uuid4().hex}", FEW_DESCRIPTORS) as ground:
+        boxes = [ground.sandbox()]
+        content = json.dumps({"templateName": TEMPLATE}).encode()
+        while (answer := ground.account.data("POST", "/sandboxes", content)).status_code == 200:
+            boxes.append(Inside(ground.account, answer.json()["data"]["sandboxId"]))
+            assert len(boxes) < FEW_DESCRIPTORS
+        assert answer.status_code in (429, 500, 503), answer.text
+        assert ground.account.client.get("/_emulator/health").status_code == 200
+        for box in boxes[:3]:
+            ground.delete(box)
+        ground.delete(ground.sandbox())
+        executed = boxes[3].call("POST", "contexts/execute", {"code": "1 + 1", "timeout": 5})
+        assert executed.json()["results"][0]["text"] == "2", executed.text
 
 
 def _made(ground: Ground, count: int) -> list[Inside]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.emulator.hostile.test_attempts import CALLS, REFUSED, SOCKETS, SYSTEM_CALLS
 from tests.emulator.hostile.test_bombs import FATAL
-from tests.emulator.hostile.test_host import CALLS, REFUSED, SOCKETS, SYSTEM_CALLS
 from tests.emulator.hostile.test_network import CONNECT, HIDDEN, hidden_server
 
 # What root may do to itself without harm to the machine: each in a process of its own that ends at once.
