@@ -116,6 +116,19 @@ def sandbox_in(emulator: Emulator, client: httpx.Client) -> Iterator[tuple[Place
         yield within(inside), inside
 
 
+@contextmanager
+def own_sandbox(unstarted: Emulator) -> Iterator[tuple[Emulator, Place, Inside]]:
+    """A sandbox in an emulator that runs for it alone, reached as its `config()` says."""
+    with unstarted as emulator:
+        transport = emulator.config().transport
+        assert transport is None or isinstance(transport, httpx.BaseTransport)
+        with (
+            httpx.Client(base_url=emulator.url, transport=transport, timeout=60, trust_env=False) as client,
+            sandbox_in(emulator, client) as (place, inside),
+        ):
+            yield emulator, place, inside
+
+
 def agent_in(account: Account) -> Place:
     """An agent that sends what it is told."""
     code = bodies.code(bodies.zipped({"main.py": AGENT}))
@@ -240,21 +253,19 @@ def test_an_agent_works_with_what_the_platform_gave_it(agent: Place) -> None:
 
 
 def test_without_verification_the_inside_is_verified_all_the_same() -> None:
-    with Emulator(verify_signatures=False) as emulator, client_of(emulator) as client:
-        with sandbox_in(emulator, client) as (place, inside):
-            assert client.get(CREDENTIALS).status_code == 200
-            assert place.ask("GET", CREDENTIALS).code == "MissingAuthorization"
-            assert place.ask("GET", inside.path).code == "MissingAuthorization"
-            assert place.send(inside.account.data_request("GET", inside.path)).code == NOT_INSIDE
-            assert place.send(temporary(emulator, inside.account).data_request("GET", inside.path)).status == 200
+    with own_sandbox(Emulator(verify_signatures=False)) as (emulator, place, inside):
+        assert place.account.client.get(CREDENTIALS).status_code == 200
+        assert place.ask("GET", CREDENTIALS).code == "MissingAuthorization"
+        assert place.ask("GET", inside.path).code == "MissingAuthorization"
+        assert place.send(inside.account.data_request("GET", inside.path)).code == NOT_INSIDE
+        assert place.send(temporary(emulator, inside.account).data_request("GET", inside.path)).status == 200
 
 
 def test_an_emulator_with_a_secret_of_its_own_takes_it() -> None:
-    with Emulator(secret="nobody knows") as emulator, client_of(emulator) as client:
-        with sandbox_in(emulator, client) as (place, inside):
-            assert place.send(inside.account.data_request("GET", inside.path)).status == 200
-            public = replace(inside.account, secret=ACCESS_KEY_SECRET)
-            assert place.send(public.data_request("GET", inside.path)).status == 401
+    with own_sandbox(Emulator(secret="nobody knows")) as (_, place, inside):
+        assert place.send(inside.account.data_request("GET", inside.path)).status == 200
+        public = replace(inside.account, secret=ACCESS_KEY_SECRET)
+        assert place.send(public.data_request("GET", inside.path)).status == 401
 
 
 # Clients of this machine
@@ -262,25 +273,21 @@ def test_an_emulator_with_a_secret_of_its_own_takes_it() -> None:
 
 @pytest.mark.parametrize("choices", [{"port": None}, {"tls": True}], ids=["no port", "tls"])
 def test_the_host_stays_a_client(choices: dict[str, Any], tmp_path: Path) -> None:
-    with Emulator(state=tmp_path, **choices) as emulator:
-        config = emulator.config()
-        with httpx.Client(base_url=emulator.url, transport=config.transport, timeout=60) as client:
-            assert client.get("/_emulator/health").json() == {"status": "ok"}
-            with sandbox_in(emulator, client) as (place, inside):
-                assert place.ask("GET", "/_emulator/journal").status == 403
-                assert place.send(inside.account.data_request("GET", inside.path)).code == NOT_INSIDE
-            assert client.post("/_emulator/reset").status_code == 200
+    with own_sandbox(Emulator(state=tmp_path, **choices)) as (_, place, inside):
+        client = place.account.client
+        assert client.get("/_emulator/health").json() == {"status": "ok"}
+        assert place.ask("GET", "/_emulator/journal").status == 403
+        assert place.send(inside.account.data_request("GET", inside.path)).code == NOT_INSIDE
+        assert client.post("/_emulator/reset").status_code == 200
 
 
 def test_without_a_port_nobody_inside_sees_the_way_of_clients() -> None:
-    with Emulator(port=None) as emulator:
+    with own_sandbox(Emulator(port=None)) as (emulator, place, inside):
         way = emulator.platform.client_socket
         assert way.is_socket()
         assert way.parent.stat().st_mode & 0o777 == 0o700
-        assert emulator.port == PORT
-        with httpx.Client(base_url=emulator.url, transport=emulator.config().transport, timeout=60) as client:
-            with sandbox_in(emulator, client) as (_, inside):
-                assert inside.run(f"test -e {way} || echo nothing") == "nothing\n"
+        assert place.port == PORT
+        assert inside.run(f"test -e {way} || echo nothing") == "nothing\n"
 
 
 def test_with_a_port_there_is_no_other_way(emulator: Emulator) -> None:

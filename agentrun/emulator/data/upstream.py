@@ -9,6 +9,7 @@ import asyncio
 import socket
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -172,8 +173,12 @@ class Exchange:
 
     @property
     def reusable(self) -> bool:
-        """Whether the connection can carry another request."""
-        return self._answer.complete and self._answer.keep_alive and not self._connection.transport.is_closing()
+        """Whether the connection can carry another request.
+
+        After an unforeseen error (500) servers close it without having announced that: uvicorn does.
+        """
+        kept = self._answer.keep_alive and self.status != HTTPStatus.INTERNAL_SERVER_ERROR
+        return self._answer.complete and kept and not self._connection.transport.is_closing()
 
     async def begin(self) -> None:
         """Wait for the head of the answer. Raises UpstreamError."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from agentrun.emulator.guest.errors import Exhausted
 from agentrun.emulator.guest.interpreter import Ended, SendSignal, Wires, Worker
-from agentrun.emulator.guest.replies import JSON_LINES
+from agentrun.emulator.guest.replies import JSON_LINES, REMOTE_JSON_LINES
 
 LARGEST_PACKET = 128 * 1024
 DESCRIPTORS = 16
@@ -64,7 +64,7 @@ class Broker:
     """Asks for interpreters on a socket that keeps packets apart; without one, or when it is gone, there are none.
 
     With `remote` what is forked is in another process id namespace: the broker sends a descriptor of each process, and
-    signals it when it is asked to.
+    signals it when it is asked to. What such an interpreter says is bounded, because others wait for who listens to it.
     """
 
     def __init__(self, connection: socket.socket, *, remote: bool = False) -> None:
@@ -163,7 +163,8 @@ class Broker:
         connecting.add_done_callback(self._connecting.discard)
 
     async def _hand_over(self, number: int, asked: _Asked, pid: int, wires: Wires, more: list[int]) -> None:
-        worker = await Worker.connect(pid, asked.ended, wires, JSON_LINES, self._signal_of(number))
+        dialect = REMOTE_JSON_LINES if self._remote else JSON_LINES
+        worker = await Worker.connect(pid, asked.ended, wires, dialect, self._signal_of(number))
         if asked.answer.done():
             worker.close("nobody waits for it")
             _close(more)

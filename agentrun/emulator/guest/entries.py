@@ -33,28 +33,31 @@ def entry(path: Path | str) -> dict[str, Any]:
 def entries_of(path: Path, depth: int) -> Iterator[dict[str, Any]]:
     """The entries of a folder, sorted, `depth` levels deep; what vanishes meanwhile is left out."""
     with explained(path):
-        names = sorted(os.listdir(path))
-    for name in names:
-        child = os.path.join(path, name)
-        with contextlib.suppress(FileNotFoundError):
+        levels = [_children(str(path))]
+    while levels:
+        child = next(levels[-1], None)
+        if child is None:
+            levels.pop()
+            continue
+        with contextlib.suppress(FileNotFoundError, BadRequest):  # it is gone, or its path is too long
             yield _entry_or_gone(child)
-        if depth > 1 and os.path.isdir(child) and not os.path.islink(child):
+        if len(levels) < depth and os.path.isdir(child) and not os.path.islink(child):
             with contextlib.suppress(OSError):
-                os.scandir(child).close()  # refused here and not while its entries are listed
-                yield from entries_of(Path(child), depth - 1)
+                levels.append(_children(child))
 
 
 def descendants(path: Path) -> Iterator[os.DirEntry[str]]:
     """Everything below a folder, not following links; folders that may not be read are passed over."""
-    try:
-        found = sorted(os.scandir(path), key=lambda child: child.name)
-    except OSError:
-        return
-    for child in found:
+    levels = [_scanned(str(path))]
+    while levels:
+        child = next(levels[-1], None)
+        if child is None:
+            levels.pop()
+            continue
         yield child
         with contextlib.suppress(OSError):
             if child.is_dir(follow_symlinks=False):
-                yield from descendants(Path(child.path))
+                levels.append(_scanned(child.path))
 
 
 def change_permissions(path: Path, mode: str | None, owner: str | None, group: str | None) -> None:
@@ -79,6 +82,18 @@ def shown_link(path: str) -> str:
     """Where a link points to."""
     target = os.readlink(path)
     return shown(target) if target.startswith("/") else shown_name(target)
+
+
+def _children(path: str) -> Iterator[str]:
+    """The paths of what is in a folder."""
+    return iter([os.path.join(path, name) for name in sorted(os.listdir(path))])
+
+
+def _scanned(path: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        return iter(sorted(os.scandir(path), key=lambda child: child.name))
+    except OSError:
+        return iter(())
 
 
 def _entry_or_gone(path: str) -> dict[str, Any]:

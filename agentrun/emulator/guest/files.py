@@ -192,6 +192,9 @@ def explained(path: Path) -> Generator[None]:
     except OSError as error:
         name = error.filename
         raise from_os_error(error, shown(os.fsdecode(name) if name and not isinstance(name, int) else path)) from None
+    except RecursionError:
+        how = "use a command (POST /processes/cmd) such as rm -r, cp -r or mv"
+        raise Conflict(f"{shown(path)} has too many folders inside one another: {how}") from None
 
 
 def _regular(descriptor: int, path: Path) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from typing import cast
 
 from agentrun.emulator.guest.capture import PipeReader
 from agentrun.emulator.guest.clones import watch
@@ -19,7 +20,7 @@ from agentrun.emulator.guest.errors import Conflict, Exhausted, Unavailable
 from agentrun.emulator.guest.outputs import STREAMS, Output
 from agentrun.emulator.guest.replies import Dialect, Display, Failure, Forked, Message, Reply, encode_json
 
-MAX_LINE = 16 * 1024 * 1024
+LINES_A_TURN = 64
 INTERRUPT_GRACE = 1.0
 LAST_WORDS = 0.1  # seconds in which what a dead process has said, or its exit code, still arrives
 FORK_SECONDS = 30.0
@@ -161,25 +162,62 @@ class Wires:
 
 
 class Control(asyncio.Protocol):
-    """The control socket on the guest's side: calls back for every line, and once at the end."""
+    """The control socket on the guest's side: calls back for every line, and once at the end.
 
-    def __init__(self, on_line: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
+    `on_line` tells whether the line was good; after a bad one the rest is ignored. A line above `most` bytes comes as
+    an empty one, which is always bad.
+    """
+
+    def __init__(self, on_line: Callable[[bytes], bool], on_end: Callable[[], None], most: int) -> None:
         self._on_line = on_line
         self._on_end = on_end
+        self._most = most
         self._rest = bytearray()
+        self._ignoring = False
+        self._paused = False
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        if self._ignoring:
+            return
         self._rest += data
         if b"\n" in data:
-            *lines, self._rest = self._rest.split(b"\n")
-            for line in lines:
-                self._on_line(bytes(line))
-        elif len(self._rest) > MAX_LINE:
-            self._on_line(b"")
-            self._rest.clear()
+            self._hand_over()
+        elif len(self._rest) > self._most:
+            self._take(self._rest)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._on_end()
+
+    def _hand_over(self) -> None:
+        """Hand over some lines; others have their turn before the next ones."""
+        *lines, self._rest = self._rest.split(b"\n", LINES_A_TURN)
+        for line in lines:
+            self._take(line)
+        if b"\n" in self._rest:
+            self._pause()
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        elif self._paused:
+            self._resume()
+
+    def _take(self, line: bytearray) -> None:
+        if not self._ignoring and not self._on_line(bytes(line) if len(line) <= self._most else b""):
+            self._ignoring = True
+        if self._ignoring:
+            self._rest.clear()
+
+    def _pause(self) -> None:
+        if not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        self._paused = False
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
 
 class Worker(Interpreter):
@@ -212,7 +250,7 @@ class Worker(Interpreter):
     ) -> Worker:
         """Take over a process that was started with the other side of the wires."""
         self = cls(pid, ended, wires, dialect, send_signal)
-        protocol = Control(self._on_line, self._on_hang_up)
+        protocol = Control(self._on_line, self._on_hang_up, dialect.most)
         self._transport, _ = await self._loop.create_unix_connection(lambda: protocol, sock=wires.control)
         ended.add_done_callback(lambda _: self._on_end())
         return self
@@ -245,19 +283,22 @@ class Worker(Interpreter):
     def _write(self, stream: str, data: bytes) -> None:
         self.output.write(stream, data)
 
-    def _on_line(self, line: bytes) -> None:
-        """Take what it says, after what it wrote before."""
+    def _on_line(self, line: bytes) -> bool:
+        """Take what it says, after what it wrote before; False when it cannot be listened to any more."""
+        if self._death is not None:
+            return False
         for pipe in self._pipes:
             pipe.drain()
         try:
-            self._receive(self._dialect.decode(line), len(line))
+            self._receive(self._dialect.decode(line))
         except (ValueError, KeyError, TypeError, RecursionError):
             self.kill()
             self._die(Failure("InterpreterError", "", "the interpreter gave an unreadable answer; its state is lost"))
+        return self._death is None
 
-    def _receive(self, message: Message, size: int) -> None:
+    def _receive(self, message: Message) -> None:
         if isinstance(message, Display):
-            self.output.display(message.data, size)
+            self.output.display(message.data, message.size)
             if message.waits:
                 self._transport.write(encode_json({"shown": True}))
         elif isinstance(message, Reply):

@@ -14,6 +14,7 @@ from agentrun.emulator.guest.errors import BadRequest
 
 CUSTOMARY_HOME = "/home/user"
 URI = "file:///"
+MAX_BYTES = 4095
 
 
 def home() -> Path:
@@ -28,13 +29,16 @@ def check_folder(folder: Path) -> None:
 
 
 def resolve(text: str) -> Path:
-    """The path; /home/user means the home folder also where there are no walls and it lies elsewhere."""
+    """The path; /home/user means the home folder also where there are no walls and it lies elsewhere.
+
+    BadRequest when there cannot be such a path.
+    """
     name = _from_uri(text) if text.startswith(URI) else text
     _check(name)
-    for prefix in (CUSTOMARY_HOME, "~"):
-        if name == prefix or name.startswith(prefix + "/"):
-            return home() / name[len(prefix) :].lstrip("/")
-    return home() / name
+    path = home() / _below_home(name)
+    if len(os.fsencode(path)) > MAX_BYTES:
+        raise BadRequest(f"the path is too long: a path may have {MAX_BYTES} bytes")
+    return path
 
 
 def shown(path: Path | str) -> str:
@@ -48,6 +52,13 @@ def shown(path: Path | str) -> str:
 def shown_name(name: str) -> str:
     """A file's name for reading; bytes that are not UTF-8 are replaced."""
     return name if _is_text(name) else os.fsencode(name).decode("utf-8", "replace")
+
+
+def _below_home(name: str) -> str:
+    for prefix in (CUSTOMARY_HOME, "~"):
+        if name == prefix or name.startswith(prefix + "/"):
+            return name[len(prefix) :].lstrip("/")
+    return name
 
 
 def _from_uri(text: str) -> str:

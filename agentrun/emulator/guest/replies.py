@@ -10,6 +10,11 @@ from typing import Any, cast
 
 Bundle = dict[str, Any]  # data of one value by MIME type
 
+MAX_LINE = 16 * 1024 * 1024
+MAX_REMOTE_LINE = 4 * 1024 * 1024
+MAX_STRUCTURE = 100_000
+STRUCTURE_BYTES = 100  # what a list, an object or an element of them takes in memory, about
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -34,6 +39,7 @@ class Display:
 
     data: Bundle
     waits: bool = False
+    size: int = 0  # bytes of memory, about
 
 
 @dataclass(frozen=True)
@@ -49,10 +55,14 @@ Message = Reply | Display | Forked
 
 @dataclass(frozen=True)
 class Dialect:
-    """How code is put to an interpreter, and how a line of it is read; `decode` raises when it is unreadable."""
+    """How code is put to an interpreter, and how a line of it is read; `decode` raises when it is unreadable.
+
+    A line has at most `most` bytes.
+    """
 
     encode: Callable[[str], bytes]
     decode: Callable[[bytes], Message]
+    most: int = MAX_LINE
 
 
 def encode_json(message: Bundle) -> bytes:
@@ -63,11 +73,24 @@ def encode_json(message: Bundle) -> bytes:
 def _decode_json(line: bytes) -> Message:
     message: Bundle = json.loads(line, parse_constant=_nothing)
     if "display" in message:
-        return Display(_bundle(message["display"]), bool(message.get("wait")))
+        size = len(line) + STRUCTURE_BYTES * _structure(line)
+        return Display(_bundle(message["display"]), bool(message.get("wait")), size)
     if "forked" in message:
         return Forked(message["forked"], str(message.get("error")))
     error, result = message["error"], message["result"]
     return Reply(None if result is None else _bundle(result), Failure(**error) if error else None)
+
+
+def _decode_remote(line: bytes) -> Message:
+    """As a sandbox's code may have written it: what would take long to parse, or much memory, is not even begun."""
+    if _structure(line) > MAX_STRUCTURE:
+        raise ValueError("too many lists, objects and elements")
+    return _decode_json(line)
+
+
+def _structure(line: bytes) -> int:
+    """How many lists, objects and elements there may be at most; what stands in strings is counted too."""
+    return line.count(b"[") + line.count(b"{") + line.count(b",")
 
 
 def _bundle(value: Any) -> Bundle:
@@ -96,4 +119,5 @@ def _decode_bash(line: bytes) -> Message:
 
 
 JSON_LINES = Dialect(lambda code: encode_json({"code": code}), _decode_json)
+REMOTE_JSON_LINES = Dialect(JSON_LINES.encode, _decode_remote, MAX_REMOTE_LINE)
 BASH_COMMANDS = Dialect(_encode_bash, _decode_bash)

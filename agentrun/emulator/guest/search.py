@@ -109,5 +109,5 @@ def _line_at(window: bytes, at: int) -> str:
 def _entry(path: str, **more: Any) -> dict[str, Any] | None:
     try:
         return {**entry(path), **more}
-    except NotFound:
+    except (NotFound, BadRequest):  # it is gone, or its path is too long
         return None

@@ -7,11 +7,10 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 from agentrun.emulator.backends.base import BackendError, Isolation, NetworkPolicy
@@ -84,7 +83,8 @@ class ProcessSandbox:
         self._agent: Launched | None = None
         self._lifeline: Socket | None = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._working: set[asyncio.Task[None]] = set()
+        self._waking: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._paused = False
         self._stopping = False
 
@@ -158,7 +158,10 @@ class ProcessSandbox:
             return spare
         if not self._namespaces or len(self._interpreters) >= MOST_AT_ONCE:
             return None
-        spawned = await self._station.spawn(self._plan, [*self._namespaces, *self.slot.doors])
+        try:
+            spawned = await self._station.spawn(self._plan, [*self._namespaces, *self.slot.doors])
+        except BackendError:
+            return None  # The agent starts one in its own way, or tells why not.
         self._keep(spawned)
         return spawned.worker
 
@@ -240,7 +243,18 @@ class ProcessSandbox:
             # Who needs the agent has contexts, whose interpreters are the agent's.
             self._spare.close("it was not needed")
             self._spare = None
-        self._work(self._start_agent())
+        self._waking = self._loop.create_task(self._wake())
+
+    async def _wake(self) -> None:
+        """Start the agent for whoever has connected; without one they could wait for ever, so the sandbox ends."""
+        try:
+            await self._start_agent()
+        except (BackendError, OSError) as error:
+            if not self._ready.done():
+                self._hear(str(error))
+            if not self._stopping:
+                self._stopping = True
+                await self._end(KILLED)
 
     async def _start_agent(self) -> None:
         self._lifeline, far = packets.pair()
@@ -280,11 +294,13 @@ class ProcessSandbox:
             self._hear(f"its agent ended with code {ended.result()} before it answered")
         if not self._stopping:
             self._stopping = True
-            self._work(self._end(ended.result()))
+            self._ending = self._loop.create_task(self._end(ended.result()))
 
     async def _end(self, code: int) -> None:
         with contextlib.suppress(BackendError, OSError):
             await self.resume()
+        if self._waking is not None and self._waking is not asyncio.current_task():
+            await asyncio.wait([self._waking])
         interpreters = list(self._interpreters)
         for spawned in interpreters:
             spawned.worker.close("the sandbox has ended")
@@ -319,11 +335,6 @@ class ProcessSandbox:
         roots.append(self._agent.pid if self._agent else None)
         for root in filter(None, roots):
             stop_tree(root) if frozen else continue_tree(root)
-
-    def _work(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._working.add(task)
-        task.add_done_callback(self._working.discard)
 
 
 def _listening(path: Path) -> socket.socket:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agentrun.emulator.guest.workers.bundles import encode
+
 CHUNK = 65536
 DESCRIPTORS = 3
 
@@ -52,7 +54,7 @@ class Channel:
 
     def send(self, content: Mapping[str, Any]) -> None:
         """Tell the guest; threads of the code may do so too."""
-        line = json.dumps(content).encode() + b"\n"
+        line = encode(content) + b"\n"
         with self._sending:
             self._control.sendall(line)
 
