@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,7 +108,7 @@ def within(inside: Inside) -> Place:
 
 
 @contextmanager
-def sandbox_in(emulator: Emulator, client: httpx.Client) -> Iterator[tuple[Place, Inside]]:
+def sandbox_in(emulator: Emulator, client: httpx.Client) -> Generator[tuple[Place, Inside]]:
     """A sandbox in an emulator; skips where it shares the network of the machine."""
     if client.get("/_emulator/status").json()["isolation"] in ("landlock", "none"):
         pytest.skip("a sandbox has no network of its own here")
@@ -117,7 +117,7 @@ def sandbox_in(emulator: Emulator, client: httpx.Client) -> Iterator[tuple[Place
 
 
 @contextmanager
-def own_sandbox(unstarted: Emulator) -> Iterator[tuple[Emulator, Place, Inside]]:
+def own_sandbox(unstarted: Emulator) -> Generator[tuple[Emulator, Place, Inside]]:
     """A sandbox in an emulator that runs for it alone, reached as its `config()` says."""
     with unstarted as emulator:
         transport = emulator.config().transport

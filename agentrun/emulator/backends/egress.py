@@ -72,11 +72,13 @@ class Relay:
 class EgressProxy:
     """Serves the proxy, for each connection by a policy that is asked when it matters and so may change.
 
-    `public` decides which addresses count as public. A policy is known by the callable that gives it.
+    `public` decides which addresses count as public. A policy is known by the callable that gives it. At `own_port` of
+    this machine is the emulator itself, which knows who comes from inside only when it is asked directly.
     """
 
-    def __init__(self, public: Callable[[Address], bool] = is_public) -> None:
+    def __init__(self, public: Callable[[Address], bool] = is_public, own_port: int | None = None) -> None:
         self._public = public
+        self._own_port = own_port
         self._servers: set[asyncio.AbstractServer] = set()
         self._relays: set[Relay] = set()
         self._open: Counter[Policy] = Counter()
@@ -243,6 +245,8 @@ class EgressProxy:
             raise Refusal(BAD_GATEWAY, f"cannot resolve {host}: {reason}") from None
 
     def _refusal(self, policy: NetworkPolicy, request: ProxyRequest, address: Address) -> str | None:
+        if request.destination.port == self._own_port and not self._public(address):
+            return f"{request.destination} is refused: the emulator is at 127.0.0.1:{self._own_port}, without a proxy"
         return refusal_by_address(policy, request.destination, address, self._public)
 
 

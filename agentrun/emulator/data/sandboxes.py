@@ -237,4 +237,6 @@ async def _object(request: Request) -> dict[str, Any]:
 
 def _is_local(request: Request) -> bool:
     client = request.scope.get("client")
+    if request.from_inside:
+        return False
     return client is None or ipaddress.ip_address(client[0]).is_loopback

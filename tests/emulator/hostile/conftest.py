@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import tempfile
 import threading
@@ -15,22 +14,26 @@ import pytest
 
 from tests.emulator.hostile import inventory
 from tests.emulator.hostile.arena import Arena
-from tests.emulator.hostile.grounds import NAMES, Ground, ground
+from tests.emulator.hostile.grounds import NAMES, Ground, ground, remove
 from tests.emulator.hostile.watching import PRIVATE, Watch
 from tests.emulator.inside import Inside
 
 # What any test may take, with its fixtures each; what it waits for has a limit of its own below that.
 SECONDS = 60
 
+# Modules that take about as long as all others; each half is one worker's.
+LONG = ("test_bombs", "test_crash")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker have all tests of a ground, whose emulator is started once; another has the crashes on it."""
+    """Let one worker have half the tests of a ground, so that few emulators are started."""
     for item in items:
         parameters: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
         for fixture, kind in (("place", "hostile"), ("folder", "crash")):
             if Path(__file__).parent in item.path.parents and parameters.get(fixture) in NAMES:
-                item.add_marker(pytest.mark.xdist_group(f"{kind}-{parameters[fixture]}"))
+                group = f"{kind}-{parameters[fixture]}-{'long' if item.path.stem in LONG else 'short'}"
+                item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -61,7 +64,7 @@ def place(request: pytest.FixtureRequest) -> Generator[Ground]:
         with ground(request.param, folder) as found:
             yield found
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
 
 
 @pytest.fixture(scope="session")

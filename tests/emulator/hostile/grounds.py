@@ -95,6 +95,11 @@ def ground(name: str, folder: Path) -> Generator[Ground]:
         yield place
 
 
+def remove(folder: Path) -> None:
+    """Remove a folder, however deep it is: what Python has for it recurses."""
+    subprocess.run(["rm", "-rf", str(folder)], check=False, timeout=PATIENCE)
+
+
 def client_of(port: int) -> httpx.Client:
     """A plain client with patience, which keeps few connections: they would count as descriptors that are left."""
     kept = httpx.Limits(max_connections=None, max_keepalive_connections=4)

@@ -114,11 +114,14 @@ def _namespace(pid: int) -> str:
 def _entries(directory: Path) -> list[str]:
     """Everything below the emulator's directory but the files that name users, which are kept for the next sandbox."""
     found: list[str] = []
-    for folder, folders, files in os.walk(directory):
-        if Path(folder).name != "users":
-            found += [os.path.join(folder, name) for name in (*folders, *files) if not name.isdigit()]
-        else:
-            folders.clear()
+    waiting = [str(directory)]
+    # os.walk recurses before Python 3.12, and trees in here may be too deep for that.
+    while waiting:
+        folder = waiting.pop()
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                found += [entry.path] if not entry.name.isdigit() else []
+                waiting += [entry.path] if entry.is_dir(follow_symlinks=False) and entry.name != "users" else []
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import tempfile
 import threading
@@ -55,7 +54,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     made = Path(tempfile.mkdtemp(prefix="ah"))
     made.chmod(0o755)
     yield request.param, made
-    shutil.rmtree(made, ignore_errors=True)
+    grounds.remove(made)
 
 
 @contextmanager

@@ -68,7 +68,9 @@ def test_no_way_of_reading_leads_to_the_host(arena: Arena, secret: Path) -> None
         ]
         for answer in answers:
             assert HOST_MARK not in answer.text, (path, answer.text)
-            assert '"name":"host-secret.txt"' not in answer.text or detour.endswith("linked"), (path, answer.text)
+            # Landlock does not keep back what only describes a file.
+            described = detour.endswith("linked") or not arena.ground.has_namespaces
+            assert '"name":"host-secret.txt"' not in answer.text or described, (path, answer.text)
     assert secret.read_text() == HOST_MARK
 
 

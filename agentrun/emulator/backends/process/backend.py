@@ -69,7 +69,7 @@ class ProcessBackend:
     ) -> None:
         self.run_directory = run_directory
         self.confined = confined
-        self.egress = EgressProxy()
+        self.egress = EgressProxy(own_port=emulator_port)
         self._adopt = adopt
         self._emulator_port = emulator_port
         self._numbers = itertools.count(1)
