@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.emulator.hostile.grounds import Ground
 from tests.emulator.inside import Inside
+
+# For what only the program inside or the emulator has to withstand, however the walls around it are made.
+whatever_the_walls = pytest.mark.parametrize("place", ["process", "docker"], indirect=True)
 
 
 @dataclass(frozen=True)

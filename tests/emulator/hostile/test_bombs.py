@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from tests.emulator.hostile.arena import Arena, Outcome
+from tests.emulator.hostile.arena import Arena, Outcome, whatever_the_walls
 from tests.emulator.hostile.grounds import DISK, MEMORY
 
 MEBIBYTE = 1024 * 1024
@@ -135,6 +135,7 @@ def test_an_interpreter_that_ends_says_so(arena: Arena, name: str) -> None:
     assert arena.still_works()
 
 
+@whatever_the_walls
 @pytest.mark.parametrize("name", STUBBORN)
 def test_an_odd_interpreter_still_answers(arena: Arena, name: str) -> None:
     code, error = STUBBORN[name]
@@ -265,6 +266,7 @@ FLOODS = {
 }
 
 
+@whatever_the_walls
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_gigabyte_of_output(arena: Arena, name: str) -> None:
     outcome = arena.python(FLOODS[name], timeout=12)
@@ -275,12 +277,14 @@ def test_a_gigabyte_of_output(arena: Arena, name: str) -> None:
     assert arena.still_works()
 
 
+@whatever_the_walls
 def test_a_gigabyte_of_output_of_a_command(arena: Arena) -> None:
     result = arena.command("head -c 1000000000 /dev/zero", timeout=12)
     assert result["exitCode"] == 0
     assert len(result["stdout"]) < 8 * MEBIBYTE
 
 
+@whatever_the_walls
 @pytest.mark.parametrize(
     "code",
     [
@@ -299,6 +303,7 @@ def test_a_gigantic_result(arena: Arena, code: str) -> None:
     assert arena.still_works()
 
 
+@whatever_the_walls
 def test_endless_display(arena: Arena) -> None:
     code = "from IPython.display import display\nwhile True: display('x' * 10_000)"
     answer = arena.request("POST", "contexts/execute", {"code": code, "timeout": 1})

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.emulator import bodies
-from tests.emulator.hostile.arena import Arena
+from tests.emulator.hostile.arena import Arena, whatever_the_walls
 from tests.emulator.signed import RUNTIMES
 
 HOST_MARK = "of the host"
@@ -117,6 +117,7 @@ while time.monotonic() < end:
     assert secret.stat().st_mode & 0o777 == 0o666
 
 
+@whatever_the_walls
 @pytest.mark.parametrize(
     "path", ["/dev/zero", "/dev/random", "/dev/full", "/dev/ptmx", "/dev/stdin", "/home/user/pipe", "/home/user/socket"]
 )
@@ -158,12 +159,14 @@ def _expect(arena: Arena, body: dict[str, object], status: int) -> None:
         assert "x-injected" not in read.headers
 
 
+@whatever_the_walls
 @pytest.mark.parametrize("name", NAMES)
 def test_an_odd_name(arena: Arena, name: str) -> None:
     NAMES[name](arena)
     assert arena.still_works()
 
 
+@whatever_the_walls
 def test_names_of_any_bytes_are_listed(arena: Arena) -> None:
     arena.python("import os\nos.makedirs(b'odd/' + bytes(range(128, 255)))\nopen(b'odd/\\n\\xff', 'w').close()")
     listed = arena.request("GET", "filesystem", path="/home/user/odd")
@@ -254,6 +257,7 @@ def _linked_first(path: Path) -> bytes:
     return buffer.getvalue()
 
 
+@whatever_the_walls
 @pytest.mark.parametrize("name", PACKAGES)
 def test_a_package_stays_in_its_folder(arena: Arena, secret: Path, name: str) -> None:
     before = {str(path) for path in secret.parent.rglob("*")}
@@ -268,6 +272,7 @@ def test_a_package_stays_in_its_folder(arena: Arena, secret: Path, name: str) ->
     )
 
 
+@whatever_the_walls
 def test_threads_of_one_upload_do_not_hold_others_up(arena: Arena) -> None:
     """Eight uploads that never end, and the files of everybody else still answer."""
     account = arena.ground.account

@@ -11,7 +11,7 @@ import time
 import pytest
 from websockets.exceptions import WebSocketException
 
-from tests.emulator.hostile.arena import Arena
+from tests.emulator.hostile.arena import Arena, whatever_the_walls
 
 # Finds the control socket and takes over what goes through it.
 TAKE_OVER = """
@@ -56,6 +56,7 @@ LIES = {
 }
 
 
+@whatever_the_walls
 @pytest.mark.parametrize("name", LIES)
 @pytest.mark.parametrize("kind", ["stateless", "context"])
 def test_a_lying_interpreter(arena: Arena, name: str, kind: str) -> None:
@@ -107,6 +108,7 @@ def test_the_agent_survives_what_it_is_sent(arena: Arena) -> None:
     assert arena.python("1 + 1").status == 200
 
 
+@whatever_the_walls
 def test_terminals_that_nobody_reads(arena: Arena) -> None:
     """A client that stalls holds up its own terminal and nobody else, and takes no memory."""
     query = [("command", "yes flood"), ("protocol", "text")]
@@ -119,6 +121,7 @@ def test_terminals_that_nobody_reads(arena: Arena) -> None:
             connection.close()
 
 
+@whatever_the_walls
 def test_frames_of_a_hundred_megabytes(arena: Arena) -> None:
     def send_and_read() -> None:
         with arena.attacker.websocket("processes/tty", query=[("protocol", "text")]) as connection:
@@ -131,6 +134,7 @@ def test_frames_of_a_hundred_megabytes(arena: Arena) -> None:
     assert arena.still_works()
 
 
+@whatever_the_walls
 def test_a_flood_of_changes_to_a_watcher_that_stalls(arena: Arena) -> None:
     account = arena.ground.account
     path = f"{arena.attacker.path}/filesystem/watch"
@@ -151,6 +155,7 @@ for number in range(30_000):
         answer.close()
 
 
+@whatever_the_walls
 def test_watching_a_folder_that_grows_and_moves(arena: Arena) -> None:
     account = arena.ground.account
     path = f"{arena.attacker.path}/filesystem/watch"
@@ -166,6 +171,7 @@ def test_watching_a_folder_that_grows_and_moves(arena: Arena) -> None:
         answer.close()
 
 
+@whatever_the_walls
 def test_requests_that_never_end(arena: Arena) -> None:
     """Half requests, to the emulator itself, do not keep others out."""
     address = ("127.0.0.1", arena.ground.port)
@@ -186,6 +192,7 @@ def test_requests_that_never_end(arena: Arena) -> None:
             connection.close()
 
 
+@whatever_the_walls
 def test_many_executions_at_once(arena: Arena) -> None:
     """More than a sandbox may run: the rest is refused or waits, and the neighbour does not wait with them."""
     statuses: list[int] = []

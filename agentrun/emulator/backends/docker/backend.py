@@ -93,7 +93,7 @@ class DockerBackend:
         self._services: Backend | None = None
         self._services_failure = "this backend was started without one for services"
         self._runtime = runtime or os.environ.get(RUNTIME_VARIABLE) or None
-        self._egress = egress or EgressProxy()
+        self._egress = egress or EgressProxy(own_port=emulator_port)
         self._numbers = itertools.count(1)
         self._running: set[DockerSandbox] = set()
         self._engine: Engine | None = None
