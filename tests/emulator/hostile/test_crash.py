@@ -208,7 +208,7 @@ def _find(processes: list[psutil.Process], name: str) -> psutil.Process:
 
 def _is_interpreter(process: psutil.Process) -> bool:
     try:
-        return any("zygote" in part for part in process.cmdline())
+        return any("zygote" in part or "guest.workers" in part for part in process.cmdline())
     except psutil.NoSuchProcess:
         return False
 
