@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import os
 import resource
 import select
@@ -117,6 +118,8 @@ def serve(choices: Choices, *lifelines: int) -> None:
     """Run an emulator until a signal, or the end of a lifeline; its record goes to stdout as one line of JSON."""
     _raise_limit()
     with StopRequest() as stop, Emulator(settings=settings_of(choices)) as emulator, recorded(emulator) as record:
+        # What was loaded stays to the end; to look through it again and again would only cost.
+        gc.freeze()
         _announce(record)
         stop.wait(*lifelines)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
@@ -17,6 +16,7 @@ from agentrun.emulator.auth import Authenticator
 from agentrun.emulator.backends import pick
 from agentrun.emulator.backends.base import Backend
 from agentrun.emulator.backends.deferred import DeferredBackend
+from agentrun.emulator.backends.process import host
 from agentrun.emulator.clock import Clock, SystemClock
 from agentrun.emulator.control import (
     access_tokens,
@@ -170,7 +170,7 @@ class Platform:
         self.proxy.close()
         await self.backend.close()
         self.store.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        host.remove(self.directory)
 
 
 def _prepared(state: Path | None) -> Path | None:
@@ -186,7 +186,7 @@ def _sweep() -> None:
         process = left.name.removeprefix(_PREFIX).partition("-")[0]
         if process.isdigit() and not Path(f"/proc/{process}").exists() and left.stat().st_uid == os.getuid():
             _kill_those_in(left)
-            shutil.rmtree(left, ignore_errors=True)
+            host.remove(left)
 
 
 def _kill_those_in(folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agentrun.emulator.guest.outputs import DISPLAY_LIMIT, MAX_DISPLAYS, MAX_PIECES, Output, result_entry
-from agentrun.emulator.guest.replies import MAX_REMOTE_LINE, REMOTE_JSON_LINES, Reply
+from agentrun.emulator.guest.replies import MAX_PYTHON_LINE, PYTHON_LINES, Reply
 from agentrun.emulator.guest.workers.bundles import encode
 from agentrun.emulator.guest.workers.tables import MIME_TYPE
 from tests.emulator.hostile.grounds import Ground, ground
@@ -75,8 +75,8 @@ def test_floods_hold_up_nobody(place: Ground, name: str) -> None:
 def decoded(bundle: dict[str, Any]) -> dict[str, Any]:
     """What the emulator reads of a result that an honest interpreter sends."""
     line = encode({"result": bundle, "error": None})
-    assert len(line) <= MAX_REMOTE_LINE
-    message = REMOTE_JSON_LINES.decode(line)
+    assert len(line) <= MAX_PYTHON_LINE
+    message = PYTHON_LINES.decode(line)
     assert isinstance(message, Reply)
     assert message.result is not None
     return message.result
@@ -107,7 +107,7 @@ def test_what_does_not_fit_together_is_named() -> None:
 
 def test_a_line_of_too_much_structure_is_not_parsed() -> None:
     with pytest.raises(ValueError, match="too many"):
-        REMOTE_JSON_LINES.decode(b'{"display": [' + b"[]," * 100_000 + b"[]]}")
+        PYTHON_LINES.decode(b'{"display": [' + b"[]," * 100_000 + b"[]]}")
 
 
 @pytest.mark.asyncio

@@ -16,7 +16,7 @@ from typing import Any
 
 from agentrun.emulator.guest.errors import Exhausted
 from agentrun.emulator.guest.interpreter import Ended, SendSignal, Wires, Worker
-from agentrun.emulator.guest.replies import JSON_LINES, REMOTE_JSON_LINES
+from agentrun.emulator.guest.replies import PYTHON_LINES
 
 LARGEST_PACKET = 128 * 1024
 DESCRIPTORS = 16
@@ -163,8 +163,7 @@ class Broker:
         connecting.add_done_callback(self._connecting.discard)
 
     async def _hand_over(self, number: int, asked: _Asked, pid: int, wires: Wires, more: list[int]) -> None:
-        dialect = REMOTE_JSON_LINES if self._remote else JSON_LINES
-        worker = await Worker.connect(pid, asked.ended, wires, dialect, self._signal_of(number))
+        worker = await Worker.connect(pid, asked.ended, wires, PYTHON_LINES, self._signal_of(number))
         if asked.answer.done():
             worker.close("nobody waits for it")
             _close(more)

@@ -11,7 +11,7 @@ from typing import Any, cast
 Bundle = dict[str, Any]  # data of one value by MIME type
 
 MAX_LINE = 16 * 1024 * 1024
-MAX_REMOTE_LINE = 4 * 1024 * 1024
+MAX_PYTHON_LINE = 4 * 1024 * 1024
 MAX_STRUCTURE = 100_000
 STRUCTURE_BYTES = 100  # what a list, an object or an element of them takes in memory, about
 
@@ -81,7 +81,7 @@ def _decode_json(line: bytes) -> Message:
     return Reply(None if result is None else _bundle(result), Failure(**error) if error else None)
 
 
-def _decode_remote(line: bytes) -> Message:
+def _decode_bounded(line: bytes) -> Message:
     """As a sandbox's code may have written it: what would take long to parse, or much memory, is not even begun."""
     if _structure(line) > MAX_STRUCTURE:
         raise ValueError("too many lists, objects and elements")
@@ -119,5 +119,5 @@ def _decode_bash(line: bytes) -> Message:
 
 
 JSON_LINES = Dialect(lambda code: encode_json({"code": code}), _decode_json)
-REMOTE_JSON_LINES = Dialect(JSON_LINES.encode, _decode_remote, MAX_REMOTE_LINE)
+PYTHON_LINES = Dialect(JSON_LINES.encode, _decode_bounded, MAX_PYTHON_LINE)
 BASH_COMMANDS = Dialect(_encode_bash, _decode_bash)

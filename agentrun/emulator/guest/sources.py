@@ -12,7 +12,7 @@ from typing import Protocol
 
 from agentrun.emulator.guest.broker import Broker
 from agentrun.emulator.guest.interpreter import Wires, Worker
-from agentrun.emulator.guest.replies import JSON_LINES, Dialect
+from agentrun.emulator.guest.replies import PYTHON_LINES, Dialect
 from agentrun.emulator.guest.workers import python
 
 PYTHON_WORKER = python.__name__
@@ -82,7 +82,7 @@ class ExecSource:
         spare, self._spare = self._spare, None
         self._refill = self._refill or asyncio.create_task(self._fill(SPARE_DELAY))
         if spare is None or not spare.alive:
-            return await start([sys.executable, "-m", PYTHON_WORKER], cwd, JSON_LINES)
+            return await start([sys.executable, "-m", PYTHON_WORKER], cwd, PYTHON_LINES)
         spare.change_directory(cwd)
         return spare
 
@@ -96,7 +96,7 @@ class ExecSource:
     async def _fill(self, delay: float = 0.0) -> None:
         await asyncio.sleep(delay)
         if self._spare is None:
-            self._spare = await start([sys.executable, "-m", PYTHON_WORKER], os.sep, JSON_LINES)
+            self._spare = await start([sys.executable, "-m", PYTHON_WORKER], os.sep, PYTHON_LINES)
         self._refill = None
 
 

@@ -196,6 +196,11 @@ def set_child_subreaper(enabled: bool = True) -> None:
 def drop_capabilities() -> None:
     """Give up every capability: bounding set (where allowed), ambient, inheritable, permitted and effective."""
     drop_bounding_set()
+    drop_own_capabilities()
+
+
+def drop_own_capabilities() -> None:
+    """Give up every capability that this process has: ambient, inheritable, permitted and effective."""
     if _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 and ctypes.get_errno() != errno.EINVAL:
         _fail("prctl(PR_CAP_AMBIENT_CLEAR_ALL)")
     _checked(_capset(ctypes.addressof(_CAPABILITY_HEADER), ctypes.addressof(_NO_CAPABILITIES)), "capset to nothing")

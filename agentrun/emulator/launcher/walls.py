@@ -33,7 +33,9 @@ def open_namespaces() -> list[int]:
 class Walls:
     """Prepared once, before any fork, because compiling and probing would be paid for by every sandbox."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, bounded: bool = False) -> None:
+        """`bounded` says that the bounding set of capabilities is empty already, for all that is forked from here."""
+        self._bounded = bounded
         self._filter = seccomp.compile_filter()
         # Landlock keeps nobody from datagrams and the sockets of the host, so without namespaces there are none.
         self._filter_without_sockets = seccomp.compile_filter(sockets=False)
@@ -79,6 +81,8 @@ class Walls:
         if plan.walls != NONE:
             kernel.set_no_new_privileges()
             self._restrict_files(plan)
+            if not self._bounded:
+                kernel.drop_bounding_set()
             _become_user(plan)
         for descriptor in self._shared.descriptors:
             os.close(descriptor)  # They lead out of the sandbox.
@@ -97,12 +101,11 @@ class Walls:
 
 
 def _become_user(plan: Plan) -> None:
-    kernel.drop_bounding_set()
     if plan.user is not None:
         os.setgroups([])
         os.setresgid(plan.user, plan.user, plan.user)
         os.setresuid(plan.user, plan.user, plan.user)
-    kernel.drop_capabilities()
+    kernel.drop_own_capabilities()
 
 
 def _mount_private(plan: Plan) -> None:

@@ -91,7 +91,7 @@ class Zygote:
         self._launcher = launcher
         self._emulator = emulator
         self._reactor = reactor
-        self._walls = Walls()
+        self._walls = Walls(bounded=True)
         self._sandboxes: dict[int, Sandbox] = {}
         self._asked_by_emulator: dict[int, int] = {}
         self._retired = False
@@ -297,6 +297,7 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    kernel.drop_bounding_set()  # It executes nothing, and so loses nothing.
     python.prepare(PRELOADED)
     reactor = Reactor()
     launcher, emulator = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import shutil
 import socket
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -152,7 +151,7 @@ class ProcessBackend:
             task.cancel()
         await self._services.close()
         self._slots.close()
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        await asyncio.to_thread(host.remove, self._folder)
 
     @property
     def _folder(self) -> Path:
@@ -244,7 +243,7 @@ class ProcessBackend:
         self.egress.cut(sandbox.reachable)
         if self._ground.walls != NAMESPACES:
             for folder in _own_folders(sandbox.socket):
-                shutil.rmtree(folder, ignore_errors=True)
+                host.remove(folder)
         self._slots.give_back(sandbox.slot)
 
 
@@ -276,4 +275,4 @@ def _sweep(run_directory: Path) -> None:
     for folder in run_directory.iterdir():
         if is_leftover(folder.name):
             with contextlib.suppress(OSError):
-                shutil.rmtree(folder, ignore_errors=True)
+                host.remove(folder)

@@ -211,10 +211,8 @@ def _etc(folder: Path) -> list[str]:
 
 def write_etc(folder: Path, uid: int) -> None:
     """Fill the folder with the few files of /etc that programs ask for; none of them comes from the host."""
-    folder.mkdir()
+    write_names(folder, uid)
     files = {
-        "passwd": f"root:x:0:0:root:/root:/usr/sbin/nologin\nuser:x:{uid}:{uid}:user:{HOME}:/bin/bash\n",
-        "group": f"root:x:0:\nuser:x:{uid}:\n",
         "hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
         "hostname": "sandbox\n",
         "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
@@ -222,3 +220,12 @@ def write_etc(folder: Path, uid: int) -> None:
     }
     for name, text in files.items():
         (folder / name).write_text(text)
+
+
+def write_names(folder: Path, uid: int) -> None:
+    """Make the folder, with the files that name a user."""
+    folder.mkdir()
+    (folder / "passwd").write_text(
+        f"root:x:0:0:root:/root:/usr/sbin/nologin\nuser:x:{uid}:{uid}:user:{HOME}:/bin/bash\n"
+    )
+    (folder / "group").write_text(f"root:x:0:\nuser:x:{uid}:\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -78,6 +80,14 @@ def readable() -> tuple[str, ...]:
     """What a process may read where no namespace hides the rest of the machine from it."""
     wanted = [*SYSTEM_FOLDERS, *SYSTEM_FILES, *PUBLIC_FILES, *map(str, python_folders())]
     return tuple(name for name in wanted if Path(name).exists())
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder that code has written to, which may have made it deeper than Python can follow."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        subprocess.run(["rm", "-rf", "--", str(folder)], check=False)
 
 
 def interpreter() -> str:

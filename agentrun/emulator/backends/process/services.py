@@ -185,7 +185,7 @@ class Services:
 
     def _remove_place(self, place: Place) -> None:
         place.cgroup.remove()
-        shutil.rmtree(place.folder, ignore_errors=True)
+        host.remove(place.folder)
         if self._identities and place.uid is not None:
             self._identities.give_back(place.uid)
 

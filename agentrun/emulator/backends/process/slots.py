@@ -81,7 +81,7 @@ class Slots:
     def _identity(self, user: int) -> Path:
         folder = self._folder / str(user)
         if not folder.exists():
-            bubblewrap.write_etc(folder, user)
+            bubblewrap.write_names(folder, user)
         return folder
 
     def _remove(self, slot: Slot) -> None:

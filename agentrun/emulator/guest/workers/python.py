@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -24,6 +25,7 @@ from agentrun.emulator.guest.workers.channel import Channel, Message
 from agentrun.emulator.guest.workers.cloning import Unclonable, clone
 from agentrun.emulator.guest.workers.plain import PlainExecutor
 
+PR_SET_PDEATHSIG = 1
 ENVIRONMENT = {"MPLBACKEND": "Agg", "TERM": "dumb"}
 WARM_UP = ("1 + 1", "'text'", "[1.5, {'a': None}]", "1 / 0", "print(end='')", "import os\nos.getpid()")
 WARM_UP_BY_LIBRARY = {
@@ -223,6 +225,12 @@ def _refuse_input(_prompt: Any = "") -> str:
     raise EOFError("nobody can answer input() here: put the value into the code instead")
 
 
+def end_with_parent() -> None:
+    """Let the kernel end this process with the agent that started it; where no namespace does, that may be killed."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def take_control() -> socket.socket:
     """Move the socket away from stdin, where code would read it."""
     control = socket.socket(fileno=os.dup(0))
@@ -234,4 +242,5 @@ def take_control() -> socket.socket:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     serve(take_control())
