@@ -55,9 +55,11 @@ class Cgroup:
         On v1 that is `tasks`: for the writing thread alone the kernel skips a lock whose taking waits for all
         processors, some ten milliseconds.
         """
+        others = [self.freezer] if self.freezer and self.freezer not in self.folders else []
         names = ("tasks", "cgroup.procs")
-        folders = dict.fromkeys([*self.folders, *([self.freezer] if self.freezer else [])])
-        return [next(folder / name for name in names if (folder / name).exists()) for folder in folders]
+        return [
+            next(folder / name for name in names if (folder / name).exists()) for folder in (*self.folders, *others)
+        ]
 
     def remove(self) -> None:
         """Remove the folders; the kernel lets go of a group a moment after its last process."""
