@@ -87,7 +87,7 @@ def remove(folder: Path) -> None:
     try:
         shutil.rmtree(folder, ignore_errors=True)
     except RecursionError:
-        subprocess.run(["rm", "-rf", "--", str(folder)], check=False)
+        subprocess.run(["/bin/rm", "-rf", "--", str(folder)], check=False)
 
 
 def interpreter() -> str:
