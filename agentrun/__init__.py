@@ -49,10 +49,14 @@ _NAMES = {
         SandboxError SandboxTerminatedError ServerError TransportError UnsupportedError WaitTimeoutError
     """,
     "agentrun.model": """
-        BackendType BaseInfo ModelClient ModelCompletionAPI ModelControlAPI ModelFeatures ModelInfoConfig
-        ModelParameterRule ModelProperties ModelProxyCreateInput ModelProxyListInput ModelProxyUpdateInput
-        ModelService ModelServiceCreateInput ModelServiceListInput ModelServiceUpdateInput ModelType Provider
-        ProviderSettings ProxyConfig ProxyConfigEndpoint ProxyConfigFallback ProxyConfigPolicies ProxyMode
+        BackendType BaseInfo Budget BudgetAction BudgetPeriod CachePolicy ContentCheck GatewayPolicies
+        LimitScope ModelClient ModelCompletionAPI ModelControlAPI ModelFeatures ModelInfoConfig
+        ModelParameterRule ModelPrice ModelProperties ModelProxyCreateInput ModelProxyListInput
+        ModelProxyUpdateInput ModelService ModelServiceCreateInput ModelServiceListInput
+        ModelServiceUpdateInput ModelType OutlierEjection Provider ProviderSettings ProxyConfig
+        ProxyConfigAIGuardrailConfig ProxyConfigEndpoint ProxyConfigFallback ProxyConfigPolicies
+        ProxyConfigTokenRateLimiter ProxyMode QueuePolicy RateLimit RetryPolicy SafetyAction SemanticCache
+        TimeoutPolicy
     """,
     "agentrun.sandbox": """
         Checkpoint CodeInterpreterDataAPI CodeInterpreterSandbox CodeLanguage ContextOperations CustomSandbox

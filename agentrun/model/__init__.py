@@ -1,57 +1,84 @@
-"""Models: providers and their keys under a name, and completions from them."""
+"""Models: providers and their keys under a name, proxies in front of several, and what they answer.
+
+Names are looked up when they are used: the gateway reads policies, which are values, and must not load the client.
+"""
 
 from __future__ import annotations
 
-from agentrun.model.client import ModelClient
-from agentrun.model.completion import ModelCompletionAPI
-from agentrun.model.control import ModelControlAPI
-from agentrun.model.model import (
-    BackendType,
-    BaseInfo,
-    ModelFeatures,
-    ModelInfoConfig,
-    ModelParameterRule,
-    ModelProperties,
-    ModelProxyCreateInput,
-    ModelProxyListInput,
-    ModelProxyUpdateInput,
-    ModelServiceCreateInput,
-    ModelServiceListInput,
-    ModelServiceUpdateInput,
-    ModelType,
-    Provider,
-    ProviderSettings,
-    ProxyConfig,
-    ProxyConfigEndpoint,
-    ProxyConfigFallback,
-    ProxyConfigPolicies,
-    ProxyMode,
-)
-from agentrun.model.model_service import ModelService
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "BackendType",
-    "BaseInfo",
-    "ModelClient",
-    "ModelCompletionAPI",
-    "ModelControlAPI",
-    "ModelFeatures",
-    "ModelInfoConfig",
-    "ModelParameterRule",
-    "ModelProperties",
-    "ModelProxyCreateInput",
-    "ModelProxyListInput",
-    "ModelProxyUpdateInput",
-    "ModelService",
-    "ModelServiceCreateInput",
-    "ModelServiceListInput",
-    "ModelServiceUpdateInput",
-    "ModelType",
-    "Provider",
-    "ProviderSettings",
-    "ProxyConfig",
-    "ProxyConfigEndpoint",
-    "ProxyConfigFallback",
-    "ProxyConfigPolicies",
-    "ProxyMode",
-]
+if TYPE_CHECKING:
+    from agentrun.model.client import ModelClient as ModelClient
+    from agentrun.model.completion import ModelCompletionAPI as ModelCompletionAPI
+    from agentrun.model.control import ModelControlAPI as ModelControlAPI
+    from agentrun.model.model import BackendType as BackendType
+    from agentrun.model.model import BaseInfo as BaseInfo
+    from agentrun.model.model import ModelFeatures as ModelFeatures
+    from agentrun.model.model import ModelInfoConfig as ModelInfoConfig
+    from agentrun.model.model import ModelParameterRule as ModelParameterRule
+    from agentrun.model.model import ModelProperties as ModelProperties
+    from agentrun.model.model import ModelProxyCreateInput as ModelProxyCreateInput
+    from agentrun.model.model import ModelProxyListInput as ModelProxyListInput
+    from agentrun.model.model import ModelProxyUpdateInput as ModelProxyUpdateInput
+    from agentrun.model.model import ModelServiceCreateInput as ModelServiceCreateInput
+    from agentrun.model.model import ModelServiceListInput as ModelServiceListInput
+    from agentrun.model.model import ModelServiceUpdateInput as ModelServiceUpdateInput
+    from agentrun.model.model import ModelType as ModelType
+    from agentrun.model.model import Provider as Provider
+    from agentrun.model.model import ProviderSettings as ProviderSettings
+    from agentrun.model.model_service import ModelService as ModelService
+    from agentrun.model.policies import Budget as Budget
+    from agentrun.model.policies import BudgetAction as BudgetAction
+    from agentrun.model.policies import BudgetPeriod as BudgetPeriod
+    from agentrun.model.policies import CachePolicy as CachePolicy
+    from agentrun.model.policies import ContentCheck as ContentCheck
+    from agentrun.model.policies import GatewayPolicies as GatewayPolicies
+    from agentrun.model.policies import LimitScope as LimitScope
+    from agentrun.model.policies import ModelPrice as ModelPrice
+    from agentrun.model.policies import OutlierEjection as OutlierEjection
+    from agentrun.model.policies import ProxyConfig as ProxyConfig
+    from agentrun.model.policies import ProxyConfigAIGuardrailConfig as ProxyConfigAIGuardrailConfig
+    from agentrun.model.policies import ProxyConfigEndpoint as ProxyConfigEndpoint
+    from agentrun.model.policies import ProxyConfigFallback as ProxyConfigFallback
+    from agentrun.model.policies import ProxyConfigPolicies as ProxyConfigPolicies
+    from agentrun.model.policies import ProxyConfigTokenRateLimiter as ProxyConfigTokenRateLimiter
+    from agentrun.model.policies import ProxyMode as ProxyMode
+    from agentrun.model.policies import QueuePolicy as QueuePolicy
+    from agentrun.model.policies import RateLimit as RateLimit
+    from agentrun.model.policies import RetryPolicy as RetryPolicy
+    from agentrun.model.policies import SafetyAction as SafetyAction
+    from agentrun.model.policies import SemanticCache as SemanticCache
+    from agentrun.model.policies import TimeoutPolicy as TimeoutPolicy
+
+_NAMES = {
+    "client": "ModelClient",
+    "completion": "ModelCompletionAPI",
+    "control": "ModelControlAPI",
+    "model": """
+        BackendType BaseInfo ModelFeatures ModelInfoConfig ModelParameterRule ModelProperties ModelProxyCreateInput
+        ModelProxyListInput ModelProxyUpdateInput ModelServiceCreateInput ModelServiceListInput
+        ModelServiceUpdateInput ModelType Provider ProviderSettings
+    """,
+    "model_service": "ModelService",
+    "policies": """
+        Budget BudgetAction BudgetPeriod CachePolicy ContentCheck GatewayPolicies LimitScope ModelPrice
+        OutlierEjection ProxyConfig ProxyConfigAIGuardrailConfig ProxyConfigEndpoint ProxyConfigFallback
+        ProxyConfigPolicies ProxyConfigTokenRateLimiter ProxyMode QueuePolicy RateLimit RetryPolicy
+        SafetyAction SemanticCache TimeoutPolicy
+    """,
+}
+_WHERE = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = sorted(_WHERE)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = value  # The next use does not come here again.
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

@@ -9,6 +9,15 @@ from pydantic import Field
 
 from agentrun._core.model import Model, PageableInput, UpdateInput
 from agentrun._core.network import NetworkConfig
+
+# Code for the official client finds them here.
+from agentrun.model.policies import ProxyConfig as ProxyConfig
+from agentrun.model.policies import ProxyConfigAIGuardrailConfig as ProxyConfigAIGuardrailConfig
+from agentrun.model.policies import ProxyConfigEndpoint as ProxyConfigEndpoint
+from agentrun.model.policies import ProxyConfigFallback as ProxyConfigFallback
+from agentrun.model.policies import ProxyConfigPolicies as ProxyConfigPolicies
+from agentrun.model.policies import ProxyConfigTokenRateLimiter as ProxyConfigTokenRateLimiter
+from agentrun.model.policies import ProxyMode as ProxyMode
 from agentrun.status import Status
 
 
@@ -49,13 +58,6 @@ class Provider(str, Enum):
     Yi = "yi"
     ZhiPuAI = "zhipuai"
     Custom = "custom"
-
-
-class ProxyMode(str, Enum):
-    """How many endpoints a proxy stands in front of."""
-
-    SINGLE = "single"
-    MULTI = "multi"
 
 
 class ProviderSettings(Model):
@@ -100,57 +102,6 @@ class ModelInfoConfig(Model):
     model_features: ModelFeatures | None = None
     model_properties: ModelProperties | None = None
     model_parameter_rules: list[ModelParameterRule] | None = None
-
-
-class ProxyConfigEndpoint(Model):
-    """A service that a proxy sends calls to; `weight` is its share."""
-
-    base_url: str | None = None
-    model_names: list[str] | None = None
-    model_service_name: str | None = None
-    weight: int | None = None
-
-
-class ProxyConfigFallback(Model):
-    """The model to ask when another one fails."""
-
-    model_name: str | None = None
-    model_service_name: str | None = None
-
-
-class ProxyConfigTokenRateLimiter(Model):
-    """How many tokens may pass in a second, a minute, an hour, a day."""
-
-    tps: int | None = None
-    tpm: int | None = None
-    tph: int | None = None
-    tpd: int | None = None
-
-
-class ProxyConfigAIGuardrailConfig(Model):
-    """What is checked for harmful content."""
-
-    check_request: bool | None = None
-    check_response: bool | None = None
-
-
-class ProxyConfigPolicies(Model):
-    """What a proxy does beside passing calls on; `request_timeout` is seconds."""
-
-    cache: bool | None = None
-    concurrency_limit: int | None = None
-    fallbacks: list[ProxyConfigFallback] | None = None
-    num_retries: int | None = None
-    request_timeout: int | None = None
-    ai_guardrail_config: ProxyConfigAIGuardrailConfig | None = None
-    token_rate_limiter: ProxyConfigTokenRateLimiter | None = None
-
-
-class ProxyConfig(Model):
-    """Where a proxy sends calls, and how."""
-
-    endpoints: list[ProxyConfigEndpoint] | None = None
-    policies: ProxyConfigPolicies | None = None
 
 
 class CommonModelMutableProps(Model):

@@ -27,6 +27,7 @@ HOMES = {
     "agentrun.model.api.control": ["agentrun.model.control"],
     "agentrun.model.api.data": ["agentrun.model.model", "agentrun.model.completion"],
     "agentrun.model.api.model_api": ["agentrun.model.completion"],
+    "agentrun.model.model": ["agentrun.model.model", "agentrun.model.policies"],
     "agentrun.sandbox.api.control": ["agentrun.sandbox.control"],
     "agentrun.sandbox.api.code_interpreter_data": ["agentrun.sandbox.data"],
     "agentrun.sandbox.api.sandbox_data": ["agentrun.sandbox.data"],
