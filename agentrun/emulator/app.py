@@ -6,13 +6,14 @@ import logging
 import time
 from dataclasses import dataclass, field
 
+from agentrun._serving.asgi import Receive, Scope, Send
 from agentrun.emulator.admin import Admin
 from agentrun.emulator.clock import Clock
 from agentrun.emulator.control.call import Call
 from agentrun.emulator.data import invocations, sandboxes
 from agentrun.emulator.data.proxy import CLIENT_GONE, BrokenOffError
 from agentrun.emulator.guard import Guard
-from agentrun.emulator.http import Handshake, Receive, Request, Response, Scope, Send, emulator_marked
+from agentrun.emulator.http import Handshake, Request, Response, emulator_marked
 from agentrun.emulator.platform import Platform
 from agentrun.emulator.settings import Settings
 from agentrun.emulator.wire.envelope import ServiceError, failure, invalid, new_request_id, success, unsupported

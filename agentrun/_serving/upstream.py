@@ -1,4 +1,4 @@
-"""A small HTTP client for servers on unix sockets: what the gateway needs, and nothing between the bytes.
+"""A small HTTP client for the servers behind us: what gateways need, and nothing between the bytes.
 
 Connections are kept and used again; an answer is read as it comes, and not faster than it is taken.
 """
@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeAlias, cast
@@ -26,6 +29,22 @@ _HALF_AN_ANSWER = "it closed the connection in the middle of its answer"
 
 class UpstreamError(Exception):
     """The server cannot be reached, or broke off."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A server on the network."""
+
+    name: str
+    port: int
+    tls: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.port}"
+
+
+Address: TypeAlias = Path | Host
+"""Where a server is: the path of a unix socket, or a host."""
 
 
 class _Waiter:
@@ -200,6 +219,13 @@ class Exchange:
                 raise UpstreamError(self._failure)
         return self._taken()
 
+    def fail(self, reason: str) -> None:
+        """Give up: whoever waits gets UpstreamError with this reason, and the connection is closed."""
+        self._failure = self._failure or reason
+        self._broke = True
+        self._connection.abort()
+        self._changed.wake()
+
     # For the connection
 
     def received(self, data: bytes) -> None:
@@ -237,41 +263,63 @@ class Exchange:
 
 
 class Pool:
-    """Connections to many servers, by the paths of their sockets."""
+    """Connections to many servers, by their addresses."""
 
     def __init__(self) -> None:
-        self._idle: defaultdict[Path, list[Connection]] = defaultdict(list)
+        self._idle: defaultdict[Address, list[Connection]] = defaultdict(list)
 
-    async def acquire(self, path: Path) -> Connection:
-        """A connection that nobody uses, made if there is none. Raises UpstreamError."""
-        while idle := self._idle.get(path):
+    async def acquire(self, address: Address, seconds: float = _CONNECT_SECONDS) -> Connection:
+        """A connection that nobody uses, made within `seconds` if there is none. Raises UpstreamError."""
+        return self.idle(address) or await self.connect(address, seconds)
+
+    def idle(self, address: Address) -> Connection | None:
+        """A connection that was used before and is open still, None when there is none."""
+        while idle := self._idle.get(address):
             connection = idle.pop()
             if not connection.transport.is_closing():
                 return connection
-        loop = asyncio.get_running_loop()
-        connecting = loop.create_unix_connection(lambda: Connection(lambda lost: self._lost(path, lost)), str(path))
-        try:
-            _, connection = await asyncio.wait_for(connecting, _CONNECT_SECONDS)
-        except (OSError, asyncio.TimeoutError) as error:
-            raise UpstreamError(f"it cannot be reached ({error})") from error
-        return connection
+        return None
 
-    def release(self, path: Path, connection: Connection) -> None:
+    async def connect(self, address: Address, seconds: float = _CONNECT_SECONDS) -> Connection:
+        """A new connection. Raises UpstreamError."""
+        try:
+            return await asyncio.wait_for(self._connected(address), seconds)
+        except asyncio.TimeoutError as error:
+            raise UpstreamError(f"it cannot be reached within {seconds:g} s") from error
+        except OSError as error:
+            raise UpstreamError(f"it cannot be reached ({error})") from error
+
+    def release(self, address: Address, connection: Connection) -> None:
         """Keep a connection for the next request."""
         connection.attach(None)
-        self._idle[path].append(connection)
+        self._idle[address].append(connection)
 
     def close(self) -> None:
         """Close all connections that nobody uses."""
         for connection in [connection for idle in self._idle.values() for connection in idle]:
             connection.abort()
 
-    def _lost(self, path: Path, connection: Connection) -> None:
-        idle = self._idle.get(path)
+    async def _connected(self, address: Address) -> Connection:
+        loop = asyncio.get_running_loop()
+
+        def made() -> Connection:
+            return Connection(lambda lost: self._lost(address, lost))
+
+        if isinstance(address, Path):
+            return (await loop.create_unix_connection(made, str(address)))[1]
+        tls = self._tls if address.tls else None
+        return (await loop.create_connection(made, address.name, address.port, ssl=tls))[1]
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()
+
+    def _lost(self, address: Address, connection: Connection) -> None:
+        idle = self._idle.get(address)
         if idle and connection in idle:
             idle.remove(connection)
         if not idle:
-            self._idle.pop(path, None)
+            self._idle.pop(address, None)
 
 
 async def adopt(connected: socket.socket) -> Connection:
