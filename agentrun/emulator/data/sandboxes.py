@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlencode
 
 from agentrun._serving.upstream import UpstreamError
+from agentrun._serving.values import is_object
 from agentrun.emulator.auth import Tenant
 from agentrun.emulator.backends.base import Running, RunningSandbox
 from agentrun.emulator.control.call import Call, Handler
@@ -21,7 +22,6 @@ from agentrun.emulator.data.signed_urls import Grant, SignedURLs
 from agentrun.emulator.http import Handshake, Request, Response
 from agentrun.emulator.store import Scope
 from agentrun.emulator.wire.envelope import ServiceError, forbidden, invalid, success
-from agentrun.emulator.wire.values import is_object
 
 PREFIX = "/sandboxes"
 _TERMINATED = "ERR_SANDBOX_TERMINATED"
