@@ -57,7 +57,7 @@ class Gateway:
             stats.in_flight -= 1
         return outlet.status
 
-    def show(self, plan: Plan) -> dict[str, Any]:
+    async def show(self, plan: Plan) -> dict[str, Any]:
         """The counts of a proxy."""
         stats = self.stats.proxy(plan.key, plan.name)
         named = {target.key: target.name for target in plan.targets}
@@ -80,7 +80,10 @@ class Gateway:
             "budgets": [],
         }
 
-    def close(self) -> None:
+    async def start(self) -> None:
+        """Begin to work."""
+
+    async def close(self) -> None:
         """Close connections."""
         self._upstreams.close()
 

@@ -42,9 +42,7 @@ def find_usage(answer: bytes) -> Usage | None:
     Only the object itself is decoded: answers may be long, and its name cannot stand inside of a string, where its
     quotes would be escaped.
     """
-    found = None
-    for found in _USAGE.finditer(answer):
-        pass
+    found = next(reversed([*_USAGE.finditer(answer)]), None)
     if found is None:
         return None
     try:
