@@ -29,7 +29,6 @@ from agentrun.emulator.control import (
 )
 from agentrun.emulator.control.call import Handler
 from agentrun.emulator.data.invocations import Invocations
-from agentrun.emulator.data.models import ScriptedModel
 from agentrun.emulator.data.proxy import Proxy
 from agentrun.emulator.data.sandboxes import SandboxGateway
 from agentrun.emulator.data.signed_urls import SignedURLs
@@ -39,6 +38,7 @@ from agentrun.emulator.lifecycle import Lifecycle, durations
 from agentrun.emulator.mounts import Mounts
 from agentrun.emulator.packages import Packages
 from agentrun.emulator.resources import Kind, Resources
+from agentrun.emulator.scripted import ScriptedModel
 from agentrun.emulator.settings import Settings
 from agentrun.emulator.store import Store
 from agentrun.emulator.vault import Vault

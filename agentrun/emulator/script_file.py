@@ -8,7 +8,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from agentrun.emulator.data.models.script import Script
+from agentrun.emulator.scripted.script import Script
 
 _MODULE = "agentrun_emulator_script"
 

@@ -26,7 +26,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agentrun.emulator.data.models import (
+from agentrun.emulator.scripted import (
     Conversation,
     Reply,
     ReplyError,

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from agentrun.emulator.data.models import (
+from agentrun.emulator.scripted import (
     Conversation,
     Message,
     Reply,
@@ -21,8 +21,8 @@ from agentrun.emulator.data.models import (
     When,
     count_tokens,
 )
-from agentrun.emulator.data.models.condition import Trigger
-from agentrun.emulator.data.models.script import Answer
+from agentrun.emulator.scripted.condition import Trigger
+from agentrun.emulator.scripted.script import Answer
 
 SYSTEM = Message("system", "You are a pirate.")
 QUESTION = Message("user", "What is the weather in Hangzhou?")

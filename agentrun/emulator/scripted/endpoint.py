@@ -15,12 +15,12 @@ from typing import TypedDict
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
-from agentrun.emulator.data.models.chat_request import ChatRequest, read_chat_request
-from agentrun.emulator.data.models.completion import Completion, encode
-from agentrun.emulator.data.models.conversation import Conversation
-from agentrun.emulator.data.models.errors import DO_NOT_RETRY, ApiError
-from agentrun.emulator.data.models.reply import Reply, ReplyError
-from agentrun.emulator.data.models.script import Script, ScriptError, ScriptMismatchError
+from agentrun.emulator.scripted.chat_request import ChatRequest, read_chat_request
+from agentrun.emulator.scripted.completion import Completion, encode
+from agentrun.emulator.scripted.conversation import Conversation
+from agentrun.emulator.scripted.errors import DO_NOT_RETRY, ApiError
+from agentrun.emulator.scripted.reply import Reply, ReplyError
+from agentrun.emulator.scripted.script import Script, ScriptError, ScriptMismatchError
 
 _log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TypeAlias, TypeVar
 
-from agentrun.emulator.data.models.condition import Condition, Trigger, as_condition
-from agentrun.emulator.data.models.conversation import Conversation
-from agentrun.emulator.data.models.reply import Reply
+from agentrun.emulator.scripted.condition import Condition, Trigger, as_condition
+from agentrun.emulator.scripted.conversation import Conversation
+from agentrun.emulator.scripted.reply import Reply
 
 Answer: TypeAlias = str | Reply | Callable[[Conversation], str | Reply]
 """What a rule accepts as `reply`: a text, a reply, or a function that makes one; it must be quick."""

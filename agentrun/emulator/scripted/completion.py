@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from agentrun.emulator.data.models.conversation import Conversation, ToolCall
-from agentrun.emulator.data.models.reply import FinishReason, Reply, Usage, count_usage
+from agentrun.emulator.scripted.conversation import Conversation, ToolCall
+from agentrun.emulator.scripted.reply import FinishReason, Reply, Usage, count_usage
 
 DONE = b"data: [DONE]\n\n"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from agentrun.emulator.data.models.conversation import Conversation, ToolCall
+from agentrun.emulator.scripted.conversation import Conversation, ToolCall
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
 

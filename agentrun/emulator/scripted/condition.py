@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import TypeAlias
 
-from agentrun.emulator.data.models.conversation import Conversation, ToolResult
+from agentrun.emulator.scripted.conversation import Conversation, ToolResult
 
 Text: TypeAlias = str | re.Pattern[str]
 """A text to look for: a string is looked for as it is, a compiled pattern by `search`."""

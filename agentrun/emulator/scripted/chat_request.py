@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast, get_args
 
-from agentrun.emulator.data.models.conversation import Conversation, Message, Role, ToolCall
-from agentrun.emulator.data.models.errors import bad_request
+from agentrun.emulator.scripted.conversation import Conversation, Message, Role, ToolCall
+from agentrun.emulator.scripted.errors import bad_request
 
 ROLES: tuple[Role, ...] = get_args(Role)
 IGNORED_PARTS = ("image_url", "input_audio", "file")
