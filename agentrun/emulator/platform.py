@@ -22,6 +22,8 @@ from agentrun.emulator.control import (
     access_tokens,
     credentials,
     endpoints,
+    model_providers,
+    model_proxies,
     model_services,
     runtimes,
     sandboxes,
@@ -80,6 +82,7 @@ class Platform:
         kept = self._resources
         stored_credentials, stored_templates = kept(credentials.KIND), kept(templates.KIND)
         stored_endpoints = kept(endpoints.KIND)
+        stored_services, stored_proxies = kept(model_services.KIND), kept(model_proxies.KIND)
         self.runtimes = runtimes.Runtimes(
             kept(runtimes.KIND), kept(runtimes.VERSION), stored_endpoints, self.instances, packages
         )
@@ -87,9 +90,14 @@ class Platform:
         self.sandboxes = sandboxes.Sandboxes(
             kept(sandboxes.KIND), stored_templates, self.backend, self._mounts(), self.settings.network
         )
+        self.model_proxies = model_proxies.ModelProxies(
+            stored_proxies, stored_services, stored_credentials, strict=self.settings.strict
+        )
         parts = (
             credentials.Credentials(stored_credentials),
-            model_services.ModelServices(kept(model_services.KIND), stored_credentials),
+            model_providers.ModelProviders(),
+            self.model_proxies,
+            model_services.ModelServices(stored_services, stored_credentials, stored_proxies),
             templates.Templates(stored_templates),
             access_tokens.AccessTokens(self.auth, self.runtimes.resources),
             self.runtimes,
@@ -142,7 +150,8 @@ class Platform:
         """Tell all parts at which port of loopback the emulator is reached; must come before `start`."""
         self.endpoint = f"http://127.0.0.1:{port}"
         self.instances.endpoint = self.endpoint
-        self.endpoints.public_url = f"https://localhost:{port}" if self.settings.tls else self.endpoint
+        public_url = f"https://localhost:{port}" if self.settings.tls else self.endpoint
+        self.endpoints.public_url = self.model_proxies.public_url = public_url
 
     async def start(self) -> None:
         """Begin to work."""
