@@ -114,6 +114,12 @@ def build_plan(
     return Plan(name, key, tuple(targets), tuple(fallbacks), multi, policies)
 
 
+def service_plan(service: Service) -> Plan:
+    """The plan of a model service that is called by its own name."""
+    there = target(service.name, service.key, service.base_url, service.api_key, service.models)
+    return Plan(service.name, service.key, (there,))
+
+
 def _endpoint(endpoint: ProxyConfigEndpoint, key: str, service: Callable[[str], Service], keyless: str) -> Target:
     if endpoint.model_service_name:
         found = service(endpoint.model_service_name)
