@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from agentrun.emulator.app import build_app as build_app
     from agentrun.emulator.clock import ManualClock as ManualClock
     from agentrun.emulator.scripted import Conversation as Conversation
+    from agentrun.emulator.scripted import Latency as Latency
     from agentrun.emulator.scripted import Reply as Reply
     from agentrun.emulator.scripted import ReplyError as ReplyError
     from agentrun.emulator.scripted import Rule as Rule
@@ -24,6 +25,7 @@ _WHERE = {
     "Conversation": "scripted",
     "Emulator": "server",
     "EmulatorError": "server",
+    "Latency": "scripted",
     "ManualClock": "clock",
     "Reply": "scripted",
     "ReplyError": "scripted",
@@ -38,6 +40,7 @@ __all__ = [
     "Conversation",
     "Emulator",
     "EmulatorError",
+    "Latency",
     "ManualClock",
     "Reply",
     "ReplyError",
