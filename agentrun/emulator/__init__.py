@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agentrun.emulator.scripted import Rule as Rule
     from agentrun.emulator.scripted import Script as Script
     from agentrun.emulator.scripted import ToolCall as ToolCall
+    from agentrun.emulator.scripted import Usage as Usage
     from agentrun.emulator.scripted import When as When
     from agentrun.emulator.server import Emulator as Emulator
     from agentrun.emulator.server import EmulatorError as EmulatorError
@@ -33,6 +34,7 @@ _WHERE = {
     "Script": "scripted",
     "Settings": "settings",
     "ToolCall": "scripted",
+    "Usage": "scripted",
     "When": "scripted",
     "build_app": "app",
 }
@@ -48,6 +50,7 @@ __all__ = [
     "Script",
     "Settings",
     "ToolCall",
+    "Usage",
     "When",
     "build_app",
 ]
