@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -79,3 +81,9 @@ def test_the_dialect_of_the_schema_counts() -> None:
     assert OutputFormat({"$schema": draft_7, **items}, "schema").fault_of([1, 2]) is not None
     with pytest.raises(ApiError, match="no JSON schema"):
         OutputFormat(items, "schema")
+
+
+def test_the_emulator_loads_neither_schemas_nor_yaml_before_somebody_needs_them() -> None:
+    code = "import sys, agentrun.emulator.daemon; print({'jsonschema', 'yaml'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
