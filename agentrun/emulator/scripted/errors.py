@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypedDict
+from math import ceil
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from agentrun.emulator.scripted.reply import ReplyError
 
 # The openai client would try a 500 or 501 again twice, with pauses; these errors are the same every time.
 DO_NOT_RETRY: Mapping[str, str] = {"x-should-retry": "false"}
@@ -44,3 +48,12 @@ class ApiError(Exception):
 def bad_request(message: str, code: str, param: str | None = None) -> ApiError:
     """A 400 about one field of the request."""
     return ApiError(400, message, code, param)
+
+
+def as_api_error(error: ReplyError) -> ApiError:
+    """The error that a reply is."""
+    headers: dict[str, str] = {}
+    if error.retry_after is not None:
+        # The standard header knows whole seconds only; the openai client prefers the one in milliseconds.
+        headers = {"retry-after": str(ceil(error.retry_after)), "retry-after-ms": str(round(error.retry_after * 1000))}
+    return ApiError(error.status, error.message, error.code, error.param, error.type, headers)
