@@ -8,8 +8,8 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+from agentrun._serving.openai_error import ApiError
 from agentrun.emulator.scripted.document import read_script
-from agentrun.emulator.scripted.errors import ApiError
 from agentrun.emulator.scripted.script import Script
 
 _YAML = (".yaml", ".yml")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentrun.emulator.scripted.errors import ApiError
+from agentrun._serving.openai_error import ApiError
 from agentrun.emulator.scripted.example import NoExampleError
 from agentrun.emulator.scripted.schema import OutputFormat
 

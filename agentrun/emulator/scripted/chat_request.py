@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast, get_args
 
+from agentrun._serving.openai_error import bad_request
 from agentrun.emulator.scripted.conversation import Conversation, Message, Role, ToolCall
-from agentrun.emulator.scripted.errors import bad_request
 from agentrun.emulator.scripted.fields import (
     array,
     array_of,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, TypeVar, get_args
 
+from agentrun._serving.openai_error import bad_request
 from agentrun.emulator.scripted.condition import AnyOf, Condition, Text, Trigger, When, as_condition
 from agentrun.emulator.scripted.conversation import ToolCall
-from agentrun.emulator.scripted.errors import bad_request
 from agentrun.emulator.scripted.fields import (
     Reader,
     array,

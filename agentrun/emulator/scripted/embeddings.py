@@ -11,7 +11,7 @@ from hashlib import shake_256
 from math import sqrt
 from typing import Literal, TypedDict
 
-from agentrun.emulator.scripted.errors import bad_request
+from agentrun._serving.openai_error import bad_request
 from agentrun.emulator.scripted.fields import array as array_at
 from agentrun.emulator.scripted.fields import between, given, integer, is_array, one_of, required, string
 from agentrun.emulator.scripted.reply import count_tokens

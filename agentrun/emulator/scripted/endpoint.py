@@ -13,11 +13,11 @@ from typing import TypeAlias, TypedDict
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
+from agentrun._serving.openai_error import DO_NOT_RETRY, ApiError
 from agentrun.emulator.scripted.chat_request import read_chat_request
 from agentrun.emulator.scripted.completion import Completion
 from agentrun.emulator.scripted.conversation import Conversation
 from agentrun.emulator.scripted.embeddings import embed
-from agentrun.emulator.scripted.errors import DO_NOT_RETRY, ApiError
 from agentrun.emulator.scripted.fields import given, read_body, read_model, string
 from agentrun.emulator.scripted.moderation import DEFAULT_MODEL, moderate
 from agentrun.emulator.scripted.reply import Reply

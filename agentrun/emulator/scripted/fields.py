@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TypeAlias, TypeGuard, TypeVar, cast
 
-from agentrun.emulator.scripted.errors import ApiError, bad_request
+from agentrun._serving.openai_error import ApiError, bad_request
 
 T = TypeVar("T")
 Reader: TypeAlias = Callable[[object, str], T]

@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from hashlib import blake2b
 from typing import TypedDict
 
+from agentrun._serving.openai_error import bad_request
 from agentrun.emulator.scripted.condition import Text, contains
-from agentrun.emulator.scripted.errors import bad_request
 from agentrun.emulator.scripted.fields import array, object_of, required
 from agentrun.emulator.scripted.transcript import Parts
 

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from typing_extensions import NotRequired
 
-from agentrun.emulator.scripted.errors import bad_request
+from agentrun._serving.openai_error import bad_request
 from agentrun.emulator.scripted.fields import array_of, boolean, integer, object_of, required, string
 from agentrun.emulator.scripted.reply import count_tokens
 from agentrun.emulator.scripted.words import words_of

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agentrun.emulator.scripted.errors import bad_request
+from agentrun._serving.openai_error import bad_request
 from agentrun.emulator.scripted.example import NoExampleError, make_example
 
 _ANY_OBJECT: Mapping[str, object] = {"type": "object"}

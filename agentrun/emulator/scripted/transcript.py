@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from agentrun._serving.openai_error import bad_request
 from agentrun.emulator.scripted.conversation import Message, ToolCall
-from agentrun.emulator.scripted.errors import bad_request
 from agentrun.emulator.scripted.fields import array, object_of, one_of, string, wrong_type
 
 
