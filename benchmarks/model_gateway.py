@@ -77,7 +77,7 @@ def stub(port: int = 0) -> Generator[Server]:
 
 
 @contextmanager
-def served(command: Sequence[str | Path], port: int, ready: str, **environment: str) -> Generator[Server]:
+def served(command: Sequence[str], port: int, ready: str, **environment: str) -> Generator[Server]:
     """A server of ours or of others, until the block ends."""
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **environment}
@@ -106,7 +106,7 @@ def gateway(folder: Path, upstreams: Sequence[int]) -> Generator[Server]:
     file = folder / "gateway.yaml"
     file.write_text(json.dumps({"services": services, "proxies": proxies, "keys": {"load": "sk-load"}}))
     port = free_port()
-    command = [BIN / "agentrun", "gateway", "--config", file, "--port", str(port)]
+    command = [str(BIN / "agentrun"), "gateway", "--config", str(file), "--port", str(port)]
     with served(command, port, "/health") as server:
         yield server
 
@@ -115,7 +115,7 @@ def gateway(folder: Path, upstreams: Sequence[int]) -> Generator[Server]:
 def relay(upstream: int) -> Generator[Server]:
     """The bare relay."""
     port = free_port()
-    command = [BIN / "uvicorn", "benchmarks.model_relay:app", "--port", str(port), "--no-access-log"]
+    command = [str(BIN / "uvicorn"), "benchmarks.model_relay:app", "--port", str(port), "--no-access-log"]
     with served(command, port, "/", UPSTREAM=f"http://127.0.0.1:{upstream}") as server:
         yield server
 
@@ -133,7 +133,7 @@ def litellm(folder: Path, upstream: int) -> Generator[Server | None]:
         {"model_name": name, "litellm_params": {"model": f"openai/{name}", **parameters}} for name in ("plain", STREAM)
     ]
     file.write_text(json.dumps({"model_list": models, "litellm_settings": {"telemetry": False}}))
-    command = [python.parent / "litellm", "--config", file, "--port", str(port), "--num_workers", "1"]
+    command = [str(python.parent / "litellm"), "--config", str(file), "--port", str(port), "--num_workers", "1"]
     quiet = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     with served(command, port, "/health/liveliness", **quiet) as server:
         yield server
