@@ -196,12 +196,11 @@ class EventScreen:
 
     async def finish(self) -> bytes:
         """The rest of what can be sent."""
-        if self.blocked:
-            return b""
-        sent = await self._take_all(self._splitter.end())
-        if not self.blocked:
-            sent += await self._guarded(self._end(list(self._current)))
-        return sent if self.blocked else sent + self._note()
+        return await self._take_all(self._splitter.end()) + await self._closed()
+
+    async def _closed(self) -> bytes:
+        """What is left of all texts, and what was found."""
+        return b"" if self.blocked else await self._guarded(self._end(list(self._current))) + self._note()
 
     async def _take_all(self, events: Sequence[bytes]) -> bytes:
         return b"".join([await self._take(event) for event in events if not self.blocked])
@@ -209,8 +208,8 @@ class EventScreen:
     async def _take(self, raw: bytes) -> bytes:
         data = data_of(raw)
         if data == DONE:
-            sent = await self._guarded(self._end(list(self._current)))
-            return sent if self.blocked else sent + self._note() + raw
+            sent = await self._closed()
+            return sent if self.blocked else sent + raw
         fields = fields_of(data) if data else None
         # Comments pass; data that cannot be read cannot be checked, and is left out.
         if fields is not None or not data:
