@@ -6,23 +6,22 @@ services that filter, and keep what they have.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentrun._serving.values import is_list, is_object
 from agentrun.gateway.events import DONE, event_of
+from agentrun.gateway.texts import choices_of
 
 _REASON = "content_filter"
 _INCOMPLETE = "response.incomplete"
+_LEFT_OUT = ("choices", "usage", "error")
 
 
 def refused_answer(operation: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     """A whole answer without what it says."""
     if operation == "responses":
         return _incomplete(answer)
-    choices = answer.get("choices")
-    return {**answer, "choices": [_emptied(choice) for choice in choices] if is_list(choices) else []}
+    return {**answer, "choices": [_emptied(choice) for choice in choices_of(answer)]}
 
 
 class RefusedStream:
@@ -38,19 +37,19 @@ class RefusedStream:
         if self._operation == "responses":
             self._seen = {**self._seen, **event}
             return
-        choices = event.get("choices")
         self._seen = event
-        for choice in choices if is_list(choices) else []:
+        for choice in choices_of(event):
             index = choice.get("index", 0)
             self._open[index] = self._open.get(index, True) and not choice.get("finish_reason")
 
-    def end(self, event: Mapping[str, Any] = MappingProxyType({})) -> bytes:
-        """The last events; `event` is one that must not be sent, of which only the frame is used."""
+    def end(self, waiting: Sequence[Mapping[str, Any]]) -> bytes:
+        """The last events; `waiting` are those that must not be sent, of which only the frame is used."""
+        frame: Mapping[str, Any] = waiting[0] if waiting else {}
         if self._operation == "responses":
-            return self._end_of_response(event)
-        left_out = ("choices", "usage", "error")
-        head = {name: value for name, value in {**event, **self._seen}.items() if name not in left_out}
-        still_open = [index for index, is_open in self._open.items() if is_open] if self._open else [0]
+            return self._end_of_response(frame)
+        head = {name: value for name, value in {**frame, **self._seen}.items() if name not in _LEFT_OUT}
+        indexes = [choice.get("index", 0) for event in waiting for choice in choices_of(event)]
+        still_open = [index for index in sorted({*self._open, *indexes} or {0}) if self._open.get(index, True)]
         chunks = [event_of({**head, "choices": [self._last_choice(index)]}) for index in still_open]
         return b"".join([*chunks, b"data: %b\n\n" % DONE])
 
@@ -69,10 +68,8 @@ def _incomplete(response: Mapping[str, Any]) -> dict[str, Any]:
     return {**response, "status": "incomplete", "incomplete_details": {"reason": _REASON}, "output": []}
 
 
-def _emptied(choice: Any) -> dict[str, Any]:
-    if not is_object(choice):
-        return {}
-    emptied = {**choice, "logprobs": None, "finish_reason": _REASON}
+def _emptied(choice: Mapping[str, Any]) -> dict[str, Any]:
+    emptied: dict[str, Any] = {**choice, "logprobs": None, "finish_reason": _REASON}
     if "message" in choice:
         emptied["message"] = {"role": "assistant", "content": "", "refusal": None}
     if "text" in choice:

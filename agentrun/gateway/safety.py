@@ -65,11 +65,7 @@ class ContentSafety:
         checks = plan.gateway.content_checks
         piece = guardrail.max_text_length or _PIECE
         moderated = any(check.model_service_name for check in checks)
-        written = [
-            PatternCheck.of(c.name, c.patterns, c.action, request=c.request, response=c.response)
-            for c in checks
-            if c.patterns
-        ]
+        written = [_patterns(check, check.patterns) for check in checks if check.patterns]
         patterns = (*guardrail_checks(guardrail, moderated=moderated), *written)
         asking = [_asking(check, functions or {}, moderate, piece) for check in checks if not check.patterns]
         return cls(patterns, tuple(asking), piece) if patterns or asking else None
@@ -125,6 +121,15 @@ class ContentSafety:
         return put_all(slots, scans)
 
 
+def _patterns(check: ContentCheck, sources: Sequence[str]) -> PatternCheck:
+    return PatternCheck.of(check.name, sources, _action(check), request=check.request, response=check.response)
+
+
+def _action(check: ContentCheck) -> SafetyAction:
+    # Models keep the values of enums.
+    return SafetyAction(check.action)
+
+
 def _asking(
     check: ContentCheck, functions: Mapping[str, CheckFunction], moderate: Moderate | None, piece: int
 ) -> AskingCheck:
@@ -132,12 +137,12 @@ def _asking(
         if moderate is None:
             raise PlanError(f"content check {check.name!r}: there is nothing to ask {check.model_service_name!r} with")
         function = moderation(check.model_service_name, moderate)
-        return AskingCheck(check.name, function, check.action, check.request, check.response, piece)
+        return AskingCheck(check.name, function, _action(check), check.request, check.response, piece)
     name = check.function or ""
     if name not in functions:
         known = ", ".join(map(repr, functions)) or "none"
         raise PlanError(f"content check {check.name!r}: there is no function {name!r}; given are: {known}")
-    return AskingCheck(check.name, functions[name], check.action, check.request, check.response)
+    return AskingCheck(check.name, functions[name], _action(check), check.request, check.response)
 
 
 def _refuse(verdicts: Iterable[Verdict]) -> None:

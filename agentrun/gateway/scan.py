@@ -39,6 +39,11 @@ class TextScan:
         return self._base + len(self._text)
 
     @property
+    def size(self) -> int:
+        """How many characters are kept."""
+        return len(self._text)
+
+    @property
     def redacted(self) -> bool:
         """Whether something is replaced."""
         return bool(self._redactions)

@@ -225,8 +225,7 @@ class EventScreen:
         sent = self._drained()
         if not self.blocked:
             return sent
-        frames = [held.fields for held in self._queue if held.fields]
-        return sent + self._note() + self._refused.end(*frames[:1])
+        return sent + self._note() + self._refused.end([held.fields for held in self._queue if held.fields])
 
     async def _read(self, held: _Held, fields: dict[str, Any]) -> None:
         for slot in delta_slots(self._operation, fields):

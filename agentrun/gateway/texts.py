@@ -76,7 +76,7 @@ def answer_slots(operation: str, answer: dict[str, Any]) -> Iterator[Slot]:
     if operation == "responses":
         yield from _slots(answer, "output")
     elif operation.endswith("completions"):
-        for choice in _choices(answer):
+        for choice in choices_of(answer):
             yield from _slots(choice, "message")
             yield from _slots(choice, "text")
 
@@ -89,7 +89,7 @@ def delta_slots(operation: str, event: dict[str, Any]) -> Iterator[Slot]:
             where = [event.get(name) for name in ("item_id", "output_index", "content_index", "summary_index")]
             yield Slot(event, "delta", f"{kind}{where}")
         return
-    for choice in _choices(event):
+    for choice in choices_of(event):
         group = str(choice.get("index", 0))
         yield from _slots(choice, "delta", group, group)
         yield from _slots(choice, "text", group, group)
@@ -108,10 +108,11 @@ def ended_groups(operation: str, event: Mapping[str, Any]) -> list[str]:
     """The groups whose texts are at their end with this event."""
     if operation == "responses":
         return [] if str(event.get("type")).endswith((".delta", ".added", ".in_progress")) else [""]
-    return [str(choice.get("index", 0)) for choice in _choices(event) if choice.get("finish_reason")]
+    return [str(choice.get("index", 0)) for choice in choices_of(event) if choice.get("finish_reason")]
 
 
-def _choices(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+def choices_of(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The choices of an answer or of a chunk."""
     choices = fields.get("choices")
     return [choice for choice in choices if is_object(choice)] if is_list(choices) else []
 

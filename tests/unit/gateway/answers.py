@@ -40,7 +40,9 @@ async def answer_of(reply: Reply | str, fields: Mapping[str, Any] = HELLO, **mor
     """The bytes that a model sends for a call."""
     model = ScriptedModel(Script([Rule("", reply)]), clock=lambda: CREATED)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(model), base_url="http://model") as client:
-        answer = await client.post("/v1/chat/completions", json={**fields, **more}, headers={"authorization": "Bearer k"})
+        answer = await client.post(
+            "/v1/chat/completions", json={**fields, **more}, headers={"authorization": "Bearer k"}
+        )
     return answer.content
 
 

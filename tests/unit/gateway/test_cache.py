@@ -55,7 +55,9 @@ def cache_of(
 ) -> AnswerCache:
     if embed:
         policy["semantic"] = SemanticCache(model_service_name="embeddings", threshold=threshold)
-    cache = AnswerCache.of(plan(GatewayPolicies(cache=CachePolicy(**policy)), cache=True), state or MemoryState(), embed)
+    cache = AnswerCache.of(
+        plan(GatewayPolicies(cache=CachePolicy(**policy)), cache=True), state or MemoryState(), embed
+    )
     assert cache is not None
     return cache
 
@@ -168,7 +170,9 @@ async def test_what_makes_no_difference_does_not_matter(change: Mapping[str, Any
 async def test_order_and_white_space_do_not_matter() -> None:
     cache = cache_of()
     await keep(cache, asked(temperature=0.5), dump(COMPLETION))
-    spaced = json.dumps({"temperature": 0.5, "messages": [{"content": "hello", "role": "user"}], "model": "m"}, indent=2)
+    spaced = json.dumps(
+        {"temperature": 0.5, "messages": [{"content": "hello", "role": "user"}], "model": "m"}, indent=2
+    )
     assert await find(cache, Call.read("chat/completions", spaced.encode(), {}, asked().caller))
 
 
