@@ -41,25 +41,32 @@ def is_resident_id(text: str) -> bool:
     return _ID_CHECKS[total % 11] == text[17].upper()
 
 
+def _key(start: str, rest: str, end: str = r"(?![\dA-Za-z])") -> Pattern:
+    # The search goes from one beginning to the next, so what must not stand before it is asked behind it.
+    return Pattern.compile(rf"{start}(?<![\dA-Za-z]{start}){rest}{end}", has_digit)
+
+
 _SENSITIVE = (
     # Payment cards: 13 to 19 digits, alone or in groups, that begin as the networks' do.
-    Pattern.compile(r"(?<!\d\.)(?<![\dA-Za-z])[2-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,7}(?![\dA-Za-z])", is_card_number),
-    Pattern.compile(r"(?<![\dA-Za-z])3[47]\d{2}[ -]?\d{6}[ -]?\d{5}(?![\dA-Za-z])", is_card_number),
+    Pattern.compile(r"[2-6](?<![\dA-Za-z].)(?<!\d\..)\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,7}(?![\dA-Za-z])", is_card_number),
+    Pattern.compile(r"3[47](?<![\dA-Za-z]..)(?<!\d\...)\d{2}[ -]?\d{6}[ -]?\d{5}(?![\dA-Za-z])", is_card_number),
     Pattern.compile(
-        r"(?<![\dA-Za-z])[1-8]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx](?![\dA-Za-z])",
+        r"[1-8](?<![\dA-Za-z].)\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx](?![\dA-Za-z])",
         is_resident_id,
     ),
     Pattern.compile(r"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----"),
     # Access keys of clouds: Alibaba Cloud, AWS, Google, Tencent Cloud.
-    Pattern.compile(r"(?<![\dA-Za-z])LTAI[\dA-Za-z]{12,26}(?![\dA-Za-z])"),
-    Pattern.compile(r"(?<![\dA-Za-z])(?:AKIA|ASIA)[\dA-Z]{16}(?![\dA-Za-z])"),
-    Pattern.compile(r"(?<![\dA-Za-z])AIza[\dA-Za-z_-]{35}(?![\dA-Za-z_-])"),
-    Pattern.compile(r"(?<![\dA-Za-z])AKID[\dA-Za-z]{32}(?![\dA-Za-z])"),
-    # API keys: OpenAI and those who copied it, GitHub, Slack, Stripe.
-    Pattern.compile(r"(?<![\dA-Za-z-])sk-(?:[\dA-Za-z]{2,10}-){0,3}[\dA-Za-z_-]{20,48}", has_digit),
-    Pattern.compile(r"(?<![\dA-Za-z])(?:gh[pousr]_[\dA-Za-z]{36}|github_pat_\w{60})"),
-    Pattern.compile(r"(?<![\dA-Za-z])xox[abprs]-[\dA-Za-z-]{10,48}"),
-    Pattern.compile(r"(?<![\dA-Za-z])[rs]k_live_[\dA-Za-z]{24}"),
+    _key("LTAI", r"[\dA-Za-z]{12,26}"),
+    _key("AKIA", r"[\dA-Z]{16}"),
+    _key("ASIA", r"[\dA-Z]{16}"),
+    _key("AIza", r"[\dA-Za-z_-]{35}"),
+    _key("AKID", r"[\dA-Za-z]{32}"),
+    # API keys: OpenAI and those who copied it, GitHub, Slack, Stripe. Some are long: as much as is certain will do.
+    _key("sk-", r"(?:[\dA-Za-z]{2,10}-){0,3}[\dA-Za-z_-]{20,48}", end=""),
+    _key("gh[pousr]_", r"[\dA-Za-z]{36}"),
+    _key("github_pat_", r"[\dA-Za-z]{22}_[\dA-Za-z]{59}"),
+    _key("xox[abeprs]-", r"[\dA-Za-z-]{10}", end=""),
+    _key("[rs]k_live_", r"[\dA-Za-z]{24}", end=""),
 )
 
 _ATTACKS = (

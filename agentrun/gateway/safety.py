@@ -23,6 +23,7 @@ from agentrun.gateway.checks import (
 )
 from agentrun.gateway.guardrail import guardrail_checks
 from agentrun.gateway.plan import Plan, PlanError
+from agentrun.gateway.scan import TextScan
 from agentrun.gateway.screen import (
     AnswerChecks,
     EventScreen,
@@ -89,7 +90,7 @@ class ContentSafety:
         fields = copy.deepcopy(call.fields)
         slots = list(request_slots(fields))
         verdicts = list[Verdict]()
-        changed = self._scan(slots, checks, verdicts)
+        changed = await self._scan(slots, checks, verdicts)
         asking = [check for check in self.asking if check.request]
         try:
             add(verdicts, await ask_all(asking, [slot.text for slot in slots], "request"))
@@ -113,10 +114,12 @@ class ContentSafety:
     def _all(self) -> tuple[PatternCheck | AskingCheck, ...]:
         return (*self.patterns, *self.asking)
 
-    def _scan(self, slots: Sequence[Slot], checks: Sequence[PatternCheck], verdicts: list[Verdict]) -> bool:
+    async def _scan(self, slots: Sequence[Slot], checks: Sequence[PatternCheck], verdicts: list[Verdict]) -> bool:
         """Look for patterns, refuse, and put what is left into the places of texts; returns whether it differs."""
         everywhere = [check for check in checks if not check.untrusted]
-        scans = [scan_slots([slot], everywhere if slot.trusted else checks, self.piece, verdicts)[0] for slot in slots]
+        scans = list[TextScan]()
+        for slot in slots:
+            scans += await scan_slots([slot], everywhere if slot.trusted else checks, self.piece, verdicts)
         _refuse(verdicts)
         return put_all(slots, scans)
 

@@ -6,6 +6,7 @@ without by a window, in which a match must come to an end to be found.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from agentrun.gateway.checks import LONGEST_MATCH, Pattern, PatternCheck, Verdict
@@ -139,12 +140,15 @@ class _Look:
         self.at = 0
 
 
-def scan_whole(text: str, checks: Sequence[PatternCheck], piece: int) -> TextScan:
+async def scan_whole(text: str, checks: Sequence[PatternCheck], piece: int) -> TextScan:
     """Look through a text that is there already, at most so many characters more at a time."""
     scan = TextScan(checks, LONGEST_MATCH)
     for at in range(0, len(text), piece):
         scan.feed(text[at : at + piece])
         if scan.blocked:
             return scan
+        if at:
+            # A long text must not keep all other calls waiting.
+            await asyncio.sleep(0)
     scan.finish()
     return scan

@@ -92,7 +92,7 @@ class WholeScreen:
         if answer is None:
             raise _uncheckable("is not a JSON object")
         slots = list(answer_slots(self._operation, answer))
-        scans = scan_slots(slots, self._checks.patterns, self._checks.piece, self.verdicts)
+        scans = await scan_slots(slots, self._checks.patterns, self._checks.piece, self.verdicts)
         try:
             add(self.verdicts, await ask_all(self._checks.asking, [shown_of(scan) for scan in scans], "response"))
         except CheckFailedError as error:
@@ -235,13 +235,14 @@ class EventScreen:
             held.places.append((slot, reading, start, reading.scan.end))
             await self._look(reading)
         await self._end(ended_groups(self._operation, fields))
-        await self._read_whole(held, list(whole_slots(self._operation, fields)))
+        if wholes := list(whole_slots(self._operation, fields)):
+            await self._read_whole(held, wholes)
 
     async def _read_whole(self, held: _Held, slots: Sequence[Slot]) -> None:
         """Check what repeats the text of deltas, or comes without any."""
-        scans = scan_slots(slots, self._checks.patterns, self._checks.piece, self.verdicts)
+        scans = await scan_slots(slots, self._checks.patterns, self._checks.piece, self.verdicts)
         held.changed = put_all(slots, scans)
-        if slots and not self._readings:
+        if not self._readings:
             add(self.verdicts, await ask_all(self._checks.asking, [shown_of(scan) for scan in scans], "response"))
         self.blocked = held.refused = blocks(self.verdicts)
 
@@ -293,11 +294,11 @@ async def ask_all(checks: Sequence[AskingCheck], texts: Sequence[str], where: Wh
     return found
 
 
-def scan_slots(
+async def scan_slots(
     slots: Sequence[Slot], checks: Sequence[PatternCheck], piece: int, verdicts: list[Verdict]
 ) -> list[TextScan]:
     """Look through texts that are there already, and add what is found to the verdicts."""
-    scans = [scan_whole(slot.text, checks, piece) for slot in slots]
+    scans = [await scan_whole(slot.text, checks, piece) for slot in slots]
     for scan in scans:
         add(verdicts, scan.verdicts)
     return scans

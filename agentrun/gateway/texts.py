@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from agentrun._serving.values import is_list, is_object
 
 # What was written for a model, and what of that only the developer writes.
-_WRITTEN = ("messages", "input", "prompt", "instructions", "query", "documents", "tools", "functions")
+_WRITTEN = (
+    "messages",
+    "input",
+    "prompt",
+    "instructions",
+    "query",
+    "documents",
+    "suffix",
+    "prediction",
+    "tools",
+    "functions",
+)
 _BY_DEVELOPER = frozenset(("instructions", "tools", "functions"))
 _TRUSTED_ROLES = frozenset(("system", "developer", "assistant"))
 # Fields that hold no text but what programs go by.
@@ -66,19 +77,18 @@ def request_slots(fields: dict[str, Any]) -> Iterator[Slot]:
         if is_list(entries):
             for at, entry in enumerate(entries):
                 trusted = name in _BY_DEVELOPER or (is_object(entry) and entry.get("role") in _TRUSTED_ROLES)
-                yield from _inside(Slot(entries, at, trusted=trusted))
-        elif name in fields:
+                yield from _slots(entries, at, trusted=trusted)
+        elif entries:
             yield from _slots(fields, name, trusted=name in _BY_DEVELOPER)
 
 
 def answer_slots(operation: str, answer: dict[str, Any]) -> Iterator[Slot]:
     """The texts of a whole answer."""
     if operation == "responses":
-        yield from _slots(answer, "output")
+        yield from _named(answer, ("output",))
     elif operation.endswith("completions"):
         for choice in choices_of(answer):
-            yield from _slots(choice, "message")
-            yield from _slots(choice, "text")
+            yield from _named(choice, ("message", "text"))
 
 
 def delta_slots(operation: str, event: dict[str, Any]) -> Iterator[Slot]:
@@ -91,17 +101,15 @@ def delta_slots(operation: str, event: dict[str, Any]) -> Iterator[Slot]:
         return
     for choice in choices_of(event):
         group = str(choice.get("index", 0))
-        yield from _slots(choice, "delta", group, group)
-        yield from _slots(choice, "text", group, group)
+        yield from _named(choice, ("delta", "message", "text"), group)
 
 
 def whole_slots(operation: str, event: dict[str, Any]) -> Iterator[Slot]:
     """The whole texts that an event of a stream repeats."""
     if operation == "responses" and not str(event.get("type")).endswith(".delta"):
-        for name in _WHOLE:
-            yield from _slots(event, name)
+        yield from _named(event, _WHOLE)
         if is_object(response := event.get("response")):
-            yield from _slots(response, "output")
+            yield from _named(response, ("output",))
 
 
 def ended_groups(operation: str, event: Mapping[str, Any]) -> list[str]:
@@ -117,24 +125,23 @@ def choices_of(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [choice for choice in choices if is_object(choice)] if is_list(choices) else []
 
 
-def _slots(
-    holder: dict[str, Any], name: str, key: str = "", group: str = "", *, trusted: bool = False
-) -> Iterator[Slot]:
-    if name in holder:
-        yield from _inside(Slot(holder, name, f"{key}/{name}", group, trusted))
+def _named(holder: dict[str, Any], names: Sequence[str], group: str = "") -> Iterator[Slot]:
+    for name in names:
+        if name in holder:
+            yield from _slots(holder, name, f"{group}/{name}", group)
 
 
-def _inside(place: Slot) -> Iterator[Slot]:
-    """The texts in a place, which may hold anything."""
-    value: Any = place.holder[place.name]
+def _slots(holder: Any, name: str | int, key: str = "", group: str = "", *, trusted: bool = False) -> Iterator[Slot]:
+    """The texts in a place, which may hold anything; `key` is that of the place."""
+    value: Any = holder[name]
     if isinstance(value, str):
-        if value and place.name not in _STRUCTURE and not _ENCODED.fullmatch(value):
-            yield place
+        if value and name not in _STRUCTURE and not _ENCODED.fullmatch(value):
+            yield Slot(holder, name, key, group, trusted)
     elif is_object(value):
-        for name in value:
-            yield from _inside(replace(place, holder=value, name=name, key=f"{place.key}/{name}"))
+        for inner in value:
+            yield from _slots(value, inner, f"{key}/{inner}", group, trusted=trusted)
     elif is_list(value):
         for at, entry in enumerate(value):
             # Pieces of one tool call say which one it is; where they stand in their event says nothing.
             number = entry.get("index", at) if is_object(entry) else at
-            yield from _inside(replace(place, holder=value, name=at, key=f"{place.key}/{number}"))
+            yield from _slots(value, at, f"{key}/{number}", group, trusted=trusted)

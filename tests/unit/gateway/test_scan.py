@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 
@@ -129,7 +130,7 @@ def test_a_match_without_an_end_is_replaced_as_one_up_to_its_bound() -> None:
     long = "<" + "a" * 2000 + ">"
     assert shown_as_it_comes(list(f"see {long}!"), checks("<[^>]*>")) != "see ***!"
     assert shown_as_it_comes(list(f"see {long[:-1]} "), checks(r"<\w*")) == "see *** "
-    assert scan_whole(f"see {long}!", checks("<[^>]*>"), 100).shown(0, 7) == "see ***"
+    assert asyncio.run(scan_whole(f"see {long}!", checks("<[^>]*>"), 100)).shown(0, 7) == "see ***"
 
 
 def test_what_goes_on_after_its_end_is_found_as_far_as_it_can_be() -> None:
@@ -152,7 +153,7 @@ def test_what_goes_on_after_its_end_is_found_as_far_as_it_can_be() -> None:
 @pytest.mark.parametrize("piece", [1, 7, 64, 10_000])
 def test_a_whole_text_comes_to_the_same_in_pieces_of_any_size(piece: int) -> None:
     text = "".join(random.Random(5).choices(WORDS, k=300))
-    scan = scan_whole(text, checks(*PATTERNS[:4]), piece)
+    scan = asyncio.run(scan_whole(text, checks(*PATTERNS[:4]), piece))
     assert scan.shown(0, scan.end) == replaced(text, *PATTERNS[:4])
 
 
