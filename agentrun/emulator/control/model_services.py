@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentrun.emulator.control.call import Call, Handler
+from agentrun.emulator.control.model_proxies import uses_service
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import field_in, field_is
-from agentrun.emulator.wire.envelope import invalid
+from agentrun.emulator.wire.envelope import conflict, invalid
 
 KIND = Kind(
     "ModelService",
@@ -25,9 +26,10 @@ KIND = Kind(
 class ModelServices:
     """The operations on model services."""
 
-    def __init__(self, resources: Resources, credentials: Resources) -> None:
+    def __init__(self, resources: Resources, credentials: Resources, proxies: Resources) -> None:
         self._resources = resources
         self._credentials = credentials
+        self._proxies = proxies
 
     def handlers(self) -> Mapping[str, Handler]:
         """The operations by their actions."""
@@ -59,8 +61,14 @@ class ModelServices:
         return self._resources.shown(self._resources.update(record, changes))
 
     async def delete(self, call: Call) -> dict[str, Any]:
-        """Remove a model service."""
-        return self._resources.shown(self._resources.delete(self._resources.get(call.scope, call.label)))
+        """Remove a model service, unless a model proxy would be left without it."""
+        record = self._resources.get(call.scope, call.label)
+        users = self._proxies.page(call.scope, {"pageSize": "1"}, uses_service(record.name))["items"]
+        if users:
+            raise conflict(
+                f"model proxy {users[0]['modelProxyName']} uses model service {record.name}; change it first"
+            )
+        return self._resources.shown(self._resources.delete(record))
 
     async def list(self, call: Call) -> dict[str, Any]:
         """One page, with keys masked."""
