@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agentrun._serving.values import section
 from agentrun.emulator.auth import Authenticator
 from agentrun.emulator.backends.base import Backend, BackendError, HealthCheck, Limits, Running, ServiceSpec
 from agentrun.emulator.backends.supervisor import State, Supervised
 from agentrun.emulator.packages import Packages
 from agentrun.emulator.store import Record, Scope
 from agentrun.emulator.wire.envelope import ServiceError, unsupported
-from agentrun.emulator.wire.values import section
 
 LATEST = "LATEST"
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from agentrun._serving.values import section
 from agentrun.emulator.backends.base import Mount
 from agentrun.emulator.wire.envelope import forbidden, invalid
-from agentrun.emulator.wire.values import section
 
 READ_ONLY, COPY_ON_WRITE = "read-only", "copy-on-write"
 MODES = (READ_ONLY, COPY_ON_WRITE)

@@ -26,12 +26,12 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from agentrun._core import local
+from agentrun._serving.asgi import App as ASGI
 from agentrun.config import Config
 from agentrun.emulator.app import MODEL_PREFIX, App
 from agentrun.emulator.clock import Clock
 from agentrun.emulator.data.websockets import LARGEST_MESSAGE
 from agentrun.emulator.environment import variables
-from agentrun.emulator.http import App as ASGI
 from agentrun.emulator.http import inside_marked
 from agentrun.emulator.journal import Journal
 from agentrun.emulator.platform import Platform
@@ -45,7 +45,7 @@ with contextlib.suppress(ImportError):
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from agentrun.emulator.data.models import Script
+    from agentrun.emulator.scripted import Script
     from agentrun.emulator.tls import Certificates
     from agentrun.emulator.transport import EmulatorTransport
 

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentrun._serving.values import is_list, is_object
 from agentrun.emulator.wire.envelope import ServiceError
-from agentrun.emulator.wire.values import is_list, is_object
 
 if TYPE_CHECKING:
     from agentrun.emulator.cipher import Cipher

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from agentrun._serving.asgi import Message
 from agentrun.emulator.data.proxy import BadGateway, BrokenOffError, Proxy
-from agentrun.emulator.http import Message, Request
+from agentrun.emulator.http import Request
 
 QUICK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 

@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from agentrun._serving.asgi import Message
 from agentrun.emulator import Emulator
-from agentrun.emulator.http import Message, Request
+from agentrun.emulator.http import Request
 from agentrun.emulator.wire.envelope import ServiceError
 from agentrun.emulator.wire.table import Operation, table
 from tests.emulator import bodies

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentrun._serving.values import section
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, field_in, field_is, matches
 from agentrun.emulator.wire.envelope import invalid
-from agentrun.emulator.wire.values import section
 
 KIND = Kind(
     "Credential",

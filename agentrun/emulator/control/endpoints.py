@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from agentrun._serving.values import section
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.control.runtimes import Runtimes, named
 from agentrun.emulator.instances import LATEST
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record
 from agentrun.emulator.wire.envelope import invalid, not_found
-from agentrun.emulator.wire.values import section
 
 KIND = Kind(
     "AgentRuntimeEndpoint",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agentrun._serving.values import is_list, is_object, section
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, Scope, field_in, field_is, matches
 from agentrun.emulator.wire.envelope import invalid, unsupported
-from agentrun.emulator.wire.values import is_list, is_object, section
 from agentrun.errors import AgentRunError
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from agentrun._serving.values import section
 from agentrun.emulator import packages
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.instances import LATEST, Instances, Key
@@ -14,7 +15,6 @@ from agentrun.emulator.packages import Packages
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, Scope, field_in, field_is, matches
 from agentrun.emulator.wire.envelope import ServiceError, already_exists, conflict, invalid, not_found, unsupported
-from agentrun.emulator.wire.values import section
 
 KIND = Kind(
     "AgentRuntime",

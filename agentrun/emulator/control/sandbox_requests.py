@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from agentrun._serving.values import is_object
 from agentrun.emulator.backends.base import LEVELS, NetworkPolicy
 from agentrun.emulator.control.network_policies import read_policy
 from agentrun.emulator.mounts import READ_ONLY, STORAGE_FIELDS, MountRequest
 from agentrun.emulator.wire.envelope import invalid
 from agentrun.emulator.wire.schema import SchemaCheck, nearest, without_empty_lists
 from agentrun.emulator.wire.table import table
-from agentrun.emulator.wire.values import is_object
 
 CREATE, TIMEOUT, METADATA, POLICY = "CreateSandboxInput", "SandboxTimeout", "SandboxMetadata", "NetworkPolicy"
 MOST_METADATA = 64

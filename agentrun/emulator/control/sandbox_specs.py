@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agentrun._serving.values import section
 from agentrun.emulator.backends.base import (
     IMAGES,
     LEVELS,
@@ -22,7 +23,6 @@ from agentrun.emulator.control.sandbox_requests import CreateRequest
 from agentrun.emulator.mounts import STORAGE_FIELDS, Mounts, check_apart
 from agentrun.emulator.store import Record
 from agentrun.emulator.wire.envelope import ServiceError, conflict, invalid, unsupported
-from agentrun.emulator.wire.values import section
 
 CODE_INTERPRETER, CUSTOM_IMAGE = "CodeInterpreter", "CustomImage"
 SUPPORTED = (CODE_INTERPRETER, CUSTOM_IMAGE)

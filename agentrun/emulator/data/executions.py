@@ -11,12 +11,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from agentrun._serving.values import is_object
 from agentrun.emulator.backends.base import RunningSandbox
 from agentrun.emulator.guest.interpreter import Outcome, Worker
 from agentrun.emulator.guest.outputs import Entry, Output
 from agentrun.emulator.guest.results import DEFAULT_TIMEOUT, MAX_TIMEOUT, entries
 from agentrun.emulator.http import Request, Response
-from agentrun.emulator.wire.values import is_object
 
 PATH = "contexts/execute"
 LANGUAGE = "python"

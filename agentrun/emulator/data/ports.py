@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from agentrun._serving.upstream import Headers, UpstreamError, adopt
 from agentrun.emulator.data.proxy import HOP_BY_HOP, BadGateway, Passage, carry, passed_on, with_query
-from agentrun.emulator.data.upstream import Headers, UpstreamError, adopt
 from agentrun.emulator.http import Request
 from agentrun.emulator.wire.envelope import ServiceError, invalid
 

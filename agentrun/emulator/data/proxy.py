@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentrun.emulator.data.upstream import Connection, Exchange, Headers, Pool, UpstreamError, head
-from agentrun.emulator.http import EMULATOR_HEADER, Message, Request
+from agentrun._serving.asgi import Message
+from agentrun._serving.upstream import Connection, Exchange, Headers, Pool, UpstreamError, head
+from agentrun.emulator.http import EMULATOR_HEADER, Request
 from agentrun.emulator.wire.envelope import ServiceError
 
 # What belongs to one connection, and what proves who calls: neither is for the server behind. An `expect` was

@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlencode
 
+from agentrun._serving.upstream import UpstreamError
+from agentrun._serving.values import is_object
 from agentrun.emulator.auth import Tenant
 from agentrun.emulator.backends.base import Running, RunningSandbox
 from agentrun.emulator.control.call import Call, Handler
@@ -17,11 +19,9 @@ from agentrun.emulator.control.sandboxes import Sandboxes
 from agentrun.emulator.data import executions, ports, signed_urls, websockets
 from agentrun.emulator.data.proxy import BadGateway, Proxy
 from agentrun.emulator.data.signed_urls import Grant, SignedURLs
-from agentrun.emulator.data.upstream import UpstreamError
 from agentrun.emulator.http import Handshake, Request, Response
 from agentrun.emulator.store import Scope
 from agentrun.emulator.wire.envelope import ServiceError, forbidden, invalid, success
-from agentrun.emulator.wire.values import is_object
 
 PREFIX = "/sandboxes"
 _TERMINATED = "ERR_SANDBOX_TERMINATED"

@@ -14,9 +14,9 @@ from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
+from agentrun._serving.upstream import Headers, UpstreamError
 from agentrun.emulator.data.ports import Destination, headers_inside
 from agentrun.emulator.data.proxy import HOP_BY_HOP, BadGateway, passed_on, with_query
-from agentrun.emulator.data.upstream import Headers, UpstreamError
 from agentrun.emulator.http import Handshake, Response
 
 LARGEST_MESSAGE = 16 * 2**20

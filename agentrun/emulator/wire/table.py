@@ -10,9 +10,9 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import unquote
 
+from agentrun._serving.values import is_object
 from agentrun.emulator.wire.envelope import ServiceError, invalid
 from agentrun.emulator.wire.schema import Report, SchemaCheck, nearest
-from agentrun.emulator.wire.values import is_object
 
 # What the emulator accepts beyond the contract: names in a query that begin so, and fields of a schema. Whoever serves
 # the operation checks what is inside those of type Any.

@@ -1,7 +1,8 @@
-"""The errors of the model endpoint, in the shape of the OpenAI API."""
+"""Errors as clients of the OpenAI protocol read them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
@@ -27,7 +28,10 @@ class ErrorBody(TypedDict):
 
 @dataclass(eq=False)  # compared by identity, as exceptions are, so that it stays hashable
 class ApiError(Exception):
-    """An error to answer with; `param` is the path of the field at fault, as in `messages[0].role`."""
+    """An error to answer with; `param` is the path of the field at fault, as in `messages[0].role`.
+
+    `raw_body` is sent instead of one made of the rest, where the error is somebody else's.
+    """
 
     status: int
     message: str
@@ -35,10 +39,15 @@ class ApiError(Exception):
     param: str | None = None
     type: str = "invalid_request_error"
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    raw_body: bytes = b""
 
     def body(self) -> ErrorBody:
         """The JSON body."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+    def event(self) -> bytes:
+        """The event that ends a stream which has begun."""
+        return b"data: %b\n\n" % json.dumps(self.body(), ensure_ascii=False).encode()
 
 
 def bad_request(message: str, code: str, param: str | None = None) -> ApiError:

@@ -1,4 +1,4 @@
-"""A small HTTP client for servers on unix sockets: what the gateway needs, and nothing between the bytes.
+"""A small HTTP client for the servers behind us: what gateways need, and nothing between the bytes.
 
 Connections are kept and used again; an answer is read as it comes, and not faster than it is taken.
 """
@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeAlias, cast
@@ -26,6 +29,26 @@ _HALF_AN_ANSWER = "it closed the connection in the middle of its answer"
 
 class UpstreamError(Exception):
     """The server cannot be reached, or broke off."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """The server took longer than it was given."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A server on the network."""
+
+    name: str
+    port: int
+    tls: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.port}"
+
+
+Address: TypeAlias = Path | Host
+"""Where a server is: the path of a unix socket, or a host."""
 
 
 class _Waiter:
@@ -150,6 +173,8 @@ class Exchange:
         self._answer = _Answer()
         self._failure: str | None = None
         self._broke = False
+        self._heard = False
+        self._given_up = False
         self._changed = _Waiter()
         self._held = False
         if connection.closed:
@@ -172,6 +197,16 @@ class Exchange:
         return self._answer.complete and not self._answer.pieces
 
     @property
+    def has_piece(self) -> bool:
+        """Whether `piece` would answer at once."""
+        return bool(self._answer.pieces) or self._answer.complete
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the server closed the connection without a byte, as one does that was idle on it for long."""
+        return self._failure is not None and not self._heard and not self._given_up
+
+    @property
     def reusable(self) -> bool:
         """Whether the connection can carry another request.
 
@@ -184,7 +219,7 @@ class Exchange:
         """Wait for the head of the answer. Raises UpstreamError."""
         while not self._answer.began:
             if self._failure is not None:
-                raise UpstreamError(self._failure)
+                raise self._error()
             await self._changed.wait()
         if self._without_body or self.status in _NO_BODY:
             self._answer.complete = True
@@ -197,13 +232,21 @@ class Exchange:
             elif not self._broke and self._ends_with_connection():
                 self._answer.complete = True
             else:
-                raise UpstreamError(self._failure)
+                raise self._error()
         return self._taken()
+
+    def time_out(self, reason: str) -> None:
+        """Give up: whoever waits gets UpstreamTimeout with this reason, and the connection is closed."""
+        self._failure = self._failure or reason
+        self._broke = self._given_up = True
+        self._connection.abort()
+        self._changed.wake()
 
     # For the connection
 
     def received(self, data: bytes) -> None:
         """Parse what came; reading pauses while too much of it was not taken."""
+        self._heard = True
         try:
             self._answer.parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -219,6 +262,9 @@ class Exchange:
         plain = _HALF_AN_ANSWER if self._answer.began else _NO_ANSWER
         self._failure = self._failure or (f"{plain} ({error})" if error else plain)
         self._changed.wake()
+
+    def _error(self) -> UpstreamError:
+        return (UpstreamTimeout if self._given_up else UpstreamError)(self._failure)
 
     def _hold_back(self) -> None:
         if self._answer.buffered > _MOST_BUFFERED and not self._held:
@@ -237,41 +283,63 @@ class Exchange:
 
 
 class Pool:
-    """Connections to many servers, by the paths of their sockets."""
+    """Connections to many servers, by their addresses."""
 
     def __init__(self) -> None:
-        self._idle: defaultdict[Path, list[Connection]] = defaultdict(list)
+        self._idle: defaultdict[Address, list[Connection]] = defaultdict(list)
 
-    async def acquire(self, path: Path) -> Connection:
-        """A connection that nobody uses, made if there is none. Raises UpstreamError."""
-        while idle := self._idle.get(path):
+    async def acquire(self, address: Address, seconds: float = _CONNECT_SECONDS) -> Connection:
+        """A connection that nobody uses, made within `seconds` if there is none. Raises UpstreamError."""
+        return self.idle(address) or await self.connect(address, seconds)
+
+    def idle(self, address: Address) -> Connection | None:
+        """A connection that was used before and is open still, None when there is none."""
+        while idle := self._idle.get(address):
             connection = idle.pop()
             if not connection.transport.is_closing():
                 return connection
-        loop = asyncio.get_running_loop()
-        connecting = loop.create_unix_connection(lambda: Connection(lambda lost: self._lost(path, lost)), str(path))
-        try:
-            _, connection = await asyncio.wait_for(connecting, _CONNECT_SECONDS)
-        except (OSError, asyncio.TimeoutError) as error:
-            raise UpstreamError(f"it cannot be reached ({error})") from error
-        return connection
+        return None
 
-    def release(self, path: Path, connection: Connection) -> None:
+    async def connect(self, address: Address, seconds: float = _CONNECT_SECONDS) -> Connection:
+        """A new connection. Raises UpstreamError."""
+        try:
+            return await asyncio.wait_for(self._connected(address), seconds)
+        except asyncio.TimeoutError as error:
+            raise UpstreamTimeout(f"it cannot be reached within {seconds:g} s") from error
+        except OSError as error:
+            raise UpstreamError(f"it cannot be reached ({error})") from error
+
+    def release(self, address: Address, connection: Connection) -> None:
         """Keep a connection for the next request."""
         connection.attach(None)
-        self._idle[path].append(connection)
+        self._idle[address].append(connection)
 
     def close(self) -> None:
         """Close all connections that nobody uses."""
         for connection in [connection for idle in self._idle.values() for connection in idle]:
             connection.abort()
 
-    def _lost(self, path: Path, connection: Connection) -> None:
-        idle = self._idle.get(path)
+    async def _connected(self, address: Address) -> Connection:
+        loop = asyncio.get_running_loop()
+
+        def made() -> Connection:
+            return Connection(lambda lost: self._lost(address, lost))
+
+        if isinstance(address, Path):
+            return (await loop.create_unix_connection(made, str(address)))[1]
+        tls = self._tls if address.tls else None
+        return (await loop.create_connection(made, address.name, address.port, ssl=tls))[1]
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()
+
+    def _lost(self, address: Address, connection: Connection) -> None:
+        idle = self._idle.get(address)
         if idle and connection in idle:
             idle.remove(connection)
         if not idle:
-            self._idle.pop(path, None)
+            self._idle.pop(address, None)
 
 
 async def adopt(connected: socket.socket) -> Connection:
