@@ -14,7 +14,7 @@ from agentrun.gateway.failover import Answer, Failover, Failure
 from agentrun.gateway.health import Health
 from agentrun.gateway.outlet import CallerGone, Outlet, Presence
 from agentrun.gateway.plan import Plan
-from agentrun.gateway.relay import BrokenOff, Filter, relay
+from agentrun.gateway.relay import BrokenOff, Filter, OutOfTimeError, relay
 from agentrun.gateway.router import Router
 from agentrun.gateway.stats import EndpointStats, ProxyStats, Stats
 from agentrun.gateway.upstreams import HTTPUpstreams, Upstreams
@@ -101,9 +101,11 @@ class Gateway:
             if counts and call.stream and not call.wants_usage:
                 filters.append(WithoutUsageEvent())
             await relay(answer, outlet, [reader.feed], filters, lambda: self._until_next(plan, deadline))
-        except BrokenOff:
-            endpoint.errors["broke_off"] += 1
-            self._health.failed(answer.target.key, plan.gateway.outlier_ejection)
+            self._health.succeeded(answer.target.key)
+        except BrokenOff as error:
+            if error.by_target:
+                endpoint.errors["broke_off"] += 1
+                self._health.failed(answer.target.key, plan.gateway.outlier_ejection)
             raise
         finally:
             answer.reply.close()
@@ -125,18 +127,20 @@ class Gateway:
         log.info("%s: endpoint %s failed: %s", plan.name, failure.target.name, failure.reason)
 
     def _until_next(self, plan: Plan, deadline: float | None) -> float | None:
-        """How long the next piece of a stream may take, in seconds."""
+        """How long the next piece of an answer may take, in seconds; raises OutOfTimeError."""
         between = plan.gateway.timeouts.between_tokens_seconds
         if deadline is None:
             return between
-        left = max(0.001, deadline - self._clock())
+        left = deadline - self._clock()
+        if left <= 0:
+            raise OutOfTimeError(f"the call took longer than its {plan.policies.request_timeout} s (request_timeout)")
         return left if between is None else min(between, left)
 
 
 def _usage(call: Call, answer: Answer, reader: StreamUsage) -> Usage:
     """What the answer says that was used, or an estimate."""
     whole = answer.first if answer.reply.is_complete() else b""
-    found = reader.usage or find_usage(whole)
+    found = reader.finish() or find_usage(whole)
     if found:
         return found
     completion = reader.events if call.stream else estimate_tokens(len(whole))

@@ -8,16 +8,33 @@ from typing import Protocol
 from agentrun._serving.openai_error import ApiError
 from agentrun._serving.upstream import Headers, UpstreamError
 from agentrun.gateway.failover import Answer
-from agentrun.gateway.outlet import Outlet
+from agentrun.gateway.outlet import EVENT_STREAM, Outlet
+from agentrun.gateway.whole_events import WholeEvents
 
 # What a target says of its answer that callers want to know; the rest is between it and us.
 _KEPT = frozenset(
-    (b"content-type", b"cache-control", b"x-request-id", b"openai-version", b"openai-model", b"openai-processing-ms")
+    (
+        b"content-type",
+        b"content-encoding",
+        b"cache-control",
+        b"x-request-id",
+        b"openai-version",
+        b"openai-model",
+        b"openai-processing-ms",
+    )
 )
 
 
+class OutOfTimeError(UpstreamError):
+    """The call has taken all of its time; that is no fault of the target."""
+
+
 class BrokenOff(Exception):
-    """A target broke off when its answer had begun; the caller was told so."""
+    """An answer broke off when it had begun, and the caller was told so; `by_target` says whose fault it is."""
+
+    def __init__(self, error: UpstreamError) -> None:
+        super().__init__(str(error))
+        self.by_target = not isinstance(error, OutOfTimeError)
 
 
 class Filter(Protocol):
@@ -39,9 +56,9 @@ async def relay(
     filters: list[Filter],
     seconds: Callable[[], float | None],
 ) -> None:
-    """Send an answer through the filters to the caller; `taps` see what came, `seconds` is the time to the next piece.
+    """Send an answer through the filters to the caller; `taps` see what came.
 
-    Raises BrokenOff.
+    `seconds` is the time to the next piece; it raises OutOfTimeError when there is none. Raises BrokenOff.
     """
     piece, reply = answer.first, answer.reply
     for tap in taps:
@@ -49,21 +66,34 @@ async def relay(
     if reply.is_complete():
         await _whole(answer, outlet, await _filtered(filters, piece, last=True))
         return
+    events = WholeEvents() if _is_stream(reply.headers) else None
     await outlet.begin(reply.status, _about(answer), _kept(reply.headers))
-    await outlet.write(await _filtered(filters, piece) if filters else piece)
     try:
-        while not reply.is_complete():
-            piece = await reply.piece(seconds())
-            for tap in taps:
-                tap(piece)
+        while True:
+            if events:
+                piece = events.feed(piece)
             if filters:
                 piece = await _filtered(filters, piece)
             if piece:
                 await outlet.write(piece)
+            if reply.is_complete():
+                break
+            piece = await reply.piece(seconds())
+            for tap in taps:
+                tap(piece)
     except UpstreamError as error:
-        await outlet.fail(_broken(answer, error))
-        raise BrokenOff(str(error)) from error
-    await outlet.write(await _filtered(filters, b"", last=True) if filters else b"", last=True)
+        if events:
+            await _tell(answer, outlet, error, inside=events.inside)
+        raise BrokenOff(error) from error
+    rest = events.finish() if events else b""
+    await outlet.write(await _filtered(filters, rest, last=True) if filters else rest, last=True)
+
+
+async def _tell(answer: Answer, outlet: Outlet, error: UpstreamError, *, inside: bool) -> None:
+    """End a stream with an error; any other answer that has begun can only be cut off."""
+    if inside:
+        await outlet.write(b"\n\n")
+    await outlet.fail(_broken(answer, error))
 
 
 async def _whole(answer: Answer, outlet: Outlet, body: bytes) -> None:
@@ -89,6 +119,12 @@ def _kept(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [pair for pair in headers if pair[0] in _KEPT]
 
 
+def _is_stream(headers: Headers) -> bool:
+    return any(name == b"content-type" and EVENT_STREAM.encode() in value for name, value in headers)
+
+
 def _broken(answer: Answer, error: UpstreamError) -> ApiError:
+    if isinstance(error, OutOfTimeError):
+        return ApiError(504, str(error), "request_timeout", type="server_error")
     text = f"endpoint {answer.target.name} broke off in the middle of its answer: {error}"
     return ApiError(502, text, "upstream_broke_off", type="server_error")
