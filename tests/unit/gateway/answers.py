@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from agentrun.emulator.data.models import Reply, Rule, Script, ScriptedModel, ToolCall
+from agentrun.emulator.scripted import Reply, Rule, Script, ScriptedModel, ToolCall
 from agentrun.gateway.call import Call, Caller, dump
 from agentrun.gateway.events import data_of
 from agentrun.gateway.plan import Plan

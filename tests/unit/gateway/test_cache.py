@@ -13,7 +13,7 @@ from agentrun.emulator import Reply, ReplyError
 from agentrun.gateway.cache import LARGEST_ANSWER, AnswerCache, CachedAnswer, Lookup
 from agentrun.gateway.call import Call, dump
 from agentrun.gateway.state.memory import MemoryState
-from agentrun.gateway.usage import StreamUsage, Usage, read_usage
+from agentrun.gateway.usage import StreamUsage, Usage, find_usage
 from agentrun.model.policies import CachePolicy, GatewayPolicies, SemanticCache
 from tests.unit.gateway.answers import (
     HELLO,
@@ -142,7 +142,7 @@ async def test_a_recorded_stream_is_the_same_wherever_it_was_cut() -> None:
 async def test_usage_says_that_the_whole_prompt_was_cached() -> None:
     cache = cache_of()
     await keep(cache, asked(), dump(COMPLETION))
-    assert read_usage(json.loads(await found(cache, asked()))) == Usage(5, 1, cached=5)
+    assert find_usage(await found(cache, asked())) == Usage(5, 1, cached=5)
     with_usage = StreamUsage()
     with_usage.feed(await found(cache, asked(stream=True, stream_options={"include_usage": True})))
     assert with_usage.usage == Usage(5, 1, cached=5)
