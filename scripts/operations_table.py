@@ -30,11 +30,15 @@ REMARKS = {
     "only stores the rest; code on OSS and container images answer 501",
     "CreateAgentRuntimeEndpoint": "heeds target version and weights, and only stores the rest",
     "CreateCredential": "encrypted at rest; no caller is asked for an inbound credential",
+    "CreateModelProxy": "heeds mode, credential and `proxyConfig`, and only stores the rest; `policies.gateway` and an "
+    "endpoint's `concurrencyLimit` and `modelMapping` are not on the cloud",
     "CreateModelService": "`networkConfiguration` is only stored; calls go from the SDK to the provider",
     "CreateSandbox": "of a CodeInterpreter template, with the docker backend also of a CustomImage; others answer 501",
     "CreateTemplate": "heeds type, cpu, memory, disk, environment, timeouts, network mode, container and storage, and "
     "only stores the rest",
+    "DeleteModelService": "refused while a model proxy uses it",
     "GetAccessToken": "opens the data plane of the whole account for an hour",
+    "ListModelProviders": "a list that ships with the package: public URLs, typical models, servers of one's own",
 }
 # Why an operation is not served, by the resource it is about.
 REASONS = {
@@ -45,8 +49,6 @@ REASONS = {
     "im-bots": "a bot needs a chat service on the internet",
     "knowledgebases": "knowledge bases are not here yet",
     "memory-collections": "memory collections are not here yet",
-    "model-providers": "the list of providers is the cloud's own",
-    "model-proxies": "model proxies are not here yet; model services are",
     "templates": "templates as MCP servers are not here yet",
     "tools": "tools are not here yet",
     "workspaces": "workspaces are not here yet; a `workspaceId` is only stored",
@@ -56,7 +58,11 @@ DATA_PLANE = (
     ("ANY /agent-runtimes/{name}/endpoints/{endpoint}/invocations/{path}", "call any route of the agent", ""),
     ("GET /agent-runtimes/{name}/endpoints/{endpoint}/logs", "read what the agent wrote", NOT_ON_THE_CLOUD),
     ("POST /scripted/v1/chat/completions", "ask the scripted model", NOT_ON_THE_CLOUD),
-    ("GET /scripted/v1/models", "list the scripted model", NOT_ON_THE_CLOUD),
+    ("POST /scripted/v1/responses", "ask the scripted model by the responses API", NOT_ON_THE_CLOUD),
+    ("POST /scripted/v1/embeddings", "turn texts into vectors", NOT_ON_THE_CLOUD),
+    ("POST /scripted/v1/rerank", "put documents in the order of a query", NOT_ON_THE_CLOUD),
+    ("POST /scripted/v1/moderations", "flag what the script names", NOT_ON_THE_CLOUD),
+    ("GET /scripted/v1/models", "list the scripted models", NOT_ON_THE_CLOUD),
 )
 ABSENT = (
     ("POST /models/{model_proxy}/v1/chat/completions", "ask a model proxy"),

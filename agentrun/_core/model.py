@@ -6,6 +6,7 @@ service answers is read by its wire names, and a field that this version does no
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -21,10 +22,16 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="Model")
 
 
-def _owner(model: type[BaseModel], path: Iterable[int | str]) -> type[BaseModel]:
+def _names(model: type[BaseModel], on_the_wire: bool) -> dict[str, str]:
+    """The fields of a model by the names that the other side uses."""
+    fields = model.model_fields.items()
+    return {(str(spec.validation_alias or spec.alias or name) if on_the_wire else name): name for name, spec in fields}
+
+
+def _owner(model: type[BaseModel], path: Iterable[int | str], on_the_wire: bool) -> type[BaseModel]:
     """The model that holds the last name of a path, as far as annotations tell."""
     for part in path:
-        spec = model.model_fields.get(str(part))
+        spec = model.model_fields.get(_names(model, on_the_wire).get(str(part), ""))
         nested = [kind for kind in _kinds(spec.annotation if spec else None) if issubclass(kind, BaseModel)]
         model = nested[0] if nested else model
     return model
@@ -36,19 +43,21 @@ def _kinds(annotation: Any) -> list[type]:
     return [kind for part in get_args(annotation) for kind in _kinds(part)]
 
 
-def _unknown_field(model: type[BaseModel], location: tuple[int | str, ...], path: str) -> InvalidInputError:
-    owner = _owner(model, location[:-1])
-    suggestion = nearest(str(location[-1]), owner.model_fields)
-    hint = f"Did you mean {suggestion}?" if suggestion else f"Known are: {', '.join(owner.model_fields)}"
+def _unknown_field(
+    model: type[BaseModel], location: tuple[int | str, ...], path: str, on_the_wire: bool
+) -> InvalidInputError:
+    known = _names(_owner(model, location[:-1], on_the_wire), on_the_wire)
+    suggestion = nearest(str(location[-1]), known)
+    hint = f"Did you mean {suggestion}?" if suggestion else f"Known are: {', '.join(known)}"
     return InvalidInputError(f"{model.__name__} has no field {path!r}", field=path, hint=hint)
 
 
-def _input_error(model: type[BaseModel], error: ValidationError) -> InvalidInputError:
+def _input_error(model: type[BaseModel], error: ValidationError, on_the_wire: bool = False) -> InvalidInputError:
     # A misspelt required field is both unknown and missing; the misspelling is the useful half.
     problem = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
     path = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return _unknown_field(model, problem["loc"], path)
+        return _unknown_field(model, problem["loc"], path, on_the_wire)
     if problem["type"] == "missing":
         return InvalidInputError(f"{model.__name__} needs {path!r}", field=path)
     text = problem["msg"].removeprefix("Value error, ")
@@ -102,6 +111,15 @@ class Model(BaseModel):
             raise InvalidResponseError(
                 f"the service's answer is not a {cls.__name__}: {path}: {problem['msg']}"
             ) from error
+
+    @classmethod
+    def from_wire_strictly(cls, data: Any) -> Self:
+        """The model out of a request in the wire's names; raises InvalidInputError, which names the wire's fields."""
+        try:
+            # As JSON, because only there does strict mean that text is no number, and yet an enum's value is one of it.
+            return cls.model_validate_json(json.dumps(data), strict=True, by_alias=True, by_name=False, extra="forbid")
+        except ValidationError as error:
+            raise _input_error(cls, error, on_the_wire=True) from None
 
     def to_wire(self) -> dict[str, Any]:
         """What travels: the wire's names, without what is None."""

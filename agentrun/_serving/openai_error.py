@@ -28,7 +28,10 @@ class ErrorBody(TypedDict):
 
 @dataclass(eq=False)  # compared by identity, as exceptions are, so that it stays hashable
 class ApiError(Exception):
-    """An error to answer with; `param` is the path of the field at fault, as in `messages[0].role`."""
+    """An error to answer with; `param` is the path of the field at fault, as in `messages[0].role`.
+
+    `raw_body` is sent instead of one made of the rest, where the error is somebody else's.
+    """
 
     status: int
     message: str
@@ -36,6 +39,7 @@ class ApiError(Exception):
     param: str | None = None
     type: str = "invalid_request_error"
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    raw_body: bytes = b""
 
     def body(self) -> ErrorBody:
         """The JSON body."""

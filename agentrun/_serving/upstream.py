@@ -31,6 +31,10 @@ class UpstreamError(Exception):
     """The server cannot be reached, or broke off."""
 
 
+class UpstreamTimeout(UpstreamError):
+    """The server took longer than it was given."""
+
+
 @dataclass(frozen=True)
 class Host:
     """A server on the network."""
@@ -169,6 +173,8 @@ class Exchange:
         self._answer = _Answer()
         self._failure: str | None = None
         self._broke = False
+        self._heard = False
+        self._given_up = False
         self._changed = _Waiter()
         self._held = False
         if connection.closed:
@@ -191,6 +197,16 @@ class Exchange:
         return self._answer.complete and not self._answer.pieces
 
     @property
+    def has_piece(self) -> bool:
+        """Whether `piece` would answer at once."""
+        return bool(self._answer.pieces) or self._answer.complete
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the server closed the connection without a byte, as one does that was idle on it for long."""
+        return self._failure is not None and not self._heard and not self._given_up
+
+    @property
     def reusable(self) -> bool:
         """Whether the connection can carry another request.
 
@@ -203,7 +219,7 @@ class Exchange:
         """Wait for the head of the answer. Raises UpstreamError."""
         while not self._answer.began:
             if self._failure is not None:
-                raise UpstreamError(self._failure)
+                raise self._error()
             await self._changed.wait()
         if self._without_body or self.status in _NO_BODY:
             self._answer.complete = True
@@ -216,13 +232,13 @@ class Exchange:
             elif not self._broke and self._ends_with_connection():
                 self._answer.complete = True
             else:
-                raise UpstreamError(self._failure)
+                raise self._error()
         return self._taken()
 
-    def fail(self, reason: str) -> None:
-        """Give up: whoever waits gets UpstreamError with this reason, and the connection is closed."""
+    def time_out(self, reason: str) -> None:
+        """Give up: whoever waits gets UpstreamTimeout with this reason, and the connection is closed."""
         self._failure = self._failure or reason
-        self._broke = True
+        self._broke = self._given_up = True
         self._connection.abort()
         self._changed.wake()
 
@@ -230,6 +246,7 @@ class Exchange:
 
     def received(self, data: bytes) -> None:
         """Parse what came; reading pauses while too much of it was not taken."""
+        self._heard = True
         try:
             self._answer.parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -245,6 +262,9 @@ class Exchange:
         plain = _HALF_AN_ANSWER if self._answer.began else _NO_ANSWER
         self._failure = self._failure or (f"{plain} ({error})" if error else plain)
         self._changed.wake()
+
+    def _error(self) -> UpstreamError:
+        return (UpstreamTimeout if self._given_up else UpstreamError)(self._failure)
 
     def _hold_back(self) -> None:
         if self._answer.buffered > _MOST_BUFFERED and not self._held:
@@ -285,7 +305,7 @@ class Pool:
         try:
             return await asyncio.wait_for(self._connected(address), seconds)
         except asyncio.TimeoutError as error:
-            raise UpstreamError(f"it cannot be reached within {seconds:g} s") from error
+            raise UpstreamTimeout(f"it cannot be reached within {seconds:g} s") from error
         except OSError as error:
             raise UpstreamError(f"it cannot be reached ({error})") from error
 

@@ -8,36 +8,41 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentrun.emulator.app import build_app as build_app
     from agentrun.emulator.clock import ManualClock as ManualClock
-    from agentrun.emulator.data.models import Conversation as Conversation
-    from agentrun.emulator.data.models import Reply as Reply
-    from agentrun.emulator.data.models import ReplyError as ReplyError
-    from agentrun.emulator.data.models import Rule as Rule
-    from agentrun.emulator.data.models import Script as Script
-    from agentrun.emulator.data.models import ToolCall as ToolCall
-    from agentrun.emulator.data.models import When as When
+    from agentrun.emulator.scripted import Conversation as Conversation
+    from agentrun.emulator.scripted import Latency as Latency
+    from agentrun.emulator.scripted import Reply as Reply
+    from agentrun.emulator.scripted import ReplyError as ReplyError
+    from agentrun.emulator.scripted import Rule as Rule
+    from agentrun.emulator.scripted import Script as Script
+    from agentrun.emulator.scripted import ToolCall as ToolCall
+    from agentrun.emulator.scripted import Usage as Usage
+    from agentrun.emulator.scripted import When as When
     from agentrun.emulator.server import Emulator as Emulator
     from agentrun.emulator.server import EmulatorError as EmulatorError
     from agentrun.emulator.settings import Settings as Settings
 
 # The guest inside a sandbox is part of this package and must not load the emulator, so names are looked up when used.
 _WHERE = {
-    "Conversation": "data.models",
+    "Conversation": "scripted",
     "Emulator": "server",
     "EmulatorError": "server",
+    "Latency": "scripted",
     "ManualClock": "clock",
-    "Reply": "data.models",
-    "ReplyError": "data.models",
-    "Rule": "data.models",
-    "Script": "data.models",
+    "Reply": "scripted",
+    "ReplyError": "scripted",
+    "Rule": "scripted",
+    "Script": "scripted",
     "Settings": "settings",
-    "ToolCall": "data.models",
-    "When": "data.models",
+    "ToolCall": "scripted",
+    "Usage": "scripted",
+    "When": "scripted",
     "build_app": "app",
 }
 __all__ = [
     "Conversation",
     "Emulator",
     "EmulatorError",
+    "Latency",
     "ManualClock",
     "Reply",
     "ReplyError",
@@ -45,6 +50,7 @@ __all__ = [
     "Script",
     "Settings",
     "ToolCall",
+    "Usage",
     "When",
     "build_app",
 ]

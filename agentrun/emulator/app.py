@@ -23,10 +23,10 @@ from agentrun.emulator.wire.table import PREFIX, table
 log = logging.getLogger("agentrun.emulator")
 
 MODEL_PREFIX = "/scripted/"
+GATEWAY_PREFIXES = ("/models/", "/model-services/")
 # Parts of the platform whose time has not come; each is answered with what it is and that it is not here.
 _ABSENT = {
     "/2023-07-14/": "tool sets are not served by this version of the emulator",
-    "/models/": "model proxies are not served by this version of the emulator; model services are",
     "/tools/": "tools are not served by this version of the emulator",
     "/templates/": "templates as MCP servers are not served by this version of the emulator",
 }
@@ -40,6 +40,10 @@ class Note:
     operation: str = ""
     account: str = ""
     remarks: list[str] = field(default_factory=list[str])
+
+    def of_account(self, account: str) -> None:
+        """Whose resource was asked for."""
+        self.account = account
 
 
 class App:
@@ -120,6 +124,11 @@ class App:
             note.plane, note.operation = "model", "scripted"
             await self.platform.model(request.scope, request.receive, emulator_marked(request.send))
             return 200
+        if path.startswith(GATEWAY_PREFIXES):
+            note.plane, note.operation = "model", path.split("/", 2)[1]
+            self.platform.lifecycle.settle()
+            gateway = await self.platform.model_gateway()
+            return await gateway.handle(request, request_id, note.of_account)
         return await self._data(request, request_id, note)
 
     async def _control(self, request: Request, request_id: str, note: Note) -> int:

@@ -32,6 +32,7 @@ LIFECYCLES: Mapping[str, Mapping[str, Step]] = {
     "AgentRuntimeVersion": _AT_ONCE,
     "Template": _ASYNCHRONOUS,
     "ModelService": _AT_ONCE,
+    "ModelProxy": _ASYNCHRONOUS,
     "Credential": _AT_ONCE,
 }
 
@@ -42,6 +43,7 @@ PROFILES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
         "AgentRuntime": {CREATE: 8.0, UPDATE: 6.0, DELETE: 3.0},
         "AgentRuntimeEndpoint": {CREATE: 3.0, UPDATE: 3.0, DELETE: 2.0},
         "Template": {CREATE: 5.0, UPDATE: 3.0, DELETE: 3.0},
+        "ModelProxy": {CREATE: 4.0, UPDATE: 3.0, DELETE: 2.0},
     },
 }
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from socket import socket as Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentrun.emulator.auth import Authenticator
 from agentrun.emulator.backends import pick
@@ -22,6 +22,8 @@ from agentrun.emulator.control import (
     access_tokens,
     credentials,
     endpoints,
+    model_providers,
+    model_proxies,
     model_services,
     runtimes,
     sandboxes,
@@ -29,7 +31,6 @@ from agentrun.emulator.control import (
 )
 from agentrun.emulator.control.call import Handler
 from agentrun.emulator.data.invocations import Invocations
-from agentrun.emulator.data.models import ScriptedModel
 from agentrun.emulator.data.proxy import Proxy
 from agentrun.emulator.data.sandboxes import SandboxGateway
 from agentrun.emulator.data.signed_urls import SignedURLs
@@ -39,9 +40,13 @@ from agentrun.emulator.lifecycle import Lifecycle, durations
 from agentrun.emulator.mounts import Mounts
 from agentrun.emulator.packages import Packages
 from agentrun.emulator.resources import Kind, Resources
+from agentrun.emulator.scripted import ScriptedModel
 from agentrun.emulator.settings import Settings
 from agentrun.emulator.store import Store
 from agentrun.emulator.vault import Vault
+
+if TYPE_CHECKING:
+    from agentrun.emulator.data.models.gateway import ModelGateway
 
 SOCKET = "http.sock"
 _PREFIX = "agentrun-"
@@ -80,6 +85,7 @@ class Platform:
         kept = self._resources
         stored_credentials, stored_templates = kept(credentials.KIND), kept(templates.KIND)
         stored_endpoints = kept(endpoints.KIND)
+        stored_services, stored_proxies = kept(model_services.KIND), kept(model_proxies.KIND)
         self.runtimes = runtimes.Runtimes(
             kept(runtimes.KIND), kept(runtimes.VERSION), stored_endpoints, self.instances, packages
         )
@@ -87,9 +93,15 @@ class Platform:
         self.sandboxes = sandboxes.Sandboxes(
             kept(sandboxes.KIND), stored_templates, self.backend, self._mounts(), self.settings.network
         )
+        self.model_proxies = model_proxies.ModelProxies(
+            stored_proxies, stored_services, stored_credentials, strict=self.settings.strict
+        )
+        self.model_services = model_services.ModelServices(stored_services, stored_credentials, stored_proxies)
         parts = (
             credentials.Credentials(stored_credentials),
-            model_services.ModelServices(kept(model_services.KIND), stored_credentials),
+            model_providers.ModelProviders(),
+            self.model_proxies,
+            self.model_services,
             templates.Templates(stored_templates),
             access_tokens.AccessTokens(self.auth, self.runtimes.resources),
             self.runtimes,
@@ -101,6 +113,8 @@ class Platform:
         }
         self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy)
         self.sandbox_gateway = SandboxGateway(self.sandboxes, self.proxy, SignedURLs(self.vault.key, self.clock))
+        self._models = (stored_proxies, stored_services, stored_credentials)
+        self._model_gateway: ModelGateway | None = None
 
     def _mounts(self) -> Mounts:
         """The folders that sandboxes may see; storage survives where something survives."""
@@ -120,6 +134,17 @@ class Platform:
     def client_socket(self) -> Path:
         """The unix socket on which clients reach an emulator without a port; its folder is shown to nobody inside."""
         return self.directory / "client" / SOCKET
+
+    async def model_gateway(self) -> ModelGateway:
+        """The gateway of models; it comes with its first call, because it loads what most runs do not need."""
+        if self._model_gateway is None:
+            from agentrun.emulator.data.models.gateway import ModelGateway
+            from agentrun.emulator.data.models.plans import Plans
+            from agentrun.gateway.gateway import Gateway
+
+            self._model_gateway = ModelGateway(Plans(*self._models), Gateway(), self.auth.data)
+            await self._model_gateway.start()
+        return self._model_gateway
 
     async def _pick(self) -> Backend:
         return await pick(
@@ -142,7 +167,9 @@ class Platform:
         """Tell all parts at which port of loopback the emulator is reached; must come before `start`."""
         self.endpoint = f"http://127.0.0.1:{port}"
         self.instances.endpoint = self.endpoint
-        self.endpoints.public_url = f"https://localhost:{port}" if self.settings.tls else self.endpoint
+        public_url = f"https://localhost:{port}" if self.settings.tls else self.endpoint
+        for part in (self.endpoints, self.model_proxies, self.model_services):
+            part.public_url = public_url
 
     async def start(self) -> None:
         """Begin to work."""
@@ -168,6 +195,8 @@ class Platform:
         await self.runtimes.close()
         await asyncio.gather(self.sandboxes.close(), self.instances.close())
         self.proxy.close()
+        if self._model_gateway:
+            await self._model_gateway.close()
         await self.backend.close()
         self.store.close()
         host.remove(self.directory)

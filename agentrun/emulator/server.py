@@ -45,7 +45,7 @@ with contextlib.suppress(ImportError):
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from agentrun.emulator.data.models import Script
+    from agentrun.emulator.scripted import Script
     from agentrun.emulator.tls import Certificates
     from agentrun.emulator.transport import EmulatorTransport
 

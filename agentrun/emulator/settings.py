@@ -11,7 +11,7 @@ from agentrun._core import local
 
 if TYPE_CHECKING:
     from agentrun.emulator.backends.base import NetworkPolicy
-    from agentrun.emulator.data.models.script import Script
+    from agentrun.emulator.scripted.script import Script
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ CREATE TABLE resources (
     name TEXT NOT NULL, parent TEXT NOT NULL, status TEXT NOT NULL,
     next_status TEXT, due REAL, document TEXT NOT NULL
 );
-CREATE UNIQUE INDEX by_id ON resources (account, region, kind, id);
+CREATE UNIQUE INDEX by_id ON resources (kind, id, account, region);
 CREATE UNIQUE INDEX by_name ON resources (account, region, kind, parent, name);
 CREATE INDEX by_order ON resources (account, region, kind, parent, seq);
 CREATE INDEX by_credential ON resources (account, region, {_NAMED_CREDENTIAL});
@@ -93,6 +94,8 @@ class Store:
     def __init__(self, directory: Path | None = None) -> None:
         self._path = None if directory is None else directory / FILE
         self._database = _open(self._path)
+        self._changes: Counter[str] = Counter()
+        self._cleared = 0
         self._next_due = self._earliest()
 
     def insert(self, record: Record) -> None:
@@ -103,6 +106,7 @@ class Store:
             )
         except sqlite3.IntegrityError as error:
             raise NameTaken(record.name) from error
+        self._changes[record.kind] += 1
         self._note_due(record.due)
 
     def save(self, record: Record) -> None:
@@ -115,10 +119,12 @@ class Store:
             )
         except sqlite3.IntegrityError as error:
             raise NameTaken(record.name) from error
+        self._changes[record.kind] += 1
         self._note_due(record.due)
 
     def delete(self, record: Record) -> None:
         """Remove a resource."""
+        self._changes[record.kind] += 1
         self._write("DELETE FROM resources WHERE account=? AND region=? AND kind=? AND id=?", _key(record))
 
     def get(self, scope: Scope, kind: str, id: str) -> Record | None:
@@ -169,6 +175,14 @@ class Store:
         rows = self._database.execute(f"SELECT {_COLUMNS} FROM resources WHERE kind=? ORDER BY seq", (kind,))
         return [_record(row) for row in rows]
 
+    def changes(self, *kinds: str) -> int:
+        """A number that grows with every change of a resource of these kinds."""
+        return self._cleared + sum(self._changes[kind] for kind in kinds)
+
+    def anywhere(self, kind: str, id: str) -> Record | None:
+        """A resource by its id, whosever it is; ids are made here and are no secret."""
+        return self._one("kind=? AND id=?", (kind, id))
+
     def due(self, now: float) -> list[Record]:
         """The resources whose next status is due; costs nothing while none is."""
         if self._next_due is None or now < self._next_due:
@@ -182,6 +196,7 @@ class Store:
 
     def clear(self, account: str | None = None) -> None:
         """Remove everything, or everything of one account."""
+        self._cleared += 1
         self._write("DELETE FROM resources WHERE account = coalesce(?, account)", (account,))
         self._next_due = self._earliest()
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from urllib.parse import urlsplit
 
 from agentrun._serving.upstream import Headers, Host
-from agentrun.model.policies import GatewayPolicies, ProxyConfigPolicies
+from agentrun.model.policies import (
+    GatewayPolicies,
+    ProxyConfig,
+    ProxyConfigEndpoint,
+    ProxyConfigFallback,
+    ProxyConfigPolicies,
+)
 
 
 class PlanError(ValueError):
@@ -55,7 +61,10 @@ class Fallback:
 
 @dataclass(frozen=True)
 class Plan:
-    """One proxy, with everything that it refers to put in; `key` tells it apart from every other."""
+    """One proxy, with everything that it refers to put in; `key` tells it apart from every other.
+
+    `helpers` are the services that its policies ask, by their names.
+    """
 
     name: str
     key: str
@@ -63,6 +72,7 @@ class Plan:
     fallbacks: tuple[Fallback, ...] = ()
     multi: bool = False
     policies: ProxyConfigPolicies = field(default_factory=ProxyConfigPolicies)
+    helpers: Mapping[str, Target] = field(default_factory=dict[str, Target])
 
     @cached_property
     def gateway(self) -> GatewayPolicies:
@@ -74,6 +84,92 @@ class Plan:
         """The models that callers may name, in the order of the endpoints."""
         named = [name for target in self.targets for name in (*target.models, *target.mapping)]
         return list(dict.fromkeys(named)) or [self.name]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A model service that proxies name: a provider's URL, its key there, and the models it has."""
+
+    name: str
+    key: str
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
+    models: tuple[str, ...] = ()
+
+
+def build_plan(
+    name: str, key: str, config: ProxyConfig, *, multi: bool, service: Callable[[str], Service], keyless: str = ""
+) -> Plan:
+    """The plan of a proxy; `service` finds the services that it names, and raises PlanError for others.
+
+    Endpoints that are only a URL are called with the key `keyless`.
+    """
+    targets = [
+        _endpoint(endpoint, f"{key}/{number}", service, keyless)
+        for number, endpoint in enumerate(config.endpoints or ())
+    ]
+    if not targets:
+        raise PlanError(f"proxy {name} has no endpoints")
+    policies = config.policies or ProxyConfigPolicies()
+    fallbacks = [
+        _fallback(fallback, f"{key}/fallback/{number}", targets, service)
+        for number, fallback in enumerate(policies.fallbacks or ())
+    ]
+    helpers = {each: _target_of(service(each), f"{key}/helper/{each}") for each in _helpers(policies)}
+    return Plan(name, key, tuple(targets), tuple(fallbacks), multi, policies, helpers)
+
+
+def service_plan(service: Service) -> Plan:
+    """The plan of a model service that is called by its own name."""
+    return Plan(service.name, service.key, (_target_of(service, service.key),))
+
+
+def _target_of(service: Service, key: str) -> Target:
+    return target(service.name, key, service.base_url, service.api_key, service.models)
+
+
+def _helpers(policies: ProxyConfigPolicies) -> Iterator[str]:
+    """The services that policies ask."""
+    more = policies.gateway or GatewayPolicies()
+    if policies.cache and more.cache.semantic:
+        yield more.cache.semantic.model_service_name
+    for check in more.content_checks:
+        if check.model_service_name:
+            yield check.model_service_name
+
+
+def _endpoint(endpoint: ProxyConfigEndpoint, key: str, service: Callable[[str], Service], keyless: str) -> Target:
+    if endpoint.model_service_name:
+        found = service(endpoint.model_service_name)
+    elif endpoint.base_url:
+        found = Service(urlsplit(endpoint.base_url).netloc.rpartition("@")[2], "", endpoint.base_url, keyless)
+    else:
+        raise PlanError("an endpoint needs model_service_name or base_url")
+    return target(
+        found.name,
+        key,
+        found.base_url,
+        found.api_key,
+        tuple(endpoint.model_names or found.models),
+        endpoint.model_mapping,
+        endpoint.weight,
+        endpoint.concurrency_limit,
+    )
+
+
+def _fallback(
+    fallback: ProxyConfigFallback, key: str, targets: Sequence[Target], service: Callable[[str], Service]
+) -> Fallback:
+    if fallback.model_service_name:
+        there = _target_of(service(fallback.model_service_name), key)
+    else:
+        model = fallback.model_name or ""
+        there = next((each for each in targets if each.serves(model)), targets[0])
+        there = replace(there, key=key)
+    model = fallback.model_name or next(iter(there.models), "")
+    if not model:
+        raise PlanError(f"fallbacks: {there.name} names no model; give model_name")
+    return Fallback(there, there.name_of(model) if there.serves(model) else model)
 
 
 def target(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from agentrun._serving.values import is_object
 
 _LONGEST_EVENT = 1 << 20
 _BYTES_PER_TOKEN = 4
+_USAGE = re.compile(rb'"usage"\s*:\s*\{')
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,23 @@ def estimate_tokens(size: int) -> int:
     return (size + _BYTES_PER_TOKEN - 1) // _BYTES_PER_TOKEN
 
 
-def read_usage(answer: Any) -> Usage | None:
-    """The usage of an answer or an event, whichever of the protocols it belongs to; None when it has none."""
-    fields = _object(answer)
-    found = _object(fields.get("usage")) or _object(_object(fields.get("response")).get("usage"))
-    if not found:
+def find_usage(answer: bytes) -> Usage | None:
+    """The last usage in an answer or in events of a stream, whichever of the protocols they belong to.
+
+    Only the object itself is decoded: answers may be long, and its name cannot stand inside of a string, where its
+    quotes would be escaped.
+    """
+    found = next(reversed([*_USAGE.finditer(answer)]), None)
+    if found is None:
         return None
+    try:
+        fields, _ = _DECODER.raw_decode(answer[found.end() - 1 :].decode("utf-8", "replace"))
+    except ValueError:
+        return None
+    return _read(fields)
+
+
+def _read(found: Mapping[str, Any]) -> Usage:
     prompt = _count(found, "prompt_tokens", "input_tokens")
     completion = _count(found, "completion_tokens", "output_tokens")
     details = _object(found.get("prompt_tokens_details")) or _object(found.get("input_tokens_details"))
@@ -66,24 +80,9 @@ class StreamUsage:
     def feed(self, piece: bytes) -> None:
         """Look at one more piece."""
         self.events += piece.count(b"data:")
+        if self._tail:
+            piece = self._tail + piece
         end = piece.rfind(b"\n\n")
-        if end < 0:
-            self._tail = (self._tail + piece)[-_LONGEST_EVENT:]
-            return
-        if b'"usage"' in piece or b'"usage"' in self._tail or self._tail:
-            self._read(self._tail + piece[:end])
-        self._tail = piece[end + 2 :]
-
-    def _read(self, events: bytes) -> None:
-        if b'"usage"' not in events:
-            return
-        for line in events.split(b"\n"):
-            if line.startswith(b"data:") and b'"usage"' in line:
-                self.usage = _usage_of_event(line[5:]) or self.usage
-
-
-def _usage_of_event(data: bytes) -> Usage | None:
-    try:
-        return read_usage(json.loads(data))
-    except ValueError:
-        return None
+        if b'"usage"' in piece and end > 0:
+            self.usage = find_usage(piece[:end]) or self.usage
+        self._tail = piece[end + 2 :] if end >= 0 else piece[-_LONGEST_EVENT:]

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
 from agentrun._core.api import DataAPI, parsed, segment
+from agentrun._core.extensions import Extension
 from agentrun._core.session import ByteStream
 from agentrun._core.streams import decode_events, finish
 from agentrun.config import Config
@@ -22,7 +23,6 @@ from agentrun.errors import (
     SandboxTerminatedError,
     TransportError,
 )
-from agentrun.sandbox.extensions import Extension
 
 if TYPE_CHECKING:
     from agentrun._core.channel import Channel

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from agentrun._core.blocking import run
+from agentrun._core.extensions import Extension
 from agentrun._core.model import Model, build, wire_name
 from agentrun._core.paging import AsyncLazyList, LazyList, continued
 from agentrun._core.polling import wait_until
@@ -23,7 +24,7 @@ from agentrun.errors import (
 from agentrun.sandbox.control import SandboxControlAPI
 from agentrun.sandbox.creation import SandboxCreation
 from agentrun.sandbox.data import SandboxDataAPI
-from agentrun.sandbox.extensions import CAPABILITIES, FILTER, LIFETIME, METADATA, NETWORK, PATCH, Extension
+from agentrun.sandbox.extensions import CAPABILITIES, FILTER, LIFETIME, METADATA, NETWORK, PATCH
 from agentrun.sandbox.model import ListSandboxesInput, TemplateType
 from agentrun.sandbox.network import NetworkPolicy
 from agentrun.sandbox.options import IsolationState, SandboxHealth

@@ -11,6 +11,7 @@ import pytest
 import typer.main
 
 from agentrun import errors
+from agentrun._core.extensions import Extension
 from agentrun.cli.app import app
 from agentrun.config import Config
 from agentrun.emulator import Settings
@@ -72,7 +73,7 @@ def test_every_command_and_option_is_described(path: str) -> None:
 
 @pytest.mark.parametrize("page", ["sandbox.md", "../explanation/compatibility.md"])
 def test_every_extension_of_sandboxes_is_told_from_what_the_cloud_has(page: str) -> None:
-    found = [value.name for value in vars(extensions).values() if isinstance(value, extensions.Extension)]
+    found = [value.name for value in vars(extensions).values() if isinstance(value, Extension)]
     assert len(found) >= 20
     assert missing_from(page, {name for each in found for name in re.findall(r"\w+\.(\w+)", each)}) == []
     assert missing_from(page, SandboxOptions.__annotations__) == []

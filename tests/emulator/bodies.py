@@ -32,6 +32,17 @@ def model_service(name: str = "model", **changes: Any) -> dict[str, Any]:
     }
 
 
+def model_proxy(name: str = "proxy", **changes: Any) -> dict[str, Any]:
+    return {
+        "modelProxyName": name,
+        "proxyMode": "single",
+        "proxyConfig": {"endpoints": [{"baseUrl": "http://127.0.0.1:1/v1", "modelNames": ["m"]}]},
+        "cpu": 2.0,
+        "memory": 4096,
+        **changes,
+    }
+
+
 def template(name: str = "python", **changes: Any) -> dict[str, Any]:
     return {
         "templateName": name,

@@ -20,6 +20,8 @@ from agentrun.emulator.wire.table import table
 
 API = "/2025-09-10"
 CREDENTIALS = f"{API}/agents/credentials"
+MODEL_PROVIDERS = f"{API}/agents/model-providers"
+MODEL_PROXIES = f"{API}/agents/model-proxies"
 MODEL_SERVICES = f"{API}/agents/model-services"
 RUNTIMES = f"{API}/agents/runtimes"
 TEMPLATES = f"{API}/templates"

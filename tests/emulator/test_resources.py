@@ -1,4 +1,4 @@
-"""Credentials, model services, templates: what the service does with each, and one refusal per operation."""
+"""Credentials, model services and proxies, templates: what the service does with each, and refusals."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytest
 
 from agentrun.emulator import Emulator
 from tests.emulator import bodies
-from tests.emulator.signed import CREDENTIALS, MODEL_SERVICES, RUNTIMES, TEMPLATES, Account
+from tests.emulator.signed import CREDENTIALS, MODEL_PROXIES, MODEL_SERVICES, RUNTIMES, TEMPLATES, Account
 
 KINDS = {
     "credential": (CREDENTIALS, bodies.credential, "credentialName"),
     "model service": (MODEL_SERVICES, bodies.model_service, "modelServiceName"),
+    "model proxy": (MODEL_PROXIES, bodies.model_proxy, "modelProxyName"),
     "template": (TEMPLATES, bodies.template, "templateName"),
 }
 METHODS: tuple[tuple[str, Any], ...] = (("GET", None), ("PUT", {}), ("DELETE", None))

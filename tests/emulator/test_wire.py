@@ -36,10 +36,11 @@ SERVED = {
     "GetAccessToken",
     *(f"{verb}{kind}" for verb in ("Create", "Get", "Update", "Delete") for kind in ("Credential", "ModelService")),
     *(f"{verb}{kind}" for verb in ("Create", "Get", "Update", "Delete") for kind in ("Template", "AgentRuntime")),
+    *(f"{verb}ModelProxy" for verb in ("Create", "Get", "Update", "Delete")),
     *(f"{verb}AgentRuntimeEndpoint" for verb in ("Create", "Get", "Update", "Delete")),
     *(f"{verb}Sandbox" for verb in ("Create", "Get", "Delete", "Stop", "Pause", "Resume")),
     *("ListCredentials", "ListModelServices", "ListTemplates", "ListAgentRuntimes", "ListAgentRuntimeEndpoints"),
-    *("ListAgentRuntimeVersions", "PublishRuntimeVersion", "ListSandboxes"),
+    *("ListAgentRuntimeVersions", "PublishRuntimeVersion", "ListSandboxes", "ListModelProxies", "ListModelProviders"),
 }
 SCOPE: dict[str, Any] = {"method": "POST", "path": "/", "raw_path": b"/", "query_string": b"", "headers": []}
 

@@ -47,10 +47,12 @@ class Kind:
     misses: tuple[Mapping[str, Any], ...] = ()
     updated: str = "lastUpdatedAt"
 
+    plural: str = ""
+
     @property
     def actions(self) -> Mapping[str, str]:
         """The five operations."""
-        return {verb: f"{verb}{self.noun}{'s' if verb == 'List' else ''}" for verb in VERBS}
+        return {verb: f"{verb}{self.noun}" for verb in VERBS} | {"List": f"List{self.plural or f'{self.noun}s'}"}
 
 
 VERBS = ("Create", "Get", "List", "Update", "Delete")
@@ -138,6 +140,69 @@ MODEL_SERVICE = Kind(
     unlisted=("providerSettings.apiKey",),
     filters=({"modelType": "llm"}, {"provider": "openai"}, {"workspaceId": "ws-1"}, {"workspaceIds": "ws-1,ws-9"}),
     misses=({"modelType": "rerank"}, {"provider": "qwen"}, {"workspaceId": "ws-2"}),
+)
+
+MODEL_PROXY = Kind(
+    "ModelProxy",
+    label="modelProxyName",
+    given={
+        "modelProxyName": "proxy",
+        "proxyMode": "multi",
+        "proxyConfig": {
+            "endpoints": [
+                {"modelServiceName": "models", "modelNames": ["m-1"], "weight": 3},
+                {"baseUrl": "https://example.com/v1", "modelNames": ["m-9"], "weight": 0},
+            ],
+            "policies": {
+                "aiGuardrailConfig": {
+                    "blockOnPromptAttack": True,
+                    "blockOnSensitiveData": True,
+                    "blockOnContentModeration": False,
+                    "blockOnMaliciousUrl": False,
+                    "blockOnModelHallucination": False,
+                    "checkRequest": True,
+                    "checkResponse": False,
+                    "level": "high",
+                    "maxTextLength": 2000,
+                },
+                "cache": True,
+                "concurrencyLimit": 10,
+                "fallbacks": [{"modelName": "m-2", "modelServiceName": "models"}],
+                "numRetries": 2,
+                "requestTimeout": 30,
+                "tokenRateLimiter": {"tps": 10, "tpm": 100, "tph": 1000, "tpd": 10000},
+            },
+        },
+        "cpu": 2.0,
+        "memory": 4096,
+        "armsConfiguration": {"enableArms": False},
+        "credentialName": "key",
+        "description": "what for",
+        "executionRoleArn": "acs:ram::1:role/r",
+        "litellmVersion": "1.70",
+        "logConfiguration": {"logstore": "l", "project": "p"},
+        "modelType": "llm",
+        "networkConfiguration": _NETWORK,
+        "serviceRegionId": "cn-hangzhou",
+        "workspaceId": "ws-1",
+    },
+    changes={
+        "proxyConfig": {
+            "endpoints": [{"modelServiceName": "models", "modelNames": ["m-2"]}],
+            "policies": {"cache": False, "fallbacks": [{"modelName": "m-2"}]},
+        },
+        "armsConfiguration": {"enableArms": True},
+        "credentialName": "key",
+        "description": "what else for",
+        "executionRoleArn": "acs:ram::1:role/s",
+        "logConfiguration": {"logstore": "l2", "project": "p2"},
+        "networkConfiguration": {"networkMode": "PUBLIC"},
+        "workspaceId": "ws-2",
+    },
+    unseen={"armsConfiguration": _NO_FIELD},
+    filters=({"proxyMode": "multi"}, {"status": "READY"}, {"workspaceId": "ws-1"}, {"workspaceIds": "ws-1,ws-9"}),
+    misses=({"proxyMode": "single"}, {"status": "CREATING"}, {"workspaceId": "ws-2"}),
+    plural="ModelProxies",
 )
 
 TEMPLATE = Kind(
@@ -322,4 +387,4 @@ ENDPOINT = Kind(
     updated="",
 )
 
-KINDS = (CREDENTIAL, MODEL_SERVICE, TEMPLATE, RUNTIME, ENDPOINT)
+KINDS = (CREDENTIAL, MODEL_SERVICE, MODEL_PROXY, TEMPLATE, RUNTIME, ENDPOINT)

@@ -36,6 +36,8 @@ def _given(**given: Any) -> Mapping[str, Any]:
 
 CREDENTIAL = {"credentialName": "new", "credentialAuthType": "api_key", "credentialSourceType": "internal"}
 SERVICE = {"modelServiceName": "new", "modelType": "llm", "provider": "openai", "providerSettings": {"apiKey": "k"}}
+ENDPOINTS = {"endpoints": [{"modelServiceName": "models", "modelNames": ["m-1"]}]}
+PROXY = {"modelProxyName": "new", "proxyMode": "single", "cpu": 2, "memory": 4096, "proxyConfig": ENDPOINTS}
 TEMPLATE = {
     "templateName": "new",
     "templateType": "CodeInterpreter",
@@ -94,7 +96,65 @@ REFUSALS = (
     ),
     Refusal("UpdateModelService", INVALID, "no credential none", ("models",), _given(body={"credentialName": "none"})),
     Refusal("DeleteModelService", MISSING, "model service none does not exist", ("none",)),
+    Refusal("DeleteModelService", CONFLICT, "model proxy proxy uses model service models", ("models",)),
     Refusal("ListModelServices", INVALID, _PAGE_TEXT, (), _BAD_PAGE),
+    Refusal(
+        "CreateModelProxy",
+        TAKEN,
+        "model proxy proxy already exists",
+        (),
+        _given(body={**PROXY, "modelProxyName": "proxy"}),
+    ),
+    Refusal("CreateModelProxy", INVALID, "proxyMode must be one of", (), _given(body={**PROXY, "proxyMode": "x"})),
+    Refusal("CreateModelProxy", INVALID, "no credential none", (), _given(body={**PROXY, "credentialName": "none"})),
+    Refusal("CreateModelProxy", INVALID, "at least one endpoint", (), _given(body={**PROXY, "proxyConfig": {}})),
+    Refusal(
+        "CreateModelProxy",
+        INVALID,
+        "endpoints[0].modelServiceName: there is no model service none",
+        (),
+        _given(body={**PROXY, "proxyConfig": {"endpoints": [{"modelServiceName": "none"}]}}),
+    ),
+    Refusal(
+        "CreateModelProxy",
+        INVALID,
+        "endpoints[0] needs either a modelServiceName or a baseUrl",
+        (),
+        _given(body={**PROXY, "proxyConfig": {"endpoints": [{"modelNames": ["m-1"]}]}}),
+    ),
+    Refusal(
+        "CreateModelProxy",
+        INVALID,
+        "fallbacks[0]: the proxy has no model m-9; it has m-1",
+        (),
+        _given(body={**PROXY, "proxyConfig": {**ENDPOINTS, "policies": {"fallbacks": [{"modelName": "m-9"}]}}}),
+    ),
+    Refusal(
+        "CreateModelProxy",
+        UNSUPPORTED,
+        "blockOnMaliciousUrl is not possible without a model that moderates",
+        (),
+        _given(
+            body={
+                **PROXY,
+                "proxyConfig": {**ENDPOINTS, "policies": {"aiGuardrailConfig": {"blockOnMaliciousUrl": True}}},
+            }
+        ),
+    ),
+    Refusal("GetModelProxy", MISSING, "model proxy none does not exist", ("none",)),
+    Refusal(
+        "UpdateModelProxy", MISSING, "model proxy none does not exist", ("none",), _given(body={"description": "d"})
+    ),
+    Refusal(
+        "UpdateModelProxy",
+        INVALID,
+        "policies.fallbacks[0].modelServiceName: there is no model service none",
+        ("proxy",),
+        _given(body={"proxyConfig": {"policies": {"fallbacks": [{"modelServiceName": "none"}]}}}),
+    ),
+    Refusal("DeleteModelProxy", MISSING, "model proxy none does not exist", ("none",)),
+    Refusal("ListModelProxies", INVALID, _PAGE_TEXT, (), _BAD_PAGE),
+    Refusal("ListModelProviders", INVALID, _PAGE_TEXT, (), _BAD_PAGE),
     Refusal(
         "CreateTemplate",
         TAKEN,

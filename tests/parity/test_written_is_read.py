@@ -23,8 +23,9 @@ SANDBOXES = (
     "DeleteSandbox",
 )
 TOKENS = ("GetAccessToken",)
+PROVIDERS = ("ListModelProviders",)
 # What the tests of this file do with success; each test proves its part of this claim by the journal.
-DRIVEN = {action for kind in KINDS for action in kind.actions.values()} | {*VERSIONS, *SANDBOXES, *TOKENS}
+DRIVEN = {action for kind in KINDS for action in kind.actions.values()} | {*VERSIONS, *SANDBOXES, *TOKENS, *PROVIDERS}
 
 
 def assert_answered(emulator: Emulator, account: str, *actions: str) -> None:
@@ -133,6 +134,22 @@ async def test_sandboxes(mode: str, emulator: Emulator, connect: Connect, accoun
             await client.call("GetSandbox", sandbox_id)
     assert await client.call("ListSandboxes") == {"items": []}
     assert_answered(emulator, account, *SANDBOXES)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("mode", MODES)
+async def test_providers(mode: str, emulator: Emulator, connect: Connect, account: str) -> None:
+    client = connect(account, mode)
+    page = await client.call("ListModelProviders", provider="deepseek", modelType="llm", pageNumber=1, pageSize=10)
+    assert (page["total"], page["pageNumber"], page["pageSize"]) == (1, 1, 10)
+    (item,) = page["items"]
+    assert (item["providerName"], item["modelType"]) == ("deepseek", "llm")
+    assert item["baseUrl"].startswith("https://api.deepseek.com")
+    assert "deepseek-chat" in item["models"]
+    by_model = await client.call("ListModelProviders", modelName="deepseek-chat")
+    assert by_model["items"] == [item]
+    assert (await client.call("ListModelProviders", modelName="no such model"))["items"] == []
+    assert_answered(emulator, account, *PROVIDERS)
 
 
 @pytest.mark.asyncio

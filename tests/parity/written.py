@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from tests.parity.generated import Generated, Refused
-from tests.parity.kinds import CREDENTIAL, ENDPOINT, MODEL_SERVICE, RUNTIME, TEMPLATE, Kind
+from tests.parity.kinds import CREDENTIAL, ENDPOINT, MODEL_PROXY, MODEL_SERVICE, RUNTIME, TEMPLATE, Kind
 from tests.parity.streams import is_object
 
 T = TypeVar("T")
@@ -117,6 +117,8 @@ async def make(client: Generated, kind: Kind, echo_zip: str) -> Written:
     above: tuple[str, ...] = ()
     if kind in (MODEL_SERVICE, TEMPLATE, RUNTIME):
         await client.call("CreateCredential", body=KEY)
+    if kind is MODEL_PROXY:
+        await make(client, MODEL_SERVICE, echo_zip)
     if kind is ENDPOINT:
         runtime = await make(client, RUNTIME, echo_zip)
         await client.call("PublishRuntimeVersion", runtime.label, body={"description": "first"})

@@ -127,6 +127,39 @@ def test_an_answer_that_does_not_fit(data: Any) -> None:
     assert "hidden" not in "".join(traceback.format_exception(caught.value))
 
 
+STRICT: list[tuple[Any, str]] = [
+    ({"carNme": "x"}, "Car has no field 'carNme'. Did you mean carName?"),
+    ({"car_name": "x"}, "Car has no field 'car_name'. Did you mean carName?"),
+    ({"carName": "x", "odd": "o"}, "Car has no field 'odd'. Did you mean oddNAME?"),
+    (
+        {"carName": "x", "frontWheel": {"sizeInInches": 1, "spokes": 3}},
+        "Car has no field 'frontWheel.spokes'. Did you mean spokeCount?",
+    ),
+    (
+        {"carName": "x", "wheels": [{"size": 3}]},
+        "Car has no field 'wheels.0.size'. Known are: sizeInInches, spokeCount",
+    ),
+    ({"carName": "x", "wheels": [{"sizeInInches": "3"}]}, "Car.wheels.0.sizeInInches: Input should be a valid integer"),
+    (
+        {"carName": "x", "wheels": [{"sizeInInches": True}]},
+        "Car.wheels.0.sizeInInches: Input should be a valid integer",
+    ),
+    ([], "Car: Input should be an object"),
+]
+
+
+@pytest.mark.parametrize(("data", "text"), STRICT)
+def test_a_request_is_read_strictly_by_the_names_of_the_wire(data: Any, text: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        Car.from_wire_strictly(data)
+    assert str(caught.value).startswith(text)
+
+
+def test_what_fits_is_read_strictly() -> None:
+    wire = {"carName": "x", "colour": "blue", "frontWheel": {"sizeInInches": 20}, "oddNAME": "o"}
+    assert Car.from_wire_strictly(wire) == Car.from_wire(wire)
+
+
 def test_one_takes_over_the_other() -> None:
     car: Any = Car.from_wire({"carName": "x", "colour": "red", "newField": 1, "kept": 1})
     other = Car.from_wire({"carName": "y", "newField": 2})

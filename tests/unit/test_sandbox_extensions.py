@@ -28,7 +28,7 @@ from agentrun import (
     Template,
     UnsupportedError,
 )
-from agentrun.sandbox.extensions import is_loopback
+from agentrun._core.extensions import is_loopback
 from agentrun.sandbox.options import Owner, SandboxExtras
 from tests.unit.recording import Do, Platform, Sent, blocking, by_path, enveloped, in_both_modes, refused
 

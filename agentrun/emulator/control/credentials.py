@@ -26,7 +26,12 @@ KIND = Kind(
 AUTH_TYPES = ("jwt", "api_key", "basic", "ak_sk", "custom_header")
 SOURCE_TYPES = ("external_llm", "external_tool", "internal")
 # Which kinds of resources may name a credential, and what the service calls them there.
-_USERS = {"AgentRuntime": "runtime", "ModelService": "model_service", "Template": "template"}
+_USERS = {
+    "AgentRuntime": "runtime",
+    "ModelProxy": "model_proxy",
+    "ModelService": "model_service",
+    "Template": "template",
+}
 
 
 def _require_member(field: str, value: str, allowed: tuple[str, ...]) -> None:

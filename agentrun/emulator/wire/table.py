@@ -14,8 +14,13 @@ from agentrun._serving.values import is_object
 from agentrun.emulator.wire.envelope import ServiceError, invalid
 from agentrun.emulator.wire.schema import Report, SchemaCheck, nearest
 
-# What the emulator accepts in a query beyond the contract: names that begin so.
-_EXTENSIONS = {"ListSandboxes": "metadata."}
+# What the emulator accepts beyond the contract: names in a query that begin so, and fields of a schema. Whoever serves
+# the operation checks what is inside those of type Any.
+_QUERY_EXTENSIONS = {"ListSandboxes": "metadata."}
+_FIELD_EXTENSIONS: Mapping[str, Mapping[str, str]] = {
+    "ProxyConfigEndpoints": {"concurrencyLimit": "int", "modelMapping": "Dict[str, str]"},
+    "ProxyConfigPolicies": {"gateway": "Any"},
+}
 CONTRACT = "control-2025-09-10.json"
 PREFIX = "/2025-09-10/"
 
@@ -46,7 +51,7 @@ class Table:
     def __init__(self, contract: Mapping[str, Any]) -> None:
         self.schemas: Mapping[str, Any] = contract["schemas"]
         self.operations = tuple(_operation(spec) for spec in contract["operations"])
-        self.schema_check = SchemaCheck(self.schemas)
+        self.schema_check = SchemaCheck({name: _extended(name, fields) for name, fields in self.schemas.items()})
         self._root = _Node()
         for operation in self.operations:
             self._add(operation)
@@ -113,8 +118,13 @@ class Table:
 
 
 def _is_extension(operation: Operation, name: str) -> bool:
-    prefix = _EXTENSIONS.get(operation.action)
+    prefix = _QUERY_EXTENSIONS.get(operation.action)
     return prefix is not None and name.startswith(prefix)
+
+
+def _extended(schema: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    more = _FIELD_EXTENSIONS.get(schema, {})
+    return {**fields, **{name: {"type": kind} for name, kind in more.items()}}
 
 
 def _operation(spec: Mapping[str, Any]) -> Operation:

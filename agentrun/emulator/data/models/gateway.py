@@ -1,0 +1,110 @@
+"""`/models/{proxy}/v1/...` and `/model-services/{name}/v1/...`: who may call, and the gateway behind."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from agentrun._core import signing
+from agentrun._serving.asgi import Message, Send
+from agentrun._serving.openai_error import ApiError
+from agentrun.emulator.auth import Tenant
+from agentrun.emulator.data.models.plans import Guard, Plans, Served
+from agentrun.emulator.http import Request, emulator_marked
+from agentrun.emulator.wire.envelope import ServiceError
+from agentrun.gateway.app import answer_models, check_method, read_body
+from agentrun.gateway.call import Call, Caller
+from agentrun.gateway.gateway import Gateway, check_operation
+from agentrun.gateway.keys import missing_key, presented_key, wrong_key
+from agentrun.gateway.outlet import CallerGone, Outlet
+
+PROXIES, SERVICES = "/models/", "/model-services/"
+
+
+class ModelGateway:
+    """Serves what the platform has stored; errors are those of the OpenAI protocol, because its clients call."""
+
+    def __init__(self, plans: Plans, gateway: Gateway, tenant_of: Callable[[Request], Tenant]) -> None:
+        self._plans = plans
+        self._gateway = gateway
+        self._tenant_of = tenant_of
+
+    async def handle(self, request: Request, request_id: str, note: Callable[[str], None]) -> int:
+        """Answer a request; returns the status. `note` is told the account."""
+        send = _marked(request.send, request_id)
+        outlet = Outlet(send)
+        try:
+            return await self._route(request, send, outlet, note)
+        except ApiError as error:
+            await outlet.fail(error)
+        except ServiceError as error:
+            await outlet.fail(ApiError(error.status, error.message, error.code))
+        except CallerGone as error:
+            raise ConnectionAbortedError(str(error)) from error
+        return outlet.status
+
+    async def start(self) -> None:
+        """Begin to work."""
+        await self._gateway.start()
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self._gateway.close()
+
+    async def _route(self, request: Request, send: Send, outlet: Outlet, note: Callable[[str], None]) -> int:
+        prefix = PROXIES if request.path.startswith(PROXIES) else SERVICES
+        label, _, below = request.path.removeprefix(prefix).partition("/")
+        served, caller = self._opened(request, prefix, unquote(label))
+        note(served.scope.account)
+        if below == "stats" and request.method == "GET":
+            await outlet.json(await self._gateway.show(served.plan))
+            return outlet.status
+        if not below.startswith("v1/"):
+            raise ApiError(404, f"There is nothing at {request.path}; see {prefix}{label}/v1/models.", "not_found")
+        operation = below.removeprefix("v1/")
+        if operation.partition("/")[0] == "models":
+            await answer_models(request.method, operation, [served.plan], outlet)
+            return outlet.status
+        check_operation(operation)
+        check_method(request.method, request.path)
+        call = Call.read(operation, await read_body(request.receive), request.headers, caller)
+        return await self._gateway.serve(served.plan, call, request.receive, send)
+
+    def _opened(self, request: Request, prefix: str, label: str) -> tuple[Served, Caller]:
+        """What a request is for, and who sent it: whoever signs for the account, or shows the key of a proxy."""
+        if prefix == PROXIES and not _is_signed(request):
+            served = self._plans.proxy_anywhere(label)
+            if served is not None and served.guard is not None:
+                return served, _caller_by_key(request, served.guard, served)
+        tenant = self._tenant_of(request)
+        find = self._plans.proxy if prefix == PROXIES else self._plans.service
+        return find(tenant.scope, label), Caller(tenant.access_key_id, tenant.scope.account)
+
+
+def _is_signed(request: Request) -> bool:
+    headers = request.headers
+    return signing.DATA_HEADER.lower() in headers or headers.get("authorization", "").startswith("Bearer at.")
+
+
+def _caller_by_key(request: Request, guard: Guard, served: Served) -> Caller:
+    key = presented_key(request.headers, guard.header)
+    if not key:
+        raise missing_key()
+    if not hmac.compare_digest(key.encode(), guard.secret.encode()):
+        raise wrong_key()
+    if not guard.enabled:
+        raise ApiError(403, f"The credential {guard.name} of this proxy is disabled.", "credential_disabled")
+    return Caller(guard.name, served.scope.account)
+
+
+def _marked(send: Send, request_id: str) -> Send:
+    """The way to the caller, with the emulator's headers on the answer."""
+    mark = (b"x-acs-request-id", request_id.encode())
+
+    async def with_id(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], mark]}
+        await send(message)
+
+    return emulator_marked(with_id)
