@@ -37,9 +37,10 @@ class BudgetReport(TypedDict):
 
 
 class _Period(NamedTuple):
-    """The period that it is now, and when it is over."""
+    """A period of the calendar: its name, and when it begins and is over."""
 
     name: str
+    start: float
     end: float
 
 
@@ -48,19 +49,21 @@ class _Rule:
     """One budget of a plan; `limit` is in whole numbers, `parts` of a `unit`."""
 
     prefix: str
-    policy: Budget
+    scope: LimitScope
+    period: BudgetPeriod
+    action: BudgetAction
     unit: str
     limit: int
     parts: int
 
     def key(self, caller: Caller, period: _Period) -> str:
-        return f"{self.prefix}{period.name}:{member(self.policy.scope, caller)}"
+        return f"{self.prefix}{period.name}:{member(self.scope, caller)}"
 
     def text(self, amount: int) -> str:
         return f"{amount / self.parts:.10g} {self.unit}"
 
     def __str__(self) -> str:
-        period = self.policy.period.value
+        period = self.period.value
         return f"{self.text(self.limit)} {'in total' if period == 'total' else f'a {period}'}"
 
 
@@ -75,6 +78,7 @@ class Budgets:
         self._state = state
         self._clock = clock
         self._rules = [_rule(plan, budget) for budget in plan.gateway.budgets]
+        self._periods: dict[BudgetPeriod, _Period] = {}
         self._callers: dict[Caller, None] = {}
 
     async def check(self, call: Call) -> str | None:
@@ -82,38 +86,42 @@ class Budgets:
         if not self._rules:
             return None
         self._remember(call.caller)
-        used = await self._used(call.caller)
+        used = await self._state.spent([rule.key(call.caller, self._period(rule)) for rule in self._rules])
         over = [(rule, amount) for rule, amount in zip(self._rules, used, strict=True) if amount >= rule.limit]
+        if not over:
+            return None
         texts = [self._text(rule, amount, call.caller) for rule, amount in over]
         for (rule, _), text in zip(over, texts, strict=True):
-            if rule.policy.action == BudgetAction.BLOCK:
+            if rule.action == BudgetAction.BLOCK:
                 raise ApiError(429, text, "insufficient_quota", type="insufficient_quota", headers=DO_NOT_RETRY)
-        return " ".join(texts).encode("ascii", "backslashreplace").decode() or None
+        return " ".join(texts).encode("ascii", "backslashreplace").decode()
 
     async def spend(self, caller: Caller, usage: Usage, cost: float | None) -> None:
         """Count a call; one without a price costs nothing."""
+        if not self._rules:
+            return
         now = self._clock()
         amounts = {"tokens": usage.total, self._plan.gateway.currency: round((cost or 0.0) * _PARTS)}
         spendings: dict[str, Spending] = {}
         for rule in self._rules:
-            period = _period(rule.policy.period, now)
+            period = self._period(rule)
             key = rule.key(caller, period)
-            ttl = None if period.end == math.inf else period.end - now + _MARGIN
-            spendings[key] = Spending(key, amounts[rule.unit], ttl)
+            spendings[key] = Spending(key, amounts[rule.unit], period.end - now + _MARGIN)
         due = [spending for spending in spendings.values() if spending.amount]
         if due:
             await self._state.spend(due)
 
     async def report(self) -> list[BudgetReport]:
         """What was used of each budget in its period, by the callers that this process has seen last."""
+        if not self._rules:
+            return []
         lines = dict.fromkeys((rule, caller) for rule in self._rules for caller in self._members(rule))
-        now = self._clock()
-        used = await self._state.spent([rule.key(caller, _period(rule.policy.period, now)) for rule, caller in lines])
+        used = await self._state.spent([rule.key(caller, self._period(rule)) for rule, caller in lines])
         return [
             BudgetReport(
-                scope=rule.policy.scope.value,
-                name=member(rule.policy.scope, caller),
-                period=rule.policy.period.value,
+                scope=rule.scope.value,
+                name=member(rule.scope, caller),
+                period=rule.period.value,
                 limit=rule.limit / rule.parts,
                 used=amount / rule.parts,
                 unit=rule.unit,
@@ -123,12 +131,12 @@ class Budgets:
 
     def _members(self, rule: _Rule) -> Iterator[Caller]:
         """One caller for each of those that a budget counts for themselves."""
-        if rule.policy.scope == LimitScope.PROXY:
+        if rule.scope == LimitScope.PROXY:
             yield Caller()
         for caller in self._callers:
-            if rule.policy.scope == LimitScope.KEY:
+            if rule.scope == LimitScope.KEY:
                 yield Caller(key=caller.key)
-            elif rule.policy.scope == LimitScope.TENANT:
+            elif rule.scope == LimitScope.TENANT:
                 yield Caller(tenant=caller.tenant)
 
     def _remember(self, caller: Caller) -> None:
@@ -137,41 +145,46 @@ class Budgets:
         if len(self._callers) > _MOST_CALLERS:
             del self._callers[next(iter(self._callers))]
 
-    async def _used(self, caller: Caller) -> list[int]:
-        now = self._clock()
-        return await self._state.spent([rule.key(caller, _period(rule.policy.period, now)) for rule in self._rules])
+    def _period(self, rule: _Rule) -> _Period:
+        """The period of a rule that it is now."""
+        now, known = self._clock(), self._periods.get(rule.period)
+        if known is None or not known.start <= now < known.end:
+            known = self._periods[rule.period] = _period(rule.period, now)
+        return known
 
     def _text(self, rule: _Rule, used: int, caller: Caller) -> str:
-        end = _period(rule.policy.period, self._clock()).end
+        end = self._period(rule).end
         again = "" if end == math.inf else f" It begins anew at {_utc(end):%Y-%m-%dT%H:%M:%SZ}."
-        who = whose(rule.policy.scope, caller, self._plan)
+        who = whose(rule.scope, caller, self._plan)
         return f"The budget of {who} is used up: {rule}, of which {rule.text(used)} are used.{again}"
 
 
 def _rule(plan: Plan, budget: Budget) -> _Rule:
-    start = f"{plan.key}:{budget.scope.value}:{budget.period.value}"
-    if budget.tokens is not None:
-        return _Rule(f"{start}:tokens:", budget, "tokens", budget.tokens, 1)
-    if not plan.gateway.prices:
-        raise PlanError("a budget of money (budgets[].cost) needs prices")
-    currency = plan.gateway.currency
-    return _Rule(f"{start}:{currency}:", budget, currency, max(1, round((budget.cost or 0.0) * _PARTS)), _PARTS)
+    # A policy that was given one of these holds its text.
+    scope, period, action = LimitScope(budget.scope), BudgetPeriod(budget.period), BudgetAction(budget.action)
+    if budget.cost is None:
+        unit, limit, parts = "tokens", budget.tokens or 0, 1
+    else:
+        unit, limit, parts = plan.gateway.currency, max(1, round(budget.cost * _PARTS)), _PARTS
+        if not plan.gateway.prices:
+            raise PlanError("a budget of money (budgets[].cost) needs prices")
+    return _Rule(f"{plan.key}:{scope.value}:{period.value}:{unit}:", scope, period, action, unit, limit, parts)
 
 
 def _period(period: BudgetPeriod, now: float) -> _Period:
     if period == BudgetPeriod.TOTAL:
-        return _Period("", math.inf)
+        return _Period("", -math.inf, math.inf)
     if period == BudgetPeriod.MONTH:
         return _month(now)
     seconds = _HOUR if period == BudgetPeriod.HOUR else _DAY
     number = int(now // seconds)
-    return _Period(str(number), (number + 1.0) * seconds)
+    return _Period(str(number), number * seconds, (number + 1) * seconds)
 
 
 def _month(now: float) -> _Period:
     start = _utc(now).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     following = start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
-    return _Period(f"{start:%Y-%m}", following.timestamp())
+    return _Period(f"{start:%Y-%m}", start.timestamp(), following.timestamp())
 
 
 def _utc(now: float) -> datetime:

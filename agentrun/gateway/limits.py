@@ -52,6 +52,16 @@ class _Rule:
         return f"{self.limit} {self.unit} per {window}"
 
 
+class _Kind:
+    """The limits of one unit, by their numbers, and their headers."""
+
+    def __init__(self, unit: Unit, rules: tuple[int, ...]) -> None:
+        self.rules = rules
+        self.limit, self.remaining, self.reset = (
+            f"x-ratelimit-{what}-{unit}" for what in ("limit", "remaining", "reset")
+        )
+
+
 class Limits:
     """The limits of one plan, counted in `state`."""
 
@@ -59,24 +69,24 @@ class Limits:
         self._plan = plan
         self._state = state
         self._rules = _rules(plan)
-        self._units: list[Unit] = [unit for unit in ("requests", "tokens") if self._of(unit)]
-        self._narrowest = min((self._rules[i] for i in self._of("tokens")), key=lambda rule: rule.limit, default=None)
+        self._requests, self._tokens = self._of("requests"), self._of("tokens")
+        of_tokens = (self._rules[i] for i in self._tokens.rules)
+        self._narrowest = min(of_tokens, key=lambda rule: rule.limit, default=None)
 
-    def _of(self, unit: Unit) -> list[int]:
-        return [i for i, rule in enumerate(self._rules) if rule.unit == unit]
+    def _of(self, unit: Unit) -> _Kind:
+        return _Kind(unit, tuple([i for i, rule in enumerate(self._rules) if rule.unit == unit]))
 
     async def admit(self, call: Call) -> Admission:
         """Take what a call needs of all limits; raises ApiError (429) with the time to wait when one is reached."""
         if not self._rules:
             return _UNLIMITED
-        tokens = self._tokens(call)
+        tokens = self._estimate(call)
         takes = [rule.take(call.caller, tokens) for rule in self._rules]
         taken = await self._state.take(takes)
         headers = self._headers(taken)
         if taken.full is not None:
             raise self._refusal(taken, taken.full, takes, call.caller, headers)
-        of_tokens = tuple([takes[i] for i in self._of("tokens")]) if tokens else ()
-        return Admission(tokens, of_tokens, taken.at, headers)
+        return Admission(tokens, tuple([takes[i] for i in self._tokens.rules]), taken.at, headers)
 
     async def settle(self, admission: Admission, usage: Usage | None) -> None:
         """Count what a call has used instead of what it took; None when nobody knows, `Usage()` when nothing."""
@@ -84,7 +94,7 @@ class Limits:
             return
         await self._state.correct(admission.takes, admission.at, usage.total - admission.tokens)
 
-    def _tokens(self, call: Call) -> int:
+    def _estimate(self, call: Call) -> int:
         """What to take of tokens; raises ApiError when it is more than ever fits, for which nobody needs to wait."""
         rule = self._narrowest
         if rule is None:
@@ -113,11 +123,12 @@ class Limits:
     def _headers(self, taken: Taken) -> dict[str, str]:
         """What is left, by the limit of each unit that has least left."""
         headers: dict[str, str] = {}
-        for unit in self._units:
-            left, i = min((taken.left[i], i) for i in self._of(unit))
-            headers[f"x-ratelimit-limit-{unit}"] = str(self._rules[i].limit)
-            headers[f"x-ratelimit-remaining-{unit}"] = str(left)
-            headers[f"x-ratelimit-reset-{unit}"] = duration(taken.resets[i])
+        for kind in (self._requests, self._tokens):
+            if kind.rules:
+                i = kind.rules[0] if len(kind.rules) == 1 else min(kind.rules, key=taken.left.__getitem__)
+                headers[kind.limit] = str(self._rules[i].limit)
+                headers[kind.remaining] = str(taken.left[i])
+                headers[kind.reset] = duration(taken.resets[i])
         return headers
 
 
@@ -140,6 +151,7 @@ def _all_rules(plan: Plan) -> Iterator[_Rule]:
 
 
 def _rule(plan: Plan, limit: int | None, seconds: float, unit: Unit, scope: LimitScope) -> Iterator[_Rule]:
+    scope = LimitScope(scope)  # A policy that was given one holds its text.
     if limit is not None:
         yield _Rule(f"{plan.key}:{unit}:{seconds:g}:{scope.value}:", limit, seconds, unit, scope)
 

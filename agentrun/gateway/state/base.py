@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 SLOTS = 240
 """A window is counted in this many parts; what was taken leaves it together with its part, so at most 0.42 % late."""
 
 
-@dataclass(frozen=True)
-class Take:
+class Take(NamedTuple):
     """So much to be taken from a window: at most `limit` in any `seconds`, counted under `key`."""
 
     key: str
@@ -20,8 +19,7 @@ class Take:
     amount: int = 1
 
 
-@dataclass(frozen=True)
-class Taken:
+class Taken(NamedTuple):
     """What came of it, by window: what is left, and for how many seconds something is still counted.
 
     `full` is the window that has no room, the one to wait for longest when several have none; `wait` says how many
@@ -35,16 +33,15 @@ class Taken:
     wait: float = 0.0
 
 
-@dataclass(frozen=True)
-class Spending:
-    """So much spent under a key, which is forgotten after its time; None keeps it for ever.
+class Spending(NamedTuple):
+    """So much spent under a key, which is forgotten after its time, never when that is infinity.
 
     Amounts are whole numbers, so that sums are exact however many there are.
     """
 
     key: str
     amount: int
-    ttl_seconds: float | None = None
+    ttl_seconds: float = math.inf
 
 
 class State(Protocol):

@@ -174,7 +174,7 @@ class MemoryState:
         now = self._clock()
         self._spent.tidy(now)
         for spending in spendings:
-            until = math.inf if spending.ttl_seconds is None else now + spending.ttl_seconds
+            until = now + spending.ttl_seconds
             known = self._spent.get(spending.key, now)
             if known is None:
                 self._spent.put(spending.key, _Spent(until, amount=spending.amount))

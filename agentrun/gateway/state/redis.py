@@ -158,7 +158,7 @@ class RedisState:
             return
         owed, self._owed = self._owed, {}
         due = _sums([*owed.values(), *spendings])
-        arguments = [value for one in due for value in (one.amount, "" if one.ttl_seconds is None else one.ttl_seconds)]
+        arguments = [value for one in due for value in (one.amount, one.ttl_seconds)]
         try:
             await self._run(_SPEND, [f"spent:{one.key}" for one in due], arguments)
         except _AwayError:
@@ -230,6 +230,7 @@ class RedisState:
             with anyio.fail_after(self._timeout):
                 answer = await self._redis.execute_command(*command)
         except NoScriptError:
+            self._found()  # It answers, as a new server does.
             raise
         except (RedisError, OSError, TimeoutError) as error:
             self._lost(error)

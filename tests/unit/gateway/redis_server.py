@@ -47,6 +47,15 @@ class RedisServer:
             except OSError:
                 return False
 
+    def ends(self) -> dict[str, int]:
+        """All keys, and in how many milliseconds each is forgotten; -1 is never."""
+        script = (
+            "local t={} for _,k in ipairs(redis.call('KEYS','*')) do t[#t+1]=k..' '..redis.call('PTTL',k) end return t"
+        )
+        command = ["redis-cli", "-s", str(self._socket), "EVAL", script, "0"]
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
+        return {key: int(end) for key, _, end in (line.partition(" ") for line in lines) if end}
+
     def hang(self) -> None:
         """Stay there, and answer nothing."""
         os.kill(self._process.pid, signal.SIGSTOP)
