@@ -341,6 +341,15 @@ async def test_embeddings_are_kept() -> None:
     assert json.loads(await found(cache, call))["data"] == answer["data"]
 
 
+@pytest.mark.parametrize("operation", ["embeddings", "rerank", "moderations"])
+@pytest.mark.parametrize("answer", [{"detail": "no"}, {"error": "no", "data": []}, {"data": "no"}])
+@pytest.mark.asyncio
+async def test_what_is_no_answer_is_not_kept(operation: str, answer: Mapping[str, Any]) -> None:
+    cache, call = cache_of(), asked({"model": "m", "input": "hello"}, operation=operation)
+    await keep(cache, call, dump(answer))
+    assert await find(cache, call) is None
+
+
 class BrokenState(MemoryState):
     """State that nobody reaches."""
 
