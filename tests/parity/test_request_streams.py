@@ -74,10 +74,6 @@ DIFFERENCES: Mapping[str, Mapping[str, str]] = {
         "only ours: GET /2025-09-10/agents/runtimes/rt-id-1/endpoints": "endpoints are deleted first, by the client too"
     },
     "Endpoint.update": {'body.targetVersion: "LATEST" absent': _NOT_RESET},
-    "Model.delete(no backend)": {
-        "only ours: DELETE /2025-09-10/agents/model-services/ms-1": "there are no model proxies yet",
-        "only theirs: DELETE /2025-09-10/agents/model-proxies/ms-1": "there are no model proxies yet",
-    },
     "Template.update": {
         "body.cpu: 2.0 absent": _NOT_RESET,
         "body.memory: 4096 absent": _NOT_RESET,
