@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from agentrun._serving.upstream import Headers, Host
 from agentrun.model.policies import (
@@ -15,6 +15,9 @@ from agentrun.model.policies import (
     ProxyConfigFallback,
     ProxyConfigPolicies,
 )
+
+# For endpoints that are only a URL: servers that need no key often want some key all the same.
+_NO_KEY = "none"
 
 
 class PlanError(ValueError):
@@ -79,7 +82,7 @@ class Plan:
         """The policies beyond the contract's."""
         return self.policies.gateway or GatewayPolicies()
 
-    @property
+    @cached_property
     def models(self) -> list[str]:
         """The models that callers may name, in the order of the endpoints."""
         named = [name for target in self.targets for name in (*target.models, *target.mapping)]
@@ -97,16 +100,10 @@ class Service:
     models: tuple[str, ...] = ()
 
 
-def build_plan(
-    name: str, key: str, config: ProxyConfig, *, multi: bool, service: Callable[[str], Service], keyless: str = ""
-) -> Plan:
-    """The plan of a proxy; `service` finds the services that it names, and raises PlanError for others.
-
-    Endpoints that are only a URL are called with the key `keyless`.
-    """
+def build_plan(name: str, key: str, config: ProxyConfig, *, multi: bool, service: Callable[[str], Service]) -> Plan:
+    """The plan of a proxy; `service` finds the services that it names, and raises PlanError for others."""
     targets = [
-        _endpoint(endpoint, f"{key}/{number}", service, keyless)
-        for number, endpoint in enumerate(config.endpoints or ())
+        _endpoint(endpoint, f"{key}/{number}", service) for number, endpoint in enumerate(config.endpoints or ())
     ]
     if not targets:
         raise PlanError(f"proxy {name} has no endpoints")
@@ -138,11 +135,11 @@ def _helpers(policies: ProxyConfigPolicies) -> Iterator[str]:
             yield check.model_service_name
 
 
-def _endpoint(endpoint: ProxyConfigEndpoint, key: str, service: Callable[[str], Service], keyless: str) -> Target:
+def _endpoint(endpoint: ProxyConfigEndpoint, key: str, service: Callable[[str], Service]) -> Target:
     if endpoint.model_service_name:
         found = service(endpoint.model_service_name)
     elif endpoint.base_url:
-        found = Service(urlsplit(endpoint.base_url).netloc.rpartition("@")[2], "", endpoint.base_url, keyless)
+        found = Service(urlsplit(endpoint.base_url).netloc.rpartition("@")[2], "", endpoint.base_url, _NO_KEY)
     else:
         raise PlanError("an endpoint needs model_service_name or base_url")
     return target(
@@ -183,19 +180,25 @@ def target(
     concurrency_limit: int | None = None,
 ) -> Target:
     """An endpoint by its base URL and API key; raises PlanError when the URL is none of HTTP."""
-    url = urlsplit(base_url)
+    try:
+        url = urlsplit(base_url)
+        port = url.port
+    except ValueError as error:
+        raise PlanError(f"base_url {base_url!r} is not a URL: {error}") from error
     if url.scheme not in ("http", "https") or not url.hostname:
         raise PlanError(f"base_url {base_url!r} is not an http:// or https:// URL")
+    if api_key and not api_key.isprintable():
+        raise PlanError(f"the API key of {name} has a line break or the like in it")
     tls = url.scheme == "https"
     headers = [(b"host", url.netloc.rpartition("@")[2].encode())]
     if api_key:
         headers.append((b"authorization", b"Bearer " + api_key.encode()))
-    host = Host(url.hostname, url.port or (443 if tls else 80), tls)
+    host = Host(url.hostname, port or (443 if tls else 80), tls)
     return Target(
         name,
         key,
         host,
-        url.path.rstrip("/"),
+        quote(url.path.rstrip("/"), safe="/%:@!$&'()*+,;=~"),
         tuple(headers),
         tuple(models),
         mapping or {},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from agentrun.emulator import Reply, ReplyError
 from agentrun.gateway.cache import LARGEST_ANSWER, AnswerCache, CachedAnswer, Lookup
 from agentrun.gateway.call import Call, dump
 from agentrun.gateway.state.memory import MemoryState
-from agentrun.gateway.usage import StreamUsage, Usage, read_usage
+from agentrun.gateway.usage import Usage, find_usage
 from agentrun.model.policies import CachePolicy, GatewayPolicies, SemanticCache
 from tests.unit.gateway.answers import (
     HELLO,
@@ -92,9 +93,9 @@ async def found(cache: AnswerCache, call: Call, model: str = "m") -> bytes:
 
 
 def unmarked(answer: bytes) -> dict[str, Any]:
-    """An answer without the mark of having been cached."""
+    """An answer without what it says of caches."""
     fields: dict[str, Any] = json.loads(answer)
-    del fields["usage"]["prompt_tokens_details"]
+    fields["usage"].pop("prompt_tokens_details", None)
     return fields
 
 
@@ -105,7 +106,7 @@ def test_it_is_off_unless_a_proxy_says_so() -> None:
 
 REPLIES = [
     Reply("Hello, 世界! It rains."),
-    Reply("Let me see.", tool_calls=[TOOL_CALL]),
+    Reply("Let me see.", tool_calls=[TOOL_CALL], reasoning="A payment."),
     Reply("cut of", finish_reason="length"),
 ]
 
@@ -117,10 +118,11 @@ async def test_what_came_in_one_form_is_told_in_both(reply: Reply) -> None:
     for body, streams in ((plain, False), (stream, True)):
         cache = cache_of()
         await keep(cache, asked(stream=streams), body)
-        assert unmarked(await found(cache, asked())) == json.loads(plain)
+        assert unmarked(await found(cache, asked())) == unmarked(plain)
         told = await found(cache, asked(stream=True))
         assert told.endswith(b"data: [DONE]\n\n")
         assert contents(told) == contents(stream)
+        assert contents(told, "reasoning_content") == contents(stream, "reasoning_content") == reply.reasoning
         assert arguments(told) == arguments(stream)
         assert finishes(told) == finishes(stream)
 
@@ -142,10 +144,9 @@ async def test_a_recorded_stream_is_the_same_wherever_it_was_cut() -> None:
 async def test_usage_says_that_the_whole_prompt_was_cached() -> None:
     cache = cache_of()
     await keep(cache, asked(), dump(COMPLETION))
-    assert read_usage(json.loads(await found(cache, asked()))) == Usage(5, 1, cached=5)
-    with_usage = StreamUsage()
-    with_usage.feed(await found(cache, asked(stream=True, stream_options={"include_usage": True})))
-    assert with_usage.usage == Usage(5, 1, cached=5)
+    assert find_usage(await found(cache, asked())) == Usage(5, 1, cached=5)
+    with_usage = await found(cache, asked(stream=True, stream_options={"include_usage": True}))
+    assert find_usage(with_usage) == Usage(5, 1, cached=5)
     assert all("usage" not in each for each in chunks_in(await found(cache, asked(stream=True))))
 
 
@@ -297,6 +298,19 @@ async def test_responses_are_kept_apart_by_form() -> None:
     told = await found(cache, stream)
     assert told.startswith(created + b"event: response.completed\ndata: {")
     assert chunks_in(told)[-1]["response"]["usage"]["input_tokens_details"]["cached_tokens"] == 5
+
+
+@pytest.mark.asyncio
+async def test_responses_of_a_model_are_told_as_they_came() -> None:
+    question = {"model": "m", "input": "hello"}
+    for stream in (False, True):
+        cache = cache_of()
+        call = asked(question, operation="responses", stream=stream)
+        body = await answer_of(Reply("hi", reasoning="A greeting."), call.fields, operation="responses")
+        await keep(cache, call, body)
+        told = await found(cache, call)
+        assert told.count(b"\n\n") == body.count(b"\n\n")
+        assert find_usage(told) == replace(find_usage(body) or Usage(), cached=2)
 
 
 @pytest.mark.asyncio
