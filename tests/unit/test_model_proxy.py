@@ -29,6 +29,7 @@ from agentrun import (
     ProxyConfig,
     ProxyConfigEndpoint,
     ProxyConfigPolicies,
+    ProxyMode,
     ResourceAlreadyExistError,
     ResourceNotExistError,
     UnsupportedError,
@@ -315,6 +316,23 @@ def test_what_a_creation_fills_in() -> None:
         "memory": 4096,
         "proxyConfig": {"endpoints": []},
     }
+
+
+@pytest.mark.parametrize(
+    ("models", "mode"),
+    [
+        ([["a"]], "single"),
+        ([["a", "b"]], "single"),
+        ([["a"], ["a"]], "single"),
+        ([["a"], ["b"]], "multi"),
+        ([["a"], None], "multi"),
+    ],
+)
+def test_the_mode_follows_from_the_models(models: list[list[str] | None], mode: str) -> None:
+    config = ProxyConfig(endpoints=[ProxyConfigEndpoint(base_url="http://x", model_names=names) for names in models])
+    assert ModelProxyCreateInput(proxy_config=config).to_wire()["proxyMode"] == mode
+    for given in ProxyMode:
+        assert ModelProxyCreateInput(proxy_config=config, proxy_mode=given).to_wire()["proxyMode"] == given
 
 
 def test_the_error_names_what_was_asked_for() -> None:
