@@ -28,4 +28,5 @@ def open_state(environment: Mapping[str, str] = os.environ) -> State:
     try:
         return RedisState(url, timeout_seconds=float(timeout))
     except ValueError as error:
-        raise ValueError(f"{REDIS_URL} {url!r} or {REDIS_TIMEOUT} {timeout!r} cannot be used: {error}") from error
+        # The URL may hold a password.
+        raise ValueError(f"{REDIS_URL} or {REDIS_TIMEOUT} cannot be used: {error}") from None
