@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import socket
 
@@ -11,10 +12,12 @@ from agentrun.emulator.guest.serving import serve
 from agentrun.emulator.guest.sources import ExecSource
 
 INHERITED_FD = 3
+PR_SET_DUMPABLE = 4
 
 
 def main() -> None:
-    """Serve until SIGTERM."""
+    """Serve until SIGTERM, or as the first process of a container until that is ended."""
+    keep_others_out()
     parser = argparse.ArgumentParser(prog="agentrun.emulator.guest", description="Serve a sandbox from its inside.")
     parser.add_argument("--socket", help="the unix socket to make; without it the inherited descriptor 3 is served")
     parser.add_argument(
@@ -29,6 +32,11 @@ def main() -> None:
     forwards = [(listen_inside(port), path) for port, path in options.forward]
     serve(open_socket(options.socket), source=ExecSource(), forwards=forwards)
     os._exit(0)
+
+
+def keep_others_out() -> None:
+    """Let no process of the same user trace this one, or read its memory and descriptors."""
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def forward(text: str) -> tuple[int, str]:

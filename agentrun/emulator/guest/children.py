@@ -19,10 +19,11 @@ from typing import Any
 PR_SET_CHILD_SUBREAPER = 36
 # For a child that was started without this loop: whoever did that may still ask for its exit code.
 PATIENCE = 1.0
+MOST_DISPENSABLE = "1000"
 
 
 class AgentLoop(asyncio.SelectorEventLoop):
-    """An event loop that knows which children it waits for itself."""
+    """An event loop that knows which children it waits for itself; when memory is short, they fall before the agent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,6 +36,7 @@ class AgentLoop(asyncio.SelectorEventLoop):
         try:
             transport, protocol = await super().subprocess_exec(*args, **kwargs)
             self.awaited.add(transport.get_pid())
+            _fall_first(transport.get_pid())
             return transport, protocol
         finally:
             self.starting -= 1
@@ -66,6 +68,12 @@ def kill_descendants() -> None:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
+
+
+def _fall_first(pid: int) -> None:
+    """Without the agent a sandbox is lost, without a child only what that did."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/oom_score_adj", "w") as file:
+        file.write(MOST_DISPENSABLE)
 
 
 def _reap(loop: AgentLoop) -> None:
