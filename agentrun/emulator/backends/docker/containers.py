@@ -29,6 +29,22 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 MEBIBYTE = 1024 * 1024
+INODES_PER_MEBIBYTE = 64
+MOST_TERMINALS = 256
+# What engines hide by themselves, and all else that the kernel tells of the machine.
+HIDDEN = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys",
+)
 NANO = 1_000_000_000
 # What the images of others need to give up root by themselves and to serve; far less than an engine's default.
 KEPT_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
@@ -65,8 +81,9 @@ def guest_container(
             "NetworkMode": "none",
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
+            "MaskedPaths": list(HIDDEN),
             "Tmpfs": _folders_in_memory(place.uid, limits),
-            "Mounts": [bind(place.inside, INSIDE, writable=True), *readable, *mounts],
+            "Mounts": [bind(place.inside, INSIDE, writable=True), _terminals(labels), *readable, *mounts],
         },
     }
 
@@ -125,9 +142,7 @@ def overlay(name: str, target: str, lower: Path, upper: Path, work: Path, labels
     `userxattr` lets the owner of `upper` see which folders were replaced.
     """
     options = f"lowerdir={lower},upperdir={upper},workdir={work},userxattr"
-    driver = {"Name": "local", "Options": {"type": "overlay", "device": "overlay", "o": options}}
-    details = {"NoCopy": True, "Labels": dict(labels), "DriverConfig": driver}
-    return {"Type": "volume", "Source": name, "Target": target, "VolumeOptions": details}
+    return {**_volume(target, "overlay", options, labels), "Source": name}
 
 
 def _common(image: str, environment: Mapping[str, str], labels: Mapping[str, str]) -> Json:
@@ -164,5 +179,20 @@ def _limit(name: str, value: int) -> Json:
 
 
 def _folders_in_memory(uid: int, limits: Limits) -> dict[str, str]:
-    size = f"rw,exec,nosuid,nodev,size={limits.disk}m"
-    return {HOME: f"{size},mode=0700,uid={uid},gid={uid}", "/tmp": f"{size},mode=1777"}
+    """Limited in number too: what an empty file takes in the kernel counts as nobody's."""
+    room = f"rw,exec,nosuid,nodev,size={limits.disk}m,nr_inodes={limits.disk * INODES_PER_MEBIBYTE}"
+    shared = f"{room},mode=1777"
+    return {HOME: f"{room},mode=0700,uid={uid},gid={uid}", "/tmp": shared, "/dev/shm": shared}
+
+
+def _terminals(labels: Mapping[str, str]) -> Json:
+    """A volume that goes with its container: terminals of its own, few enough to leave the machine's to others."""
+    options = f"newinstance,nosuid,noexec,ptmxmode=0666,mode=0620,max={MOST_TERMINALS}"
+    return _volume("/dev/pts", "devpts", options, labels)
+
+
+def _volume(target: str, kind: str, options: str, labels: Mapping[str, str]) -> Json:
+    """A file system that the engine mounts for one container."""
+    driver = {"Name": "local", "Options": {"type": kind, "device": kind, "o": options}}
+    details = {"NoCopy": True, "Labels": dict(labels), "DriverConfig": driver}
+    return {"Type": "volume", "Target": target, "VolumeOptions": details}
