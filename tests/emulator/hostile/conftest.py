@@ -14,9 +14,8 @@ import pytest
 
 from tests.emulator.hostile import inventory
 from tests.emulator.hostile.arena import Arena
-from tests.emulator.hostile.grounds import NAMES, Ground, ground, remove
-from tests.emulator.hostile.watching import PRIVATE, Watch
-from tests.emulator.inside import Inside
+from tests.emulator.hostile.grounds import NAMES, Ground, Neighbour, ground, remove
+from tests.emulator.hostile.watching import Watch
 
 # What any test may take, with its fixtures each; what it waits for has a limit of its own below that.
 SECONDS = 60
@@ -68,33 +67,31 @@ def place(request: pytest.FixtureRequest) -> Generator[Ground]:
 
 
 @pytest.fixture(scope="session")
-def neighbour(place: Ground) -> Inside:
+def neighbour(place: Ground) -> Neighbour:
     """A sandbox that nobody attacks, and that must not notice anything."""
-    made = place.sandbox()
-    answer = made.call("POST", "files", {"path": PRIVATE, "content": made.id})
-    assert answer.status_code == 200, answer.text
+    made = place.neighbour()
     # What only a first execution leaves must be there before anything is compared.
     for _ in range(2):
-        made.call("POST", "contexts/execute", {"code": "1 + 1"})
+        made.execute("1 + 1")
     return made
 
 
 @pytest.fixture
-def arena(place: Ground, neighbour: Inside) -> Generator[Arena]:
+def arena(place: Ground, neighbour: Neighbour) -> Generator[Arena]:
     """An attacker of one test."""
     with _attacked(place, neighbour) as attacked:
         yield attacked
 
 
 @pytest.fixture(scope="module")
-def calm(place: Ground, neighbour: Inside) -> Generator[Arena]:
+def calm(place: Ground, neighbour: Neighbour) -> Generator[Arena]:
     """An attacker for all tests of a module, each of which leaves it as it was."""
     with _attacked(place, neighbour) as attacked:
         yield attacked
 
 
 @contextlib.contextmanager
-def _attacked(place: Ground, neighbour: Inside) -> Generator[Arena]:
+def _attacked(place: Ground, neighbour: Neighbour) -> Generator[Arena]:
     """In the end the neighbour has answered all the time, and nothing is left."""
     # Without namespaces the neighbour's processes are told apart by its home folder; with them they come and go.
     home = "" if place.has_namespaces else neighbour.run("echo $HOME").strip()
