@@ -1,4 +1,4 @@
-"""Serve a sandbox from its inside: `python -m agentrun.emulator.guest [--socket PATH] [--forward PORT=PATH]`."""
+"""Serve a sandbox from inside: `python -m agentrun.emulator.guest [--socket PATH] [--line PATH] [--forward ...]`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PR_SET_DUMPABLE = 4
 
 
 def main() -> None:
-    """Serve until SIGTERM, or as the first process of a container until that is ended."""
+    """Serve until SIGTERM, or with a line to the emulator until that is gone."""
     keep_others_out()
     parser = argparse.ArgumentParser(prog="agentrun.emulator.guest", description="Serve a sandbox from its inside.")
     parser.add_argument("--socket", help="the unix socket to make; without it the inherited descriptor 3 is served")
@@ -28,9 +28,11 @@ def main() -> None:
         metavar="PORT=PATH",
         help="a port of the loopback to be joined with a unix socket; may be given several times",
     )
+    parser.add_argument("--line", help="a unix socket of the emulator, to whose end the connection is kept")
     options = parser.parse_args()
     forwards = [(listen_inside(port), path) for port, path in options.forward]
-    serve(open_socket(options.socket), source=ExecSource(), forwards=forwards)
+    line = call(options.line) if options.line else None
+    serve(open_socket(options.socket), source=ExecSource(), lifeline=line, forwards=forwards)
     os._exit(0)
 
 
@@ -55,6 +57,13 @@ def open_socket(path: str | None) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.bind(path)
     return sock
+
+
+def call(path: str) -> socket.socket:
+    """A connection to a unix socket."""
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    line.connect(path)
+    return line
 
 
 if __name__ == "__main__":

@@ -123,12 +123,11 @@ class Agent:
         await listen(self._listening, prepare().config)
 
     def _heed_signals(self, loop: asyncio.AbstractEventLoop) -> None:
-        """With a lifeline, or as the first process of a container, only the emulator ends it; code inside may not.
+        """With a lifeline the emulator decides when to end, and code inside may not.
 
         A handler and not SIG_IGN, because programs would inherit that.
         """
-        stoppable = self._lifeline is None and os.getpid() != 1
-        react = self._stopping.set if stoppable else _do_nothing
+        react = self._stopping.set if self._lifeline is None else _do_nothing
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, react)
 

@@ -19,7 +19,7 @@ from agentrun.emulator.guest.workers import python
 PYTHON_WORKER = python.__name__
 ENVIRONMENT = {**python.ENVIRONMENT, "PS1": "", "PS2": "", "HISTFILE": ""}
 SPARE_DELAY = 0.5
-MOST_WANTED = 32
+MOST_WANTED = 24
 
 
 class Sources(Protocol):
@@ -88,10 +88,10 @@ class ExecSource:
         """The one that was kept ready, else a new one. Raises Exhausted when too many wait for one."""
         spare, self._spare = self._spare, None
         self._refill = self._refill or asyncio.create_task(self._fill(SPARE_DELAY))
-        if spare is None or not spare.alive:
-            return await self._start(cwd)
-        spare.change_directory(cwd)
-        return spare
+        if spare is not None and await _answers(spare):
+            spare.change_directory(cwd)
+            return spare
+        return await self._start(cwd)
 
     def close(self) -> None:
         """End the one that is kept ready."""
@@ -115,6 +115,16 @@ class ExecSource:
         if self._spare is None:
             self._spare = await _start_python(os.sep)
         self._refill = None
+
+
+async def _answers(worker: Worker) -> bool:
+    """Whether it is there: code that runs beside it may have just killed it, which is learnt a moment later."""
+    await worker.ready()
+    worker.warm_up("")
+    await worker.ready()
+    if not worker.alive:
+        worker.close("it was ended by others")
+    return worker.alive
 
 
 async def _come_up(cwd: str) -> Worker:

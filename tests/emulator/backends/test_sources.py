@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import psutil
 import pytest
 
 from agentrun.emulator.guest import sources
@@ -202,3 +203,14 @@ async def test_what_is_stopped_while_it_comes_up_comes_up() -> None:
     worker = await sources.start(["sh", "-c", f"kill -STOP $$; exec {WORKER}"], "/", PYTHON_LINES)
     assert await text(worker, "1 + 1") == "2"
     await end(worker)
+
+
+async def test_one_that_was_just_killed_is_not_handed_out(tmp_path: Path) -> None:
+    source = ExecSource()
+    await source.open()
+    for child in psutil.Process().children():
+        child.send_signal(signal.SIGKILL)
+    worker = await source.python(str(tmp_path))
+    assert await text(worker, "1 + 1") == "2"
+    await end(worker)
+    source.close()

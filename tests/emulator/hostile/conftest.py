@@ -12,8 +12,8 @@ from types import FrameType
 
 import pytest
 
-from tests.emulator.hostile import inventory
 from tests.emulator.hostile.arena import Arena
+from tests.emulator.hostile.attackers import Attackers
 from tests.emulator.hostile.grounds import NAMES, Ground, Neighbour, ground, remove
 from tests.emulator.hostile.watching import Watch
 
@@ -76,32 +76,33 @@ def neighbour(place: Ground) -> Neighbour:
     return made
 
 
+@pytest.fixture(scope="session")
+def attackers(place: Ground, neighbour: Neighbour) -> Generator[Attackers]:
+    """Where attackers come from."""
+    # Without namespaces the neighbour's processes are told apart by its home folder; with them they come and go.
+    home = "" if place.has_namespaces else neighbour.run("echo $HOME").strip()
+    attackers = Attackers(place, home)
+    yield attackers
+    attackers.close()
+
+
 @pytest.fixture
-def arena(place: Ground, neighbour: Neighbour) -> Generator[Arena]:
+def arena(place: Ground, neighbour: Neighbour, attackers: Attackers) -> Generator[Arena]:
     """An attacker of one test."""
-    with _attacked(place, neighbour) as attacked:
+    with _attacked(place, neighbour, attackers) as attacked:
         yield attacked
 
 
 @pytest.fixture(scope="module")
-def calm(place: Ground, neighbour: Neighbour) -> Generator[Arena]:
+def calm(place: Ground, neighbour: Neighbour, attackers: Attackers) -> Generator[Arena]:
     """An attacker for all tests of a module, each of which leaves it as it was."""
-    with _attacked(place, neighbour) as attacked:
+    with _attacked(place, neighbour, attackers) as attacked:
         yield attacked
 
 
 @contextlib.contextmanager
-def _attacked(place: Ground, neighbour: Neighbour) -> Generator[Arena]:
+def _attacked(place: Ground, neighbour: Neighbour, attackers: Attackers) -> Generator[Arena]:
     """In the end the neighbour has answered all the time, and nothing is left."""
-    # Without namespaces the neighbour's processes are told apart by its home folder; with them they come and go.
-    home = "" if place.has_namespaces else neighbour.run("echo $HOME").strip()
-    before = inventory.take(place, home)
-    attacker = place.sandbox()
-    try:
-        with Watch(place, neighbour) as watch:
-            yield Arena(place, attacker, neighbour)
-        complaints = watch.complaints()
-    finally:
-        place.delete(attacker)
-    assert not complaints, complaints
-    assert not (left := inventory.leftovers_after(place, before, home)), left
+    with attackers.one() as attacker, Watch(place, neighbour) as watch:
+        yield Arena(place, attacker, neighbour)
+    assert not (complaints := watch.complaints()), complaints

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+import psutil
 
 from agentrun.emulator.backends.docker.engine import Engine, connect
 from agentrun.emulator.backends.docker.ownership import BOOT, owner_of
@@ -31,6 +35,21 @@ def of(pid: int) -> Contained:
     mounted = {mount["Name"] for container in found for mount in container["Mounts"] if "Name" in mount}
     volumes = {volume["Name"] for volume in _engine().volumes(BOOT) if _is_of(volume, pid)}
     return Contained(frozenset(handed_out), frozenset(volumes - mounted), frozenset(waiting))
+
+
+def processes(pid: int) -> list[psutil.Process]:
+    """All that run in the containers of an emulator."""
+    firsts = [
+        _engine().inspect(found["Id"])["State"]["Pid"] for found in _engine().containers(BOOT) if _is_of(found, pid)
+    ]
+    namespaces = {os.readlink(f"/proc/{first}/ns/pid") for first in firsts}
+    return [process for process in psutil.process_iter() if _namespace(process.pid) in namespaces]
+
+
+def _namespace(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    return ""
 
 
 @cache

@@ -86,6 +86,11 @@ class Ground:
         return self.has_namespaces and self.name != "docker"
 
     @property
+    def reuses(self) -> bool:
+        """Whether a sandbox takes so long to come that one which is as new serves again."""
+        return self.name == "docker"
+
+    @property
     def port(self) -> int:
         """Where it listens."""
         return self.account.client.base_url.port or 0

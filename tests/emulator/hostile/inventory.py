@@ -19,6 +19,8 @@ SHARED_FOLDERS = ("/tmp", "/dev/shm", "/var/tmp")
 LOWEST_SANDBOX_USER = 200_000
 # Connections and files that are closed a moment later, or kept by the client's pool.
 FEW_DESCRIPTORS = 12
+# Of a sandbox in a container: its output, its line, its way out and connections to it.
+DESCRIPTORS_OF_ONE = 6
 POLL = 0.05
 ENGINE_FOLDERS = ("/var/lib/docker/", "/run/docker/")
 
@@ -52,7 +54,8 @@ class Inventory:
             found.append(f"{later.mounts - self.mounts} mounts")
         found += [f"container {name}" for name in later.contained.containers - self.contained.containers]
         found += [f"volume {name}" for name in later.contained.volumes - self.contained.volumes]
-        if later.descriptors > self.descriptors + FEW_DESCRIPTORS:
+        more_waiting = max(0, len(later.contained.waiting) - len(self.contained.waiting))
+        if later.descriptors > self.descriptors + FEW_DESCRIPTORS + more_waiting * DESCRIPTORS_OF_ONE:
             found.append(f"{later.descriptors - self.descriptors} descriptors of the emulator")
         return found
 

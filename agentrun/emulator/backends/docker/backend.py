@@ -246,17 +246,19 @@ class DockerBackend:
 
     async def _bring_up(self, spec: SandboxSpec, proxied: bool | None = None) -> DockerSandbox:
         place = self._next_place(mounting.owner_of(spec.mounts))
-        way_out = ProxyExit(self._egress, spec.network)
+        way_out, door = ProxyExit(self._egress, spec.network), GuestDoor(place)
         chosen = spec.network.mode != "off" if proxied is None else proxied
         try:
             draft = await self.engine.run(lambda: self._draft(spec, place, chosen))
             await way_out.open(place)
+            await door.open()
             container, output = await self._create(draft)
         except BaseException:
+            await door.close()
             await way_out.close()
             await self.engine.run(lambda: self._free(place))
             raise
-        return await self._track(spec, draft, container, output, GuestDoor(place), way_out, self._isolation)
+        return await self._track(spec, draft, container, output, door, way_out, self._isolation)
 
     def _draft(self, spec: SandboxSpec, place: Place, proxied: bool) -> Draft:
         place.make()

@@ -75,7 +75,7 @@ def guest_container(
         "User": f"{place.uid}:{place.uid}",
         "WorkingDir": HOME,
         "Entrypoint": ["/bin/sh", "-c", FURNISH, "sandbox"],
-        "Cmd": [*ENTER, *GUEST, *arguments],
+        "Cmd": [*ENTER, *GUEST, "--line", f"{INSIDE}/line", *arguments],
         "HostConfig": {
             **_walls(limits, runtime),
             "NetworkMode": "none",
