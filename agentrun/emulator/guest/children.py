@@ -44,10 +44,19 @@ class AgentLoop(asyncio.SelectorEventLoop):
 
 def watch_without_threads() -> None:
     """Before Python 3.12 asyncio starts a thread per child, which fails when a fork bomb has used up all processes."""
-    if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
+    if sys.version_info < (3, 12) and _has_pidfds():
         watcher = asyncio.PidfdChildWatcher()
         watcher.attach_loop(asyncio.get_running_loop())
         asyncio.set_child_watcher(watcher)  # pyright: ignore[reportDeprecated]  # only where it is not yet
+
+
+def _has_pidfds() -> bool:
+    """Whether processes can be had as descriptors; gVisor has none."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def adopt_orphans() -> None:

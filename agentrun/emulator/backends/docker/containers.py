@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+GVISOR = "runsc"
 MEBIBYTE = 1024 * 1024
 INODES_PER_MEBIBYTE = 64
 MOST_TERMINALS = 256
@@ -69,6 +70,8 @@ def guest_container(
     own = {**ENVIRONMENT, **(PROXY_ENVIRONMENT if proxied else {}), **environment}
     every = [(PROXY_PORT, f"{INSIDE}/egress"), *forwards]
     arguments = [word for port, path in every for word in ("--forward", f"{port}={path}")]
+    # gVisor has terminals of its own, and could only show those of the host through a mount.
+    terminals = [] if is_gvisor(runtime) else [_terminals(labels)]
     readable = [bind(path, target) for target, path in {**place.accounts, **shown}.items()]
     return {
         **_common(image, own, labels),
@@ -83,7 +86,7 @@ def guest_container(
             "CapDrop": ["ALL"],
             "MaskedPaths": list(HIDDEN),
             "Tmpfs": _folders_in_memory(place.uid, limits),
-            "Mounts": [bind(place.inside, INSIDE, writable=True), _terminals(labels), *readable, *mounts],
+            "Mounts": [bind(place.inside, INSIDE, writable=True), *terminals, *readable, *mounts],
         },
     }
 
@@ -129,6 +132,11 @@ def scrubber(image: str, folder: Path, labels: Mapping[str, str]) -> Json:
             "Mounts": [bind(folder, "/place", writable=True)],
         },
     }
+
+
+def is_gvisor(runtime: str | None) -> bool:
+    """Whether the engine's runtime of this name is gVisor, which has a kernel of its own."""
+    return runtime is not None and runtime.startswith(GVISOR)
 
 
 def bind(source: Path, target: str, writable: bool = False) -> Json:
