@@ -7,11 +7,13 @@ from contextlib import contextmanager
 
 import httpx
 
-from tests.emulator.hostile import inventory
+from tests.emulator.hostile import containers, inventory
 from tests.emulator.hostile.grounds import Ground
 from tests.emulator.hostile.inventory import Inventory
 from tests.emulator.inside import Inside
 
+PATIENCE = 8.0
+A_MOMENT = 1.0
 # Whoever asks for the end of all processes is left out, and so is the agent.
 CLEAR = "kill -9 -1; find ~ /tmp /dev/shm -mindepth 1 -delete && cp -R /etc/skel/. ~"
 
@@ -26,34 +28,38 @@ class Attackers:
 
     @contextmanager
     def one(self) -> Generator[Inside]:
-        """An attacker; in the end nothing is there that was not before, and of a deleted one nothing at all."""
+        """An attacker; in the end either nothing is there that was not before, or it is deleted and nothing is left."""
         attacker, without = self._kept or self._made()
         self._kept, before = None, self._take()
         try:
             yield attacker
         finally:
-            if self._ground.reuses and is_as_new(attacker):
+            if self._ground.reuses and is_as_new(attacker) and not self._left(before, A_MOMENT):
                 self._kept = attacker, without
             else:
-                self._ground.delete(attacker)
-        self._compare(before if self._kept else without)
+                self._delete(attacker, without)
 
     def close(self) -> None:
         """Delete the one that was kept."""
         if self._kept:
-            attacker, without = self._kept
-            self._ground.delete(attacker)
-            self._compare(without)
+            self._delete(*self._kept)
 
     def _made(self) -> tuple[Inside, Inventory]:
         before = self._take()
-        return self._ground.sandbox(), before
+        attacker = self._ground.sandbox()
+        if self._ground.reuses:
+            containers.wait_for(self._ground.pid, attacker.id)
+        return attacker, before
+
+    def _delete(self, attacker: Inside, without: Inventory) -> None:
+        self._ground.delete(attacker)
+        assert not (left := self._left(without)), left
 
     def _take(self) -> Inventory:
         return inventory.take(self._ground, self._bystander)
 
-    def _compare(self, before: Inventory) -> None:
-        assert not (left := inventory.leftovers_after(self._ground, before, self._bystander)), left
+    def _left(self, before: Inventory, seconds: float = PATIENCE) -> list[str]:
+        return inventory.leftovers_after(self._ground, before, self._bystander, seconds)
 
 
 def is_as_new(attacker: Inside) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,6 +15,8 @@ import psutil
 from agentrun.emulator.backends.docker.engine import Engine, connect
 from agentrun.emulator.backends.docker.ownership import BOOT, owner_of
 
+PATIENCE = 5.0
+POLL = 0.02
 # A sandbox that waits is called as its folder is; it gets the name of whoever it is handed out to.
 WAITING = re.compile(r"-(\d+-c[0-9a-f]+)$")
 
@@ -35,6 +38,14 @@ def of(pid: int) -> Contained:
     mounted = {mount["Name"] for container in found for mount in container["Mounts"] if "Name" in mount}
     volumes = {volume["Name"] for volume in _engine().volumes(BOOT) if _is_of(volume, pid)}
     return Contained(frozenset(handed_out), frozenset(volumes - mounted), frozenset(waiting))
+
+
+def wait_for(pid: int, sandbox_id: str) -> None:
+    """Return once the container of a sandbox has its name, which it gets a moment after it was handed out."""
+    deadline = time.monotonic() + PATIENCE
+    while not any(name.endswith(sandbox_id) for name in of(pid).containers):
+        assert time.monotonic() < deadline, f"no container is called after sandbox {sandbox_id}"
+        time.sleep(POLL)
 
 
 def processes(pid: int) -> list[psutil.Process]:

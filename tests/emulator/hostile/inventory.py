@@ -76,7 +76,7 @@ def take(ground: Ground, bystander: str = "") -> Inventory:
     )
 
 
-def leftovers_after(ground: Ground, before: Inventory, bystander: str = "", seconds: float = 8.0) -> list[str]:
+def leftovers_after(ground: Ground, before: Inventory, bystander: str, seconds: float) -> list[str]:
     """What stays; it is given some seconds to go away."""
     found: list[str] = []
 
