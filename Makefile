@@ -28,7 +28,7 @@ test-docker:  ## Get a container engine and the image of sandboxes, and run the 
 	@scripts/setup.sh test
 	@scripts/docker_engine.sh >/dev/null
 	@$(BIN)/agentrun emulator images build
-	@$(BIN)/python -m pytest tests/emulator/backends/docker $(ARGS)
+	@$(BIN)/python -m pytest tests/emulator/backends/docker tests/emulator/hostile -k docker $(ARGS)
 
 check:  ## Run the linters, type checkers, layer contracts and size limits.
 	@scripts/setup.sh test check

@@ -12,7 +12,8 @@ from typing import Any
 from agentrun.cli.doctor.finding import Finding, complaint, installer, output
 from agentrun.emulator.backends.base import BackendError, Limits
 from agentrun.emulator.backends.docker import images
-from agentrun.emulator.backends.docker.backend import GVISOR, RUNTIME_VARIABLE
+from agentrun.emulator.backends.docker.backend import RUNTIME_VARIABLE
+from agentrun.emulator.backends.docker.containers import is_gvisor
 from agentrun.emulator.backends.docker.engine import Engine, connect
 from agentrun.emulator.backends.process import bubblewrap
 from agentrun.emulator.backends.process.cgroups import CONTROLLERS, FREEZER, Cgroups
@@ -139,8 +140,8 @@ def _image(engine: Engine) -> Finding:
 
 
 def _runtime(information: dict[str, Any]) -> Finding:
-    names = [name for name in information.get("Runtimes", {}) if name.startswith(GVISOR)]
-    chosen = os.environ.get(RUNTIME_VARIABLE, "").startswith(GVISOR)
+    names = [name for name in information.get("Runtimes", {}) if is_gvisor(name)]
+    chosen = is_gvisor(os.environ.get(RUNTIME_VARIABLE))
     if names and chosen:
         return Finding(RUNTIME, True, f"containers are started with {os.environ[RUNTIME_VARIABLE]}")
     if names:

@@ -19,10 +19,11 @@ from typing import Any
 PR_SET_CHILD_SUBREAPER = 36
 # For a child that was started without this loop: whoever did that may still ask for its exit code.
 PATIENCE = 1.0
+MOST_DISPENSABLE = "1000"
 
 
 class AgentLoop(asyncio.SelectorEventLoop):
-    """An event loop that knows which children it waits for itself."""
+    """An event loop that knows which children it waits for itself; when memory is short, they fall before the agent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,6 +36,7 @@ class AgentLoop(asyncio.SelectorEventLoop):
         try:
             transport, protocol = await super().subprocess_exec(*args, **kwargs)
             self.awaited.add(transport.get_pid())
+            _fall_first(transport.get_pid())
             return transport, protocol
         finally:
             self.starting -= 1
@@ -42,10 +44,19 @@ class AgentLoop(asyncio.SelectorEventLoop):
 
 def watch_without_threads() -> None:
     """Before Python 3.12 asyncio starts a thread per child, which fails when a fork bomb has used up all processes."""
-    if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
+    if sys.version_info < (3, 12) and _has_pidfds():
         watcher = asyncio.PidfdChildWatcher()
         watcher.attach_loop(asyncio.get_running_loop())
         asyncio.set_child_watcher(watcher)  # pyright: ignore[reportDeprecated]  # only where it is not yet
+
+
+def _has_pidfds() -> bool:
+    """Whether processes can be had as descriptors; gVisor has none."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def adopt_orphans() -> None:
@@ -66,6 +77,12 @@ def kill_descendants() -> None:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
+
+
+def _fall_first(pid: int) -> None:
+    """Without the agent a sandbox is lost, without a child only what that did."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/oom_score_adj", "w") as file:
+        file.write(MOST_DISPENSABLE)
 
 
 def _reap(loop: AgentLoop) -> None:

@@ -25,6 +25,7 @@ INTERRUPT_GRACE = 1.0
 LAST_WORDS = 0.1  # seconds in which what a dead process has said, or its exit code, still arrives
 FORK_SECONDS = 30.0
 WARM_UP_SECONDS = 60.0
+NUDGE_SECONDS = 0.5
 
 SendSignal = Callable[[signal.Signals], object]
 Ended = asyncio.Future[int | None]  # of an exit code, negative for a signal, None when it cannot be known
@@ -267,7 +268,9 @@ class Worker(Interpreter):
 
     async def ready(self) -> None:
         if self._ready is not None:
-            await asyncio.wait([self._ready])
+            while not self._ready.done():
+                await asyncio.wait([self._ready], timeout=NUDGE_SECONDS)
+                self._go_on()
             self._ready = None
 
     def change_directory(self, cwd: str) -> None:
@@ -278,7 +281,12 @@ class Worker(Interpreter):
         if self._death is not None:
             self._answer(Reply(error=self._death))
         else:
+            self._go_on()
             self._transport.write(self._dialect.encode(code))
+
+    def _go_on(self) -> None:
+        """Code that runs beside it, as the same user, may have stopped it while it had nothing to do."""
+        self._signal(signal.SIGCONT)
 
     def _write(self, stream: str, data: bytes) -> None:
         self.output.write(stream, data)

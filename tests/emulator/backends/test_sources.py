@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,11 +12,14 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import psutil
 import pytest
 
+from agentrun.emulator.guest import sources
 from agentrun.emulator.guest.errors import Exhausted
 from agentrun.emulator.guest.interpreter import Outcome, Worker
 from agentrun.emulator.guest.outputs import Output
+from agentrun.emulator.guest.replies import PYTHON_LINES
 from agentrun.emulator.guest.sources import BrokerSource, ExecSource
 
 pytestmark = pytest.mark.asyncio
@@ -63,6 +68,7 @@ after = sorted(os.listdir("/proc/self/fd"))
 names = [name for name in sys.modules["__main__"].__dict__ if name in ("numpy", "pandas", "matplotlib", "os")]
 print(json.dumps([before == after, len(os.listdir("/proc/self/task")), threading.active_count(), names]))
 """
+WORKER = f"{sys.executable} -m {sources.PYTHON_WORKER}"
 WITHOUT_IPYTHON = """
 import sys
 sys.modules["IPython"] = None
@@ -183,3 +189,28 @@ async def test_without_ipython_plain_python_does() -> None:
         assert "workers" not in error["text"]
         assert execute("raise SystemExit(3)")[0]["error"]["value"] == "3"
     assert process.wait(10) == 0
+
+
+async def test_what_was_stopped_from_beside_goes_on_when_it_is_asked() -> None:
+    worker = await sources.start([sys.executable, "-m", sources.PYTHON_WORKER], "/", PYTHON_LINES)
+    pid = int(await text(worker, "import os; os.getpid()"))
+    os.kill(pid, signal.SIGSTOP)
+    assert await text(worker, "1 + 1") == "2"
+    await end(worker)
+
+
+async def test_what_is_stopped_while_it_comes_up_comes_up() -> None:
+    worker = await sources.start(["sh", "-c", f"kill -STOP $$; exec {WORKER}"], "/", PYTHON_LINES)
+    assert await text(worker, "1 + 1") == "2"
+    await end(worker)
+
+
+async def test_one_that_was_just_killed_is_not_handed_out(tmp_path: Path) -> None:
+    source = ExecSource()
+    await source.open()
+    for child in psutil.Process().children():
+        child.send_signal(signal.SIGKILL)
+    worker = await source.python(str(tmp_path))
+    assert await text(worker, "1 + 1") == "2"
+    await end(worker)
+    source.close()

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.emulator.hostile.grounds import Ground
+from tests.emulator.hostile.grounds import Ground, Neighbour
 from tests.emulator.inside import Inside
 
 # For what only the program inside or the emulator has to withstand, however the walls around it are made.
@@ -48,7 +48,7 @@ class Arena:
 
     ground: Ground
     attacker: Inside
-    neighbour: Inside
+    neighbour: Neighbour
 
     def python(self, code: str, timeout: float = 10, context: str | None = None) -> Outcome:
         """Execute in the attacker."""

@@ -12,11 +12,10 @@ from types import FrameType
 
 import pytest
 
-from tests.emulator.hostile import inventory
 from tests.emulator.hostile.arena import Arena
-from tests.emulator.hostile.grounds import NAMES, Ground, ground, remove
-from tests.emulator.hostile.watching import PRIVATE, Watch
-from tests.emulator.inside import Inside
+from tests.emulator.hostile.attackers import Attackers
+from tests.emulator.hostile.grounds import NAMES, Ground, Neighbour, ground, remove
+from tests.emulator.hostile.watching import Watch
 
 # What any test may take, with its fixtures each; what it waits for has a limit of its own below that.
 SECONDS = 60
@@ -68,43 +67,42 @@ def place(request: pytest.FixtureRequest) -> Generator[Ground]:
 
 
 @pytest.fixture(scope="session")
-def neighbour(place: Ground) -> Inside:
+def neighbour(place: Ground) -> Neighbour:
     """A sandbox that nobody attacks, and that must not notice anything."""
-    made = place.sandbox()
-    answer = made.call("POST", "files", {"path": PRIVATE, "content": made.id})
-    assert answer.status_code == 200, answer.text
+    made = place.neighbour()
     # What only a first execution leaves must be there before anything is compared.
     for _ in range(2):
-        made.call("POST", "contexts/execute", {"code": "1 + 1"})
+        made.execute("1 + 1")
     return made
 
 
+@pytest.fixture(scope="session")
+def attackers(place: Ground, neighbour: Neighbour) -> Generator[Attackers]:
+    """Where attackers come from."""
+    # Without namespaces the neighbour's processes are told apart by its home folder; with them they come and go.
+    home = "" if place.has_namespaces else neighbour.run("echo $HOME").strip()
+    attackers = Attackers(place, home)
+    yield attackers
+    attackers.close()
+
+
 @pytest.fixture
-def arena(place: Ground, neighbour: Inside) -> Generator[Arena]:
+def arena(place: Ground, neighbour: Neighbour, attackers: Attackers) -> Generator[Arena]:
     """An attacker of one test."""
-    with _attacked(place, neighbour) as attacked:
+    with _attacked(place, neighbour, attackers) as attacked:
         yield attacked
 
 
 @pytest.fixture(scope="module")
-def calm(place: Ground, neighbour: Inside) -> Generator[Arena]:
+def calm(place: Ground, neighbour: Neighbour, attackers: Attackers) -> Generator[Arena]:
     """An attacker for all tests of a module, each of which leaves it as it was."""
-    with _attacked(place, neighbour) as attacked:
+    with _attacked(place, neighbour, attackers) as attacked:
         yield attacked
 
 
 @contextlib.contextmanager
-def _attacked(place: Ground, neighbour: Inside) -> Generator[Arena]:
+def _attacked(place: Ground, neighbour: Neighbour, attackers: Attackers) -> Generator[Arena]:
     """In the end the neighbour has answered all the time, and nothing is left."""
-    # Without namespaces the neighbour's processes are told apart by its home folder; with them they come and go.
-    home = "" if place.has_namespaces else neighbour.run("echo $HOME").strip()
-    before = inventory.take(place, home)
-    attacker = place.sandbox()
-    try:
-        with Watch(place, neighbour) as watch:
-            yield Arena(place, attacker, neighbour)
-        complaints = watch.complaints()
-    finally:
-        place.delete(attacker)
-    assert not complaints, complaints
-    assert not (left := inventory.leftovers_after(place, before, home)), left
+    with attackers.one() as attacker, Watch(place, neighbour) as watch:
+        yield Arena(place, attacker, neighbour)
+    assert not (complaints := watch.complaints()), complaints

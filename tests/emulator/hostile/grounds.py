@@ -32,8 +32,21 @@ PATIENCE = 30
 # What a service may have open where nobody has raised it; attacks are to show what comes of few.
 DESCRIPTORS = 1024
 SECRET = "a secret that is nowhere but in the emulator"
-WITH_DOCKER = "AGENTRUN_HOSTILE_DOCKER"
+# A file of a neighbour, below its home, that holds its id.
+PRIVATE = "private.txt"
 NAMES = ("process", "ordinary-user", "landlock", "docker")
+
+
+@dataclass(frozen=True)
+class Neighbour(Inside):
+    """A sandbox that must not notice anything; it executes in a context, or without one when that is empty."""
+
+    context: str
+
+    def execute(self, code: str) -> httpx.Response:
+        """Execute as it always does."""
+        body = {"code": code, "timeout": 10, **({"contextId": self.context} if self.context else {})}
+        return self.call("POST", "contexts/execute", body)
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,16 @@ class Ground:
         return self.level not in ("landlock", "none")
 
     @property
+    def forks(self) -> bool:
+        """Whether code that is executed once gets a fork of an interpreter; else each time one has to be started."""
+        return self.has_namespaces and self.name != "docker"
+
+    @property
+    def reuses(self) -> bool:
+        """Whether a sandbox takes so long to come that one which is as new serves again."""
+        return self.name == "docker"
+
+    @property
     def port(self) -> int:
         """Where it listens."""
         return self.account.client.base_url.port or 0
@@ -78,6 +101,14 @@ class Ground:
         answer = self.account.data("POST", "/sandboxes", content)
         assert answer.status_code == 200, answer.text
         return Inside(self.account, answer.json()["data"]["sandboxId"])
+
+    def neighbour(self) -> Neighbour:
+        """A sandbox that nobody attacks, with a file and, where interpreters are slow to come, one that stays."""
+        made = self.sandbox()
+        answer = made.call("POST", "files", {"path": PRIVATE, "content": made.id})
+        assert answer.status_code == 200, answer.text
+        context = "" if self.forks else made.call("POST", "contexts", {"language": "python"}).json()["id"]
+        return Neighbour(made.account, made.id, context)
 
     def delete(self, inside: Inside) -> None:
         """End a sandbox."""
@@ -142,8 +173,6 @@ def started(
 def _backend(name: str) -> str:
     if name != "docker":
         return "process"
-    if not os.environ.get(WITH_DOCKER):
-        pytest.skip(f"docker: the battery was not brought to its end there yet; {WITH_DOCKER}=1 tries")
     if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
         pytest.skip("docker: no container engine answers")
     return "docker"

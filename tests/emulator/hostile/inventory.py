@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from tests.emulator.hostile import containers
+from tests.emulator.hostile.containers import Contained
 from tests.emulator.hostile.grounds import Ground
 
 SHARED_FOLDERS = ("/tmp", "/dev/shm", "/var/tmp")
 LOWEST_SANDBOX_USER = 200_000
 # Connections and files that are closed a moment later, or kept by the client's pool.
 FEW_DESCRIPTORS = 12
+# Of a sandbox in a container: its output, its line, its way out and connections to it.
+DESCRIPTORS_OF_ONE = 6
 POLL = 0.05
+ENGINE_FOLDERS = ("/var/lib/docker/", "/run/docker/")
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Inventory:
     members: frozenset[str]
     strays: frozenset[str]
     mounts: int
+    contained: Contained
 
     def leftovers(self, later: Inventory) -> list[str]:
         """What is there later and was not before, in words."""
@@ -46,7 +52,10 @@ class Inventory:
         found += [f"file {name}" for name in later.strays - self.strays]
         if later.mounts > self.mounts:
             found.append(f"{later.mounts - self.mounts} mounts")
-        if later.descriptors > self.descriptors + FEW_DESCRIPTORS:
+        found += [f"container {name}" for name in later.contained.containers - self.contained.containers]
+        found += [f"volume {name}" for name in later.contained.volumes - self.contained.volumes]
+        more_waiting = max(0, len(later.contained.waiting) - len(self.contained.waiting))
+        if later.descriptors > self.descriptors + FEW_DESCRIPTORS + more_waiting * DESCRIPTORS_OF_ONE:
             found.append(f"{later.descriptors - self.descriptors} descriptors of the emulator")
         return found
 
@@ -54,18 +63,20 @@ class Inventory:
 def take(ground: Ground, bystander: str = "") -> Inventory:
     """The present state of an emulator; processes whose environment names `bystander` are left out."""
     processes = {found for found in _descendants(ground.pid) if not _names(found[0], bystander)}
+    contained = containers.of(ground.pid) if ground.name == "docker" else Contained()
     return Inventory(
         frozenset(processes),
         frozenset(filter(None, (_namespace(pid) for pid, _ in processes))),
         len(_listed(f"/proc/{ground.pid}/fd")),
-        frozenset(_entries(ground.directory)),
+        frozenset(_entries(ground.directory, contained.waiting)),
         frozenset(_members(ground.pid)),
         frozenset(_strays()),
         _mounts(ground.pid),
+        contained,
     )
 
 
-def leftovers_after(ground: Ground, before: Inventory, bystander: str = "", seconds: float = 8.0) -> list[str]:
+def leftovers_after(ground: Ground, before: Inventory, bystander: str, seconds: float) -> list[str]:
     """What stays; it is given some seconds to go away."""
     found: list[str] = []
 
@@ -111,8 +122,11 @@ def _namespace(pid: int) -> str:
     return ""
 
 
-def _entries(directory: Path) -> list[str]:
-    """Everything below the emulator's directory but the files that name users, which are kept for the next sandbox."""
+def _entries(directory: Path, spare: Collection[str]) -> list[str]:
+    """Everything below the emulator's directory but what is kept for the next sandbox.
+
+    That is the files that name users, and folders of these names.
+    """
     found: list[str] = []
     waiting = [str(directory)]
     # os.walk recurses before Python 3.12, and trees in here may be too deep for that.
@@ -120,6 +134,8 @@ def _entries(directory: Path) -> list[str]:
         folder = waiting.pop()
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
+                if entry.name in spare:
+                    continue
                 found += [entry.path] if not entry.name.isdigit() else []
                 waiting += [entry.path] if entry.is_dir(follow_symlinks=False) and entry.name != "users" else []
     return found
@@ -147,8 +163,10 @@ def _strays() -> list[str]:
 
 
 def _mounts(pid: int) -> int:
+    """How many it sees but those of the container engine, which others use as well."""
     with contextlib.suppress(OSError):
-        return len(Path(f"/proc/{pid}/mountinfo").read_text().splitlines())
+        lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+        return sum(not line.split()[4].startswith(ENGINE_FOLDERS) for line in lines)
     return 0
 
 

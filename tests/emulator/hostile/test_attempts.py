@@ -152,6 +152,8 @@ FILES = [
     "/dev/vsock",
 ]
 
+OF_EVERY_SYSTEM = ("/var/log", "/var/lib")
+
 # Files that must not be written to, and what to write.
 TARGETS = {
     "/proc/sys/kernel/core_pattern": "|/tmp/x",
@@ -218,6 +220,10 @@ for name, wanted in {SOCKETS!r}.items():
 @pytest.mark.parametrize("path", FILES)
 def test_a_file_of_the_host(calm: Arena, path: str) -> None:
     """Neither code nor a command nor the interface for files gets to see it."""
+    if calm.ground.name == "docker" and path in OF_EVERY_SYSTEM:
+        # A container has a system of its own: of its image, on another file system than the host's.
+        assert int(calm.said(f"stat -c %d {path}")) not in {os.stat(place).st_dev for place in ("/", path)}
+        return
     if path.startswith("/run/") and not calm.ground.has_namespaces:
         path = path.rstrip("/") + "/"
     said = calm.said(f"ls {path}/ 2>/dev/null; head -c 20 {path} 2>/dev/null; true")
@@ -237,9 +243,8 @@ except OSError: print('no')
 def test_a_file_that_must_not_be_written(calm: Arena, path: str) -> None:
     before = Path(path).read_bytes() if path.startswith(("/proc/sys/", "/etc/passwd")) and Path(path).exists() else b""
     code = f"""
-try:
-    open({path!r}, 'w').write({TARGETS[path]!r})
-    print('written')
+import os
+try: print('written', os.write(os.open({path!r}, os.O_WRONLY | os.O_CREAT), {TARGETS[path].encode()!r}))
 except OSError: print('no')
 """
     assert calm.python(code).said == "no"

@@ -17,19 +17,20 @@ import httpx
 import psutil
 import pytest
 
-from tests.emulator.hostile import grounds, inventory
-from tests.emulator.hostile.grounds import TEMPLATE, Ground
+from tests.emulator.hostile import containers, grounds, inventory
+from tests.emulator.hostile.containers import Contained
+from tests.emulator.hostile.grounds import NAMES, TEMPLATE, Ground
 from tests.emulator.inside import Inside
 from tests.emulator.signed import Account
 
-SANDBOXES = {"process": 200}
+SANDBOXES = {"process": 200, "docker": 8}
 FEW_SANDBOXES = 10
 # Enough for all of them; what comes of too few is another test.
 DESCRIPTORS = 8192
-FEW_DESCRIPTORS = 256
+FEW_DESCRIPTORS = {"docker": 56}
+FEW = 256
 AT_ONCE = 8
 SECONDS = 8.0
-NAMES = ("process", "ordinary-user", "landlock")
 # What holds on to life: it ignores every signal that it may, is not in anybody's session, and asks for no death signal.
 ENDLESS = """
 import ctypes, os, signal
@@ -77,7 +78,7 @@ def test_nothing_survives_the_emulator(folder: tuple[str, Path]) -> None:
         for box in boxes[4:8]:
             box.call("POST", "processes/cmd", {"command": "(setsid sh -c 'sleep 1000 & sleep 1000' >/dev/null 2>&1 &)"})
         time.sleep(0.5)
-        processes = _below(ground.pid)
+        processes = _below(ground)
         assert len(processes) > 8
         directory, pid = ground.directory, ground.pid
         os.kill(pid, signal.SIGKILL)
@@ -97,6 +98,8 @@ def test_nothing_survives_the_emulator(folder: tuple[str, Path]) -> None:
         ground.delete(ground.sandbox())
         assert not directory.exists()
         assert _cgroups_of(pid) == []
+        if name == "docker":
+            assert containers.of(pid) == Contained()
 
 
 @pytest.mark.parametrize("victim", ["launcher", "zygote"])
@@ -105,12 +108,14 @@ def test_the_death_of_a_helper_is_not_the_end(folder: tuple[str, Path], victim: 
     name, place = folder
     if name == "landlock" and victim == "zygote":
         pytest.skip("without namespaces there is no zygote")
+    if name == "docker":
+        pytest.skip("no process of the emulator's stands between it and its containers")
     with living(name, place, f"key-{uuid4().hex}") as ground:
         before = inventory.take(ground)
         boxes = _made(ground, 4)
         _keep_busy(boxes[:2])
         time.sleep(0.5)
-        processes = _below(ground.pid)
+        processes = _below(ground)
         target = _find(processes, victim)
         os.kill(target.pid, signal.SIGKILL)
         time.sleep(0.2)
@@ -134,12 +139,13 @@ def test_the_death_of_a_helper_is_not_the_end(folder: tuple[str, Path], victim: 
 def test_too_few_descriptors_are_told_in_time(folder: tuple[str, Path]) -> None:
     """At some number a sandbox is refused, nobody waits for it without end, and those that are there go on."""
     name, place = folder
-    with living(name, place, f"key-{uuid4().hex}", FEW_DESCRIPTORS) as ground:
+    few = FEW_DESCRIPTORS.get(name, FEW)
+    with living(name, place, f"key-{uuid4().hex}", few) as ground:
         boxes = [ground.sandbox()]
         content = json.dumps({"templateName": TEMPLATE}).encode()
         while (answer := ground.account.data("POST", "/sandboxes", content)).status_code == 200:
             boxes.append(Inside(ground.account, answer.json()["data"]["sandboxId"]))
-            assert len(boxes) < FEW_DESCRIPTORS
+            assert len(boxes) < few
         assert answer.status_code in (429, 500, 503), answer.text
         assert ground.account.client.get("/_emulator/health").status_code == 200
         for box in boxes[:3]:
@@ -183,8 +189,10 @@ def _keep_busy(boxes: list[Inside]) -> None:
         threading.Thread(target=work, args=(box,), daemon=True).start()
 
 
-def _below(pid: int) -> list[psutil.Process]:
-    return psutil.Process(pid).children(recursive=True)
+def _below(ground: Ground) -> list[psutil.Process]:
+    if ground.name == "docker":
+        return containers.processes(ground.pid)
+    return psutil.Process(ground.pid).children(recursive=True)
 
 
 def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:

@@ -225,7 +225,7 @@ def test_the_agent_s_memory_is_no_file(arena: Arena) -> None:
 
 def _package(files: dict[str, bytes | str], links: dict[str, str] | None = None) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
         for name, target in (links or {}).items():

@@ -13,16 +13,13 @@ from typing import Any
 
 import httpx
 
-from tests.emulator.hostile.grounds import Ground
-from tests.emulator.inside import Inside
+from tests.emulator.hostile.grounds import PRIVATE, Ground, Neighbour
 
 # What is promised is 0.2 s and 2 s; a busy machine gets some more, and one that several grounds share still more.
 SHARED = 2 if "PYTEST_XDIST_WORKER" in os.environ else 1
 EMULATOR_SECONDS = 1.0 * SHARED
 NEIGHBOUR_SECONDS = 2.0 * SHARED
 PATIENCE = 15.0
-# A file of the neighbour, below its home, that holds its id.
-PRIVATE = "private.txt"
 
 
 @dataclass
@@ -49,11 +46,11 @@ class Watched:
 class Watch:
     """Asks both again and again, for as long as a `with` block lasts."""
 
-    def __init__(self, ground: Ground, neighbour: Inside) -> None:
+    def __init__(self, ground: Ground, neighbour: Neighbour) -> None:
         self.emulator = Watched()
         self.neighbour = Watched()
         self._client = httpx.Client(base_url=ground.account.client.base_url, timeout=PATIENCE, trust_env=False)
-        self._inside = Inside(ground.account, neighbour.id)
+        self._neighbour = neighbour
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=self._go_on, args=(self.emulator, self._ask_emulator, 0.02), daemon=True),
@@ -98,7 +95,7 @@ class Watch:
 
     def _ask_neighbour(self) -> str | None:
         """The neighbour still executes, and has what it was given before the attack."""
-        answer = self._inside.call("POST", "contexts/execute", {"code": f"open({PRIVATE!r}).read()", "timeout": 10})
+        answer = self._neighbour.execute(f"open({PRIVATE!r}).read()")
         results: list[dict[str, Any]] = answer.json()["results"] if answer.status_code == 200 else []
-        right = bool(results) and results[0].get("text") == repr(self._inside.id)
+        right = bool(results) and results[0].get("text") == repr(self._neighbour.id)
         return None if right else f"the neighbour answered {answer.status_code} {json.dumps(answer.text)[:300]}"

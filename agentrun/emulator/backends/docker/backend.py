@@ -41,7 +41,6 @@ from agentrun.emulator.backends.egress import EgressProxy
 from agentrun.emulator.backends.process.names import is_leftover, own_name
 
 RUNTIME_VARIABLE = "AGENTRUN_DOCKER_RUNTIME"
-GVISOR = "runsc"
 SWEEP_SECONDS = 60.0
 MAX_SOCKET_PATH = 100
 LONGEST_NAME = "/4194304-cffffffff/inside/egress"
@@ -49,7 +48,13 @@ INSIDE_NETWORK, OUTSIDE_NETWORK = "inside", "outside"
 NO_TALK = {"com.docker.network.bridge.enable_icc": "false"}
 # What the best level has and an ordinary container does not.
 BEYOND_CONTAINER = ("landlock", "a kernel of its own")
-BEYOND_OWN_IMAGE = ("an own uid", "a read-only system", "disk limit", "closed ports of the host")
+BEYOND_OWN_IMAGE = (
+    "an own uid",
+    "a read-only system",
+    "disk limit",
+    "closed ports of the host",
+    "a filter of system calls of our own",
+)
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,7 @@ class DockerBackend:
                 f"the container engine has no runtime {self._runtime!r}: install it and add it to "
                 f"/etc/docker/daemon.json, or unset {RUNTIME_VARIABLE}"
             )
-        if self._runtime and self._runtime.startswith(GVISOR):
+        if containers.is_gvisor(self._runtime):
             return Isolation("gvisor")
         options = " ".join(info.get("SecurityOptions") or [])
         absent = [name for name in ("seccomp", "userns") if f"name={name}" not in options]
@@ -212,7 +217,7 @@ class DockerBackend:
         if lowest and LEVELS.index(reached) < LEVELS.index(lowest):
             raise NotCapable(
                 f"isolation level {lowest} was asked for and containers of this engine reach {reached}: install gVisor "
-                f"and set {RUNTIME_VARIABLE}={GVISOR}, or use the process backend"
+                f"and set {RUNTIME_VARIABLE}={containers.GVISOR}, or use the process backend"
             )
 
     async def _sweep(self) -> None:
@@ -246,17 +251,19 @@ class DockerBackend:
 
     async def _bring_up(self, spec: SandboxSpec, proxied: bool | None = None) -> DockerSandbox:
         place = self._next_place(mounting.owner_of(spec.mounts))
-        way_out = ProxyExit(self._egress, spec.network)
+        way_out, door = ProxyExit(self._egress, spec.network), GuestDoor(place)
         chosen = spec.network.mode != "off" if proxied is None else proxied
         try:
             draft = await self.engine.run(lambda: self._draft(spec, place, chosen))
             await way_out.open(place)
+            await door.open()
             container, output = await self._create(draft)
         except BaseException:
+            await door.close()
             await way_out.close()
             await self.engine.run(lambda: self._free(place))
             raise
-        return await self._track(spec, draft, container, output, GuestDoor(place), way_out, self._isolation)
+        return await self._track(spec, draft, container, output, door, way_out, self._isolation)
 
     def _draft(self, spec: SandboxSpec, place: Place, proxied: bool) -> Draft:
         place.make()

@@ -28,7 +28,24 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+GVISOR = "runsc"
 MEBIBYTE = 1024 * 1024
+INODES_PER_MEBIBYTE = 64
+MOST_TERMINALS = 256
+# What engines hide by themselves, and all else that the kernel tells of the machine.
+HIDDEN = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys",
+)
 NANO = 1_000_000_000
 # What the images of others need to give up root by themselves and to serve; far less than an engine's default.
 KEPT_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
@@ -53,20 +70,23 @@ def guest_container(
     own = {**ENVIRONMENT, **(PROXY_ENVIRONMENT if proxied else {}), **environment}
     every = [(PROXY_PORT, f"{INSIDE}/egress"), *forwards]
     arguments = [word for port, path in every for word in ("--forward", f"{port}={path}")]
+    # gVisor has terminals of its own, and could only show those of the host through a mount.
+    terminals = [] if is_gvisor(runtime) else [_terminals(labels)]
     readable = [bind(path, target) for target, path in {**place.accounts, **shown}.items()]
     return {
         **_common(image, own, labels),
         "User": f"{place.uid}:{place.uid}",
         "WorkingDir": HOME,
         "Entrypoint": ["/bin/sh", "-c", FURNISH, "sandbox"],
-        "Cmd": [*ENTER, *GUEST, *arguments],
+        "Cmd": [*ENTER, *GUEST, "--line", f"{INSIDE}/line", *arguments],
         "HostConfig": {
             **_walls(limits, runtime),
             "NetworkMode": "none",
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
+            "MaskedPaths": list(HIDDEN),
             "Tmpfs": _folders_in_memory(place.uid, limits),
-            "Mounts": [bind(place.inside, INSIDE, writable=True), *readable, *mounts],
+            "Mounts": [bind(place.inside, INSIDE, writable=True), *terminals, *readable, *mounts],
         },
     }
 
@@ -114,6 +134,11 @@ def scrubber(image: str, folder: Path, labels: Mapping[str, str]) -> Json:
     }
 
 
+def is_gvisor(runtime: str | None) -> bool:
+    """Whether the engine's runtime of this name is gVisor, which has a kernel of its own."""
+    return runtime is not None and runtime.startswith(GVISOR)
+
+
 def bind(source: Path, target: str, writable: bool = False) -> Json:
     """A folder or file of the host."""
     return {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": not writable}
@@ -125,9 +150,7 @@ def overlay(name: str, target: str, lower: Path, upper: Path, work: Path, labels
     `userxattr` lets the owner of `upper` see which folders were replaced.
     """
     options = f"lowerdir={lower},upperdir={upper},workdir={work},userxattr"
-    driver = {"Name": "local", "Options": {"type": "overlay", "device": "overlay", "o": options}}
-    details = {"NoCopy": True, "Labels": dict(labels), "DriverConfig": driver}
-    return {"Type": "volume", "Source": name, "Target": target, "VolumeOptions": details}
+    return {**_volume(target, "overlay", options, labels), "Source": name}
 
 
 def _common(image: str, environment: Mapping[str, str], labels: Mapping[str, str]) -> Json:
@@ -164,5 +187,20 @@ def _limit(name: str, value: int) -> Json:
 
 
 def _folders_in_memory(uid: int, limits: Limits) -> dict[str, str]:
-    size = f"rw,exec,nosuid,nodev,size={limits.disk}m"
-    return {HOME: f"{size},mode=0700,uid={uid},gid={uid}", "/tmp": f"{size},mode=1777"}
+    """Limited in number too: what an empty file takes in the kernel counts as nobody's."""
+    room = f"rw,exec,nosuid,nodev,size={limits.disk}m,nr_inodes={limits.disk * INODES_PER_MEBIBYTE}"
+    shared = f"{room},mode=1777"
+    return {HOME: f"{room},mode=0700,uid={uid},gid={uid}", "/tmp": shared, "/dev/shm": shared}
+
+
+def _terminals(labels: Mapping[str, str]) -> Json:
+    """A volume that goes with its container: terminals of its own, few enough to leave the machine's to others."""
+    options = f"newinstance,nosuid,noexec,ptmxmode=0666,mode=0620,max={MOST_TERMINALS}"
+    return _volume("/dev/pts", "devpts", options, labels)
+
+
+def _volume(target: str, kind: str, options: str, labels: Mapping[str, str]) -> Json:
+    """A file system that the engine mounts for one container."""
+    driver = {"Name": "local", "Options": {"type": kind, "device": kind, "o": options}}
+    details = {"NoCopy": True, "Labels": dict(labels), "DriverConfig": driver}
+    return {"Type": "volume", "Target": target, "VolumeOptions": details}

@@ -28,18 +28,40 @@ class Door(Protocol):
 
 
 class GuestDoor:
-    """The socket that the guest server makes in the folder it shares with the host."""
+    """The socket that the guest server makes in the folder it shares with the host, and the line it lives by.
+
+    That server ends, and its container with it, when the line does: at the latest when the kernel ends this process.
+    """
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self._taken = False
+        self._server: asyncio.AbstractServer | None = None
+        self._line: asyncio.StreamWriter | None = None
+
+    async def open(self) -> None:
+        """Wait for the server to call; before its container starts, as it is to be the only one who does."""
+        self._server = await asyncio.start_unix_server(self._accept, str(self._place.line))
+        self._place.line.chmod(0o666)
 
     async def is_open(self) -> bool:
         self._taken = self._taken or self._place.take_socket()
         return self._taken and await healthy(self._place.socket, HEALTH, HEALTH_TIMEOUT)
 
     async def close(self) -> None:
-        return
+        self._stop_listening()
+        if self._line:
+            self._line.close()
+
+    def _accept(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._line = writer
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        if self._server:
+            self._server.close()
+            self._server = None
+            self._place.line.unlink(missing_ok=True)
 
 
 class PortDoor:

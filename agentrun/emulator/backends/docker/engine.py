@@ -19,12 +19,17 @@ Result = TypeVar("Result")
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 TIMEOUT_SECONDS = 600
 THREADS = 8
+CONFLICT = 409
 NO_PACKAGE = "the docker backend needs the docker package: run pip install 'agentrun[docker]'"
 NO_ENGINE = "start it with `systemctl start docker`, or install it with `apt-get install docker.io`"
 
 
 class NotFound(BackendError):
     """The engine does not have what was asked for."""
+
+
+class InProgress(BackendError):
+    """The engine is doing just that already, for somebody else."""
 
 
 class Engine:
@@ -79,8 +84,11 @@ class Engine:
         self._told(lambda: self._client.wait(container, timeout=TIMEOUT_SECONDS))
 
     def remove(self, container: str) -> None:
-        """Kill and remove a container with what it wrote; nothing happens when there is none."""
-        self._unless_gone(lambda: self._client.remove_container(container, force=True, v=True))
+        """Kill and remove a container with what it wrote, or wait for whoever does; nothing happens without one."""
+        try:
+            self._unless_gone(lambda: self._client.remove_container(container, force=True, v=True))
+        except InProgress:
+            self._unless_gone(lambda: self._client.wait(container, timeout=TIMEOUT_SECONDS, condition="removed"))
 
     def containers(self, label: str) -> list[dict[str, Any]]:
         """All that have a label, running or not."""
@@ -180,6 +188,8 @@ class Engine:
         except self._errors.NotFound as error:
             raise NotFound(f"container engine: {error.explanation or error}") from None
         except self._errors.APIError as error:
+            if error.status_code == CONFLICT and "in progress" in str(error.explanation):
+                raise InProgress(f"container engine: {error.explanation}") from None
             raise BackendError(f"container engine: {error.explanation or error}") from None
         except (self._errors.DockerException, OSError) as error:
             raise BackendError(f"the container engine at {self.path} does not answer ({error}): {NO_ENGINE}") from None

@@ -15,13 +15,15 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
-from agentrun.emulator.backends.base import BackendError
+from agentrun.emulator.backends.base import BackendError, NotCapable
 from agentrun.emulator.backends.docker import bootstrap, host_settings
 from agentrun.emulator.backends.docker.engine import Engine
+from agentrun.emulator.launcher import seccomp
 
 CODE_INTERPRETER = "code-interpreter"
 TYPES = (CODE_INTERPRETER,)
@@ -204,14 +206,23 @@ def _recipe(image_type: str) -> dict[str, bytes]:
 
 
 def _guest_files() -> dict[str, bytes]:
-    """The server of a sandbox as it is installed here, and what starts it, by their paths in the build."""
+    """The server of a sandbox as it is installed here, and what starts and confines it, by their paths in the build."""
     spec = find_spec(GUEST)
     if spec is None or spec.origin is None:
         raise BackendError(f"the package {GUEST} is not installed: run pip install 'agentrun[emulator]'")
     folder, inside = Path(spec.origin).parent, GUEST.replace(".", "/")
     files = sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
     server = {f"{inside}/{file.relative_to(folder)}": file.read_bytes() for file in files}
-    return {**server, "enter.py": (RECIPES / "enter.py").read_bytes()}
+    return {**server, "enter.py": (RECIPES / "enter.py").read_bytes(), "filter": _filter()}
+
+
+@cache
+def _filter() -> bytes:
+    """The filter of system calls that sandboxes of the process backend have too."""
+    try:
+        return seccomp.compile_filter()
+    except NotImplementedError as error:
+        raise NotCapable(f"system calls cannot be filtered in containers: {error}") from None
 
 
 def _host_files() -> dict[str, bytes]:

@@ -38,6 +38,11 @@ class Place:
         return self.inside / "egress"
 
     @property
+    def line(self) -> Path:
+        """Where the sandbox's server finds the emulator to learn when that is gone."""
+        return self.inside / "line"
+
+    @property
     def accounts(self) -> dict[str, Path]:
         """Files of the sandbox's system that name its user, by their path in there."""
         return {f"/etc/{name}": self.folder / name for name in ("passwd", "group")}

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from agentrun.emulator.backends.docker.engine import Engine
+from agentrun.emulator.backends.docker.engine import Engine, NotFound
 from agentrun.emulator.backends.docker.freezer import find_freezer
 from agentrun.emulator.backends.docker.ownership import BOOT, INSTANCE, owner_of
 
 
-def sweep_orphans(engine: Engine) -> int:
-    """Remove containers, volumes and networks whose emulator is dead; returns how many containers."""
-    orphans = [container for container in engine.containers(BOOT) if _orphaned(container)]
-    for container in orphans:
-        remove_container(engine, str(container["Id"]))
+def sweep_orphans(engine: Engine) -> None:
+    """Remove containers, volumes and networks whose emulator is dead; others may sweep at the same time."""
+    for container in engine.containers(BOOT):
+        if _orphaned(container):
+            remove_container(engine, str(container["Id"]))
     _remove_the_rest([item for item in engine.volumes(BOOT) if _orphaned(item)], engine)
     _remove_the_rest([item for item in engine.networks(BOOT) if _orphaned(item)], engine)
-    return len(orphans)
 
 
 def remove_everything_of(engine: Engine, instance: str) -> None:
@@ -31,9 +31,10 @@ def remove_everything_of(engine: Engine, instance: str) -> None:
 
 def remove_container(engine: Engine, container: str) -> None:
     """Remove a container; a frozen one is thawed first, because nothing frozen can die."""
-    freezer = find_freezer(engine.inspect(container)["State"]["Pid"], container)
-    if freezer:
-        freezer.write(frozen=False)
+    with contextlib.suppress(NotFound):
+        freezer = find_freezer(engine.inspect(container)["State"]["Pid"], container)
+        if freezer:
+            freezer.write(frozen=False)
     engine.remove(container)
 
 

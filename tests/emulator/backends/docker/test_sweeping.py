@@ -6,6 +6,7 @@ import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +18,34 @@ from agentrun.emulator.backends.docker.freezer import find_freezer
 from agentrun.emulator.backends.docker.ownership import BOOT, INSTANCE, Owner
 from agentrun.emulator.backends.docker.sweeping import remove_everything_of, sweep_orphans
 
-PROGRAM = "from agentrun.emulator.backends.docker.ownership import Owner; print(Owner.this_process())"
+PROGRAM = """
+import sys
+from agentrun.emulator.backends.docker.ownership import Owner
+print(Owner.this_process(), flush=True)
+sys.stdin.read()
+"""
 
 
-def dead_owner() -> Owner:
-    """The owner that a process was which has ended."""
-    label = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout.strip()
-    owner = Owner.parse(label)
-    assert owner is not None
-    return owner
+class Mortal:
+    """An owner that lives until it is told to end: what is made in its name is swept by nobody before."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-c", PROGRAM]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        owner = Owner.parse(self._process.stdout.readline().strip())
+        assert owner is not None
+        self.owner = owner
+
+    def end(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture
+def mortal() -> Generator[Mortal]:
+    mortal = Mortal()
+    yield mortal
+    mortal.end()
 
 
 def run(engine: Engine, image: str, labels: Mapping[str, str]) -> str:
@@ -52,12 +72,12 @@ def made(engine: Engine) -> Generator[list[str]]:
         engine.remove(container)
 
 
-def test_only_what_a_dead_emulator_left_is_removed(engine: Engine, image: str, made: list[str]) -> None:
+def test_only_what_a_dead_emulator_left_is_removed(engine: Engine, image: str, made: list[str], mortal: Mortal) -> None:
     mark = {"agentrun-test": "1"}
-    dead, alive = dead_owner(), Owner.this_process()
-    elsewhere = replace(dead, pid_namespace="pid:[1]")
+    alive = Owner.this_process()
+    elsewhere = replace(mortal.owner, pid_namespace="pid:[1]")
     owners = {
-        "orphan": dead.labels("x"),
+        "orphan": mortal.owner.labels("x"),
         "own": alive.labels("x"),
         "elsewhere": elsewhere.labels("x"),
         "foreign": {},
@@ -65,7 +85,10 @@ def test_only_what_a_dead_emulator_left_is_removed(engine: Engine, image: str, m
     }
     containers = {name: run(engine, image, {**labels, **mark}) for name, labels in owners.items()}
     made += containers.values()
-    assert sweep_orphans(engine) >= 1
+    sweep_orphans(engine)
+    assert {name for name, container in containers.items() if exists(engine, container)} == set(owners)
+    mortal.end()
+    sweep_orphans(engine)
     assert {name for name, container in containers.items() if exists(engine, container)} == set(owners) - {"orphan"}
     remove_everything_of(engine, alive.nonce)
     assert {name for name, container in containers.items() if exists(engine, container)} == {
@@ -75,21 +98,33 @@ def test_only_what_a_dead_emulator_left_is_removed(engine: Engine, image: str, m
     }
 
 
-def test_a_frozen_orphan_is_removed(engine: Engine, image: str, made: list[str]) -> None:
-    made.append(run(engine, image, {**dead_owner().labels(), "agentrun-test": "1"}))
+def test_those_who_sweep_at_once_do_not_disturb_each_other(
+    engine: Engine, image: str, made: list[str], mortal: Mortal
+) -> None:
+    made += [run(engine, image, {**mortal.owner.labels(), "agentrun-test": "1"}) for _ in range(3)]
+    mortal.end()
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(sweep_orphans, [engine] * 4)) == [None] * 4
+    assert not any(exists(engine, container) for container in made)
+
+
+def test_a_frozen_orphan_is_removed(engine: Engine, image: str, made: list[str], mortal: Mortal) -> None:
+    made.append(run(engine, image, {**mortal.owner.labels(), "agentrun-test": "1"}))
     freezer = find_freezer(engine.inspect(made[0])["State"]["Pid"], made[0])
     if freezer is None:
         pytest.skip("the freezer of containers cannot be written by this user")
     freezer.write(frozen=True)
+    mortal.end()
     sweep_orphans(engine)
     assert not exists(engine, made[0])
 
 
-def test_networks_and_volumes_of_the_dead_are_removed(engine: Engine) -> None:
-    labels = dead_owner().labels()
+def test_networks_and_volumes_of_the_dead_are_removed(engine: Engine, mortal: Mortal) -> None:
+    labels = mortal.owner.labels()
     network = engine.create_network("agentrun-test-orphan", labels, internal=True, options={})
     engine.create_volume("agentrun-test-orphan", labels, {})
     engine.create_volume("agentrun-test-foreign", {"mine": "1"}, {})
+    mortal.end()
     try:
         sweep_orphans(engine)
         assert [found for found in engine.networks(BOOT) if found["Id"] == network] == []
@@ -99,18 +134,20 @@ def test_networks_and_volumes_of_the_dead_are_removed(engine: Engine) -> None:
         engine.remove_volume("agentrun-test-foreign")
 
 
-def test_an_owner_lives_as_long_as_its_process() -> None:
+def test_an_owner_lives_as_long_as_its_process(mortal: Mortal) -> None:
     own = Owner.this_process()
     assert not own.dead
     assert Owner.parse(str(own)) == own
     assert replace(own, start_time=own.start_time + 1).dead
     assert replace(own, boot_id="another").dead
     assert not replace(own, pid=2**22, pid_namespace="pid:[1]").dead
-    assert dead_owner().dead
+    assert not mortal.owner.dead
+    mortal.end()
+    assert mortal.owner.dead
 
 
 CRASH = """
-import asyncio, os, signal, sys
+import asyncio, sys
 from pathlib import Path
 from agentrun.emulator.backends.base import SandboxSpec
 from agentrun.emulator.backends.docker import DockerBackend
@@ -123,7 +160,7 @@ async def main():
         await sandbox.wait_ready()
     await running[0].pause()
     print(backend.owner.nonce, flush=True)
-    os.kill(os.getpid(), signal.SIGKILL)
+    await asyncio.Event().wait()
 
 asyncio.run(main())
 """
@@ -134,8 +171,11 @@ async def test_after_a_kill_the_next_emulator_leaves_nothing_of_it(
     engine: Engine, image: str, run_directory: Path
 ) -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", CRASH, str(run_directory), stdout=PIPE)
-    nonce = (await process.communicate())[0].decode().strip()
+    assert process.stdout is not None
+    nonce = (await process.stdout.readline()).decode().strip()
     assert len(engine.containers(f"{INSTANCE}={nonce}")) >= 2
+    process.kill()
+    await process.wait()
     backend = DockerBackend(run_directory=run_directory, emulator_socket=None, emulator_port=7000, warm=0)
     await backend.start()
     assert engine.containers(f"{INSTANCE}={nonce}") == []
