@@ -12,14 +12,16 @@ import ssl
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import lru_cache
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
 
 import httpcore
 import httpx
 
+from agentrun._core import heads
 from agentrun._core.deadline import seconds_left
+from agentrun._core.pool import LoopPool
 from agentrun.errors import AgentRunError, ConfigError, InvalidInputError
 
 Transport: TypeAlias = "httpx.BaseTransport | httpx.AsyncBaseTransport"
@@ -99,7 +101,9 @@ def _blocking_transport(proxy: str | None) -> httpx.BaseTransport:
 
 def _loop_transport(proxy: str | None) -> httpx.AsyncBaseTransport:
     """A transport for an event loop."""
-    return httpx.AsyncHTTPTransport(verify=_trust(), limits=_LIMITS, proxy=proxy)
+    if proxy:
+        return httpx.AsyncHTTPTransport(verify=_trust(), limits=_LIMITS, proxy=proxy)
+    return LoopTransport(_trust(), _LIMITS)
 
 
 class _LoopWays(NamedTuple):
@@ -240,7 +244,8 @@ class _Connection(httpcore.NetworkStream):
         return self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(timeout, httpcore.WriteTimeout))
+        if piece := heads.joined(buffer):
+            self._stream.write(piece, _left(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -280,3 +285,21 @@ class DeadlineTransport(httpx.HTTPTransport):
             keepalive_expiry=limits.keepalive_expiry,
             network_backend=_Network(),
         )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request."""
+        with heads.waiting(request):
+            return super().handle_request(request)
+
+
+class LoopTransport(httpx.AsyncHTTPTransport):
+    """httpx's transport for an event loop, with a pool that stays quick however many requests there are at once."""
+
+    def __init__(self, trust: ssl.SSLContext, limits: httpx.Limits) -> None:
+        super().__init__(verify=trust, limits=limits)
+        self._pool = cast("Any", LoopPool(trust, limits))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request."""
+        with heads.waiting(request):
+            return await super().handle_async_request(request)

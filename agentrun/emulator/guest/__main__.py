@@ -7,7 +7,7 @@ import ctypes
 import os
 import socket
 
-from agentrun.emulator.guest.forwards import listen_inside
+from agentrun.emulator.guest.doors import listen_inside
 from agentrun.emulator.guest.serving import serve
 from agentrun.emulator.guest.sources import ExecSource
 

@@ -8,13 +8,12 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import cast
 
+from agentrun.emulator.guest.doors import BACKLOG, HOST
 from agentrun.emulator.guest.lifeline import Lifeline
 
 Opener = Callable[[], Awaitable[socket.socket]]
 
-HOST = "127.0.0.1"
 LOOPBACK = ((socket.AF_INET, HOST), (socket.AF_INET6, "::1"))
-BACKLOG = 1024
 
 
 class End(asyncio.Protocol):
@@ -93,11 +92,6 @@ class End(asyncio.Protocol):
             self.transport.abort()
         else:
             self.transport.close()
-
-
-def listen_inside(port: int) -> socket.socket:
-    """A listening socket on a port of the loopback. Raises OSError when something else listens there."""
-    return socket.create_server((HOST, port), backlog=BACKLOG)
 
 
 class Forward:

@@ -13,7 +13,7 @@ import socket
 
 from agentrun.emulator.guest import serving
 from agentrun.emulator.guest.children import AgentLoop
-from agentrun.emulator.guest.forwards import listen_inside
+from agentrun.emulator.guest.doors import listen_inside
 from agentrun.emulator.guest.interpreter import Wires, Worker
 from agentrun.emulator.guest.replies import JSON_LINES
 

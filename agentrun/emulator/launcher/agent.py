@@ -10,7 +10,6 @@ import contextlib
 import os
 import socket
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -18,7 +17,7 @@ from agentrun.emulator.guest.serving import serve
 from agentrun.emulator.guest.sources import BrokerSource
 from agentrun.emulator.launcher import kernel, packets
 from agentrun.emulator.launcher.plan import Plan
-from agentrun.emulator.launcher.walls import Walls
+from agentrun.emulator.launcher.walls import Walls, enter_cgroups, set_environment
 
 ABORTED = 70
 
@@ -64,21 +63,6 @@ def _confine(plan: Plan, inherited: Descriptors, walls: Walls) -> None:
     kept = (inherited.listening, inherited.lifeline, inherited.broker)
     walls.lower_rights(plan, kept, traceable=False)
     kernel.set_parent_death_signal()  # After the user has changed, which clears it.
-
-
-def enter_cgroups(descriptors: tuple[int, ...]) -> None:
-    """Move this process, which has one thread, into every cgroup whose door is open; from here on the limits hold."""
-    for descriptor in descriptors:
-        os.write(descriptor, b"0")
-
-
-def set_environment(environment: Mapping[str, str]) -> None:
-    """Replace the environment; most of it is the launcher's own already, and every change costs."""
-    for name in os.environ.keys() - environment.keys():
-        del os.environ[name]
-    for name, value in environment.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value
 
 
 def _report(lifeline: socket.socket, error: BaseException) -> NoReturn:

@@ -73,6 +73,7 @@ _HIGHEST_CAPABILITY: Final = 63
 _HIGHEST_DESCRIPTOR: Final = 0xFFFFFFFF
 _AT_FDCWD: Final = -100
 _AT_RECURSIVE: Final = 0x8000
+_MADV_POPULATE_WRITE: Final = 23
 _MADV_COLLAPSE: Final = 25
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
@@ -252,6 +253,11 @@ def collapse_private_memory() -> int:
     Returns how many blocks of 2 MiB are huge afterwards: 0 where the kernel (before 6.1) cannot. Needs /proc.
     """
     return sum(_madvise(address, HUGE_PAGE_BYTES, _MADV_COLLAPSE) == 0 for address in _huge_page_candidates())
+
+
+def populate_for_writing(address: int, length: int) -> None:
+    """Let this process have these pages for itself, as if each had been written to."""
+    _checked(_madvise(address, length, _MADV_POPULATE_WRITE), "madvise(MADV_POPULATE_WRITE)")
 
 
 def _huge_page_candidates() -> list[int]:

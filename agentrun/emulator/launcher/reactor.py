@@ -32,12 +32,16 @@ class Reactor:
     def run(self) -> None:
         """Go on until nothing is registered any more."""
         while self._callbacks:
-            for descriptor, _ in self._epoll.poll(self._patience()):
-                callback = self._callbacks.get(descriptor)
-                if callback is not None:
-                    callback()
-            if self._later:
-                self._call_what_is_due()
+            self.turn()
+
+    def turn(self) -> None:
+        """Wait for what comes next, and call back for all of it."""
+        for descriptor, _ in self._epoll.poll(self._patience()):
+            callback = self._callbacks.get(descriptor)
+            if callback is not None:
+                callback()
+        if self._later:
+            self._call_what_is_due()
 
     def _patience(self) -> float | None:
         """Seconds until something is due, None without end."""

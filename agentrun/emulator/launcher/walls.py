@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from agentrun.emulator.launcher import kernel, landlock, seccomp
@@ -28,6 +28,21 @@ MOST_TERMINALS = 256
 def open_namespaces() -> list[int]:
     """Descriptors of what a sandbox shares, in the order in which they are entered; they keep it alive."""
     return [os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in SHARED]
+
+
+def enter_cgroups(descriptors: tuple[int, ...]) -> None:
+    """Move this process, which has one thread, into every cgroup whose door is open; from here on the limits hold."""
+    for descriptor in descriptors:
+        os.write(descriptor, b"0")
+
+
+def set_environment(environment: Mapping[str, str]) -> None:
+    """Replace the environment; most of it is the launcher's own already, and every change costs."""
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 class Walls:

@@ -21,24 +21,23 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
-from agentrun.emulator.guest.forwards import listen_inside
 from agentrun.emulator.guest.workers import python
-from agentrun.emulator.launcher import kernel, packets
-from agentrun.emulator.launcher.agent import enter_cgroups, set_environment
+from agentrun.emulator.launcher import heap, hot_pages, kernel, packets, rehearsal
+from agentrun.emulator.launcher.interpreter import Interpreter, Request
 from agentrun.emulator.launcher.plan import Plan
 from agentrun.emulator.launcher.reactor import Reactor
-from agentrun.emulator.launcher.walls import SHARED, Walls, open_namespaces
+from agentrun.emulator.launcher.walls import SHARED, Walls
 
 PRELOADED = ("numpy", "pandas", "matplotlib.pyplot")
-ABORTED = 70
 # An agent that was taken over could ask without end; the cgroup counts what it has only after the fork.
 MOST_INTERPRETERS = 64
 GROWTH = 1.5
 FORKS_BETWEEN_LOOKS = 500
+# The more of what was forked lives, the longer a fork takes, and from a thousand on it copies ordinary pages as well.
+MOST_CHILDREN = 400
 
 
 @dataclass
@@ -59,31 +58,6 @@ class Sandbox:
             os.close(descriptor)
 
 
-@dataclass(frozen=True)
-class Request:
-    """An interpreter that is asked for: by whom, under which number, to work in which folder.
-
-    It goes beside the process `beside`, or into `namespaces`, or begins a sandbox when there is neither.
-    """
-
-    asker: socket.socket
-    number: int
-    folder: str
-    plan: Plan
-    cgroups: tuple[int, ...]
-    beside: int | None = None
-    namespaces: tuple[int, ...] = ()
-
-    @property
-    def remote(self) -> bool:
-        """Whether the asker is outside, and needs more to reach it."""
-        return self.beside is None
-
-    def refuse(self, reason: str) -> None:
-        """Tell why there is none."""
-        _tell(self.asker, {"spawn": self.number, "error": reason})
-
-
 class Zygote:
     """Forks interpreters and reaps them."""
 
@@ -96,10 +70,25 @@ class Zygote:
         self._asked_by_emulator: dict[int, int] = {}
         self._retired = False
         self._forks = 0
+        self._children = 0
+        self._tired = False
         self._home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._size = _resident()
-        reactor.add(launcher.fileno(), self._on_launcher)
-        reactor.add(emulator.fileno(), self._on_emulator)
+
+    def serve(self) -> None:
+        """Tell that everything is loaded, and go on until the launcher is gone."""
+        packets.send(self._launcher, {"ready": True})
+        self._reactor.add(self._launcher.fileno(), self._on_launcher)
+        self._reactor.add(self._emulator.fileno(), self._on_emulator)
+        self._reactor.run()
+
+    def arrange_memory(self) -> None:
+        """Make forks cheap; what the kernel cannot do for that is left out."""
+        heap.fill_gaps()
+        with contextlib.suppress(OSError):
+            pages = rehearsal.hot_pages(self._spawn, self._reactor.turn)
+            if kernel.collapse_private_memory():
+                hot_pages.copy_with_forks(pages)
 
     # Who asks
 
@@ -185,7 +174,11 @@ class Zygote:
             family.add(pid)
         process = kernel.pidfd_open(pid)
         self._reactor.add(process, lambda: self._on_end(request, pid, process, family))
-        self._look_at_size()
+        self._forks += 1
+        self._children += 1
+        if not self._tired and (self._children >= MOST_CHILDREN or self._has_grown()):
+            self._tired = True
+            packets.send(self._launcher, {"tired": self._children})
 
     def _fork(self, request: Request) -> int:
         if request.beside is None:
@@ -202,12 +195,13 @@ class Zygote:
         self._reactor.remove(process)
         os.close(process)
         _, status = os.waitpid(pid, 0)
+        self._children -= 1
         if family is None:
             del self._asked_by_emulator[request.number]
         else:
             family.discard(pid)
         if request.asker.fileno() >= 0:
-            _tell(request.asker, {"ended": request.number, "code": os.waitstatus_to_exitcode(status)})
+            request.tell({"ended": request.number, "code": os.waitstatus_to_exitcode(status)})
         self._leave_when_idle()
 
     def _signal(self, number: int, name: str) -> None:
@@ -216,74 +210,8 @@ class Zygote:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.Signals[name])
 
-    def _look_at_size(self) -> None:
-        self._forks += 1
-        if self._forks % FORKS_BETWEEN_LOOKS == 0 and _resident() > self._size * GROWTH:
-            packets.send(self._launcher, {"grown": _resident()})
-
-
-class Interpreter:
-    """The child's side of a fork."""
-
-    def __init__(self, request: Request, walls: Walls) -> None:
-        self._request = request
-        self._walls = walls
-
-    def become(self) -> NoReturn:
-        """Confine this process, which was just forked, and execute code until nobody wants it any more."""
-        request = self._request
-        try:
-            near, far = socket.socketpair()
-            outputs = os.pipe(), os.pipe()
-            given = [far.fileno(), outputs[0][0], outputs[1][0]]
-            if request.remote:
-                given.append(kernel.pidfd_open(os.getpid()))
-            given += self._find_place()
-            writers = [writer for _, writer in outputs]
-            self._confine({near.fileno(), request.asker.fileno(), *given, *writers})
-            os.chdir(request.folder)
-            packets.send(request.asker, {"spawn": request.number, "pid": os.getpid()}, given)
-            _redirect(writers, near.fileno())
-        except BaseException as error:
-            request.refuse(f"{type(error).__name__}: {error}")
-            os._exit(ABORTED)
-        with contextlib.suppress(BaseException):
-            python.serve(near)
-        os._exit(0)
-
-    def _find_place(self) -> list[int]:
-        """Go where this one belongs; what others need to come after it."""
-        request = self._request
-        os.setsid()
-        enter_cgroups(request.cgroups)
-        if request.beside is not None:
-            self._walls.join(request.plan, request.beside)
-            return []
-        if request.namespaces:
-            self._walls.enter(request.plan, request.namespaces)
-            return []
-        self._walls.raise_around(request.plan)
-        shared = [*open_namespaces(), *(listen_inside(port).detach() for port, _ in request.plan.forwards)]
-        self._walls.nest(request.plan)
-        return shared
-
-    def _confine(self, kept: set[int]) -> None:
-        set_environment({**self._request.plan.environment, **python.ENVIRONMENT})
-        self._walls.lower_rights(self._request.plan, kept, traceable=True)
-
-
-def _redirect(outputs: Sequence[int], kept: int) -> None:
-    """Write to the pipes, read nothing, and keep only what this interpreter is controlled by."""
-    for number, descriptor in zip((1, 2), outputs, strict=True):
-        os.dup2(descriptor, number)
-    kernel.close_descriptors_except({0, 1, 2, kept})
-
-
-def _tell(asker: socket.socket, content: dict[str, Any]) -> None:
-    # Never wait for an agent that does not listen; it may be one that was taken over.
-    with contextlib.suppress(OSError):
-        asker.setblocking(False)
-        packets.send(asker, content)
+    def _has_grown(self) -> bool:
+        return self._forks % FORKS_BETWEEN_LOOKS == 0 and _resident() > self._size * GROWTH
 
 
 def _resident() -> int:
@@ -298,14 +226,15 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     kernel.drop_bounding_set()  # It executes nothing, and so loses nothing.
-    python.prepare(PRELOADED)
+    with heap.in_one_piece():
+        python.prepare(PRELOADED)
     reactor = Reactor()
     launcher, emulator = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
-    Zygote(launcher, emulator, reactor)
+    zygote = Zygote(launcher, emulator, reactor)
     gc.collect()
     gc.freeze()
-    kernel.collapse_private_memory()
-    reactor.run()
+    zygote.arrange_memory()
+    zygote.serve()
 
 
 if __name__ == "__main__":

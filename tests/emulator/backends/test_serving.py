@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from agentrun.emulator.backends.base import Running
-from agentrun.emulator.guest.forwards import listen_inside
+from agentrun.emulator.guest.doors import listen_inside
 from agentrun.emulator.guest.serving import prepare, serve
 from tests.emulator.backends.conftest import eventually
 
