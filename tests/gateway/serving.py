@@ -6,8 +6,8 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from agentrun.gateway.app import GatewayApp
 from agentrun.gateway.file import GatewayFile
 from agentrun.gateway.gateway import Gateway
 from agentrun.gateway.keys import Keys
+from tests.unit.servers import Behaviour, Server, serving
 
 PATIENCE = 15.0
 MESSAGES: Any = [{"role": "user", "content": "hi"}]
@@ -106,6 +107,18 @@ def on_port(app: App, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> Gene
         thread.join(PATIENCE)
         listening.close()
         loop.close()
+
+
+@contextmanager
+def before(
+    *endpoints: Behaviour | Sequence[Behaviour], loop: str = "uvloop", **policies: Any
+) -> Generator[tuple[Running, list[Server]], None, None]:
+    """A gateway before servers that behave like this, each for every call or for one after another."""
+    with ExitStack() as stack:
+        rows = [[each] if callable(each) else each for each in endpoints]
+        servers = [stack.enter_context(serving(*row)) for row in rows]
+        gateway = stack.enter_context(serving_gateway(one(*(server.url for server in servers), **policies), loop))
+        yield gateway, servers
 
 
 def proxy(*endpoints: str | dict[str, Any], mode: str = "single", **policies: Any) -> dict[str, Any]:

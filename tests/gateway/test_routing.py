@@ -153,7 +153,7 @@ def test_the_model_leads_to_its_proxy() -> None:
                 for model in ("first", "second", "m-b", "m-a")
             ]
             listed = {model.id for model in client.models.list()}
-            with pytest.raises(openai.NotFoundError, match="'m-a'.*'m-b'"):
+            with pytest.raises(openai.NotFoundError, match=r"'m-a'.*'m-b'"):
                 client.chat.completions.create(model="m-c", messages=MESSAGES)
     assert answers == ["a", "b", "b", "a"]
     assert listed == {"first", "second", "m-a", "m-b"}
