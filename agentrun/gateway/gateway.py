@@ -24,6 +24,8 @@ from agentrun.gateway.usage_event import WithoutUsageEvent
 log = logging.getLogger("agentrun.gateway")
 
 CALLER_GONE = 499
+# Timers of event loops may be early by so many seconds.
+_SOON = 0.002
 
 
 class Gateway:
@@ -132,7 +134,7 @@ class Gateway:
         if deadline is None:
             return between
         left = deadline - self._clock()
-        if left <= 0:
+        if left < _SOON:
             raise OutOfTimeError(f"the call took longer than its {plan.policies.request_timeout} s (request_timeout)")
         return left if between is None else min(between, left)
 

@@ -110,12 +110,16 @@ def upstream(handler: Handler) -> Generator[Upstream, None, None]:
 
 async def read_request(reader: Reader) -> bytes:
     """The body of the next request; raises IncompleteReadError when the client has gone."""
-    head = await reader.readuntil(b"\r\n\r\n")
+    return await reader.readexactly(length_of(await reader.readuntil(b"\r\n\r\n")))
+
+
+def length_of(head: bytes) -> int:
+    """How long the body of a request is."""
     for line in head.lower().split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name == b"content-length":
-            return await reader.readexactly(int(value))
-    return b""
+            return int(value)
+    return 0
 
 
 def always(reply: bytes, pause: float = 0.0) -> Handler:
