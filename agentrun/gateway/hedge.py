@@ -18,15 +18,15 @@ async def hedged(
     Raises what the last attempt raised when none succeeded. An answer that came too late is given to `discard`.
     """
     tasks: list[asyncio.Future[T]] = [asyncio.ensure_future(first)]
-    winner = None
+    winner: asyncio.Future[T] | None = None
     try:
         await asyncio.wait(tasks, timeout=after)
         if not tasks[0].done() and (other := second()) is not None:
             tasks.append(asyncio.ensure_future(other))
         winner = await _first_good(tasks)
+        return winner.result()
     finally:
         await _dismiss([task for task in tasks if task is not winner], discard)
-    return winner.result()
 
 
 async def _first_good(tasks: list[asyncio.Future[T]]) -> asyncio.Future[T]:

@@ -64,8 +64,9 @@ class Running:
 
     def post(self, body: Any = None, path: str = "/chat/completions", **headers: str) -> httpx.Response:
         """A whole answer, to a body as it is or as JSON."""
-        content = {"content": body} if isinstance(body, bytes) else {"json": body or chat()}
-        return self.http.post(f"{self.url}{path}", headers=headers, **content)
+        if isinstance(body, bytes):
+            return self.http.post(f"{self.url}{path}", headers=headers, content=body)
+        return self.http.post(f"{self.url}{path}", headers=headers, json=body or chat())
 
     def stats(self, proxy: str = "chat") -> dict[str, Any]:
         found: dict[str, Any] = self.http.get(f"{self.root}/models/{proxy}/stats").json()
@@ -77,7 +78,7 @@ class Running:
 
 
 @contextmanager
-def serving_gateway(proxies: Mapping[str, Any], loop: str = "uvloop", **file: Any) -> Generator[Running, None, None]:
+def serving_gateway(proxies: dict[str, Any], loop: str = "uvloop", **file: Any) -> Generator[Running, None, None]:
     """A gateway for these proxies, until the end of the block."""
     read = GatewayFile(proxies=proxies, **file)
     app = GatewayApp(read.plans(), Keys(read.callers()), Gateway())

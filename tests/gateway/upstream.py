@@ -8,21 +8,27 @@ import struct
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from tests.gateway.serving import PATIENCE
 
 T = TypeVar("T")
-Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+Reader: TypeAlias = asyncio.StreamReader
+Writer: TypeAlias = asyncio.StreamWriter
 Handler = Callable[["Upstream", Reader, Writer], Awaitable[None]]
 
 
 class Upstream:
-    """A server that can be killed and come back on the same port; `sent` and `requests` are for its handler."""
+    """A server that can be killed and come back on the same port.
+
+    `sent`, `requests`, `left_at` and `released` are what its handler and a test have to say to each other.
+    """
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
         self.sent = self.requests = self.accepted = 0
+        self.left_at = 0.0
+        self.released = threading.Event()
         self.writers: set[Writer] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
