@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     from agentrun.emulator.app import build_app as build_app
     from agentrun.emulator.clock import ManualClock as ManualClock
     from agentrun.emulator.scripted import Conversation as Conversation
+    from agentrun.emulator.scripted import Latency as Latency
     from agentrun.emulator.scripted import Reply as Reply
     from agentrun.emulator.scripted import ReplyError as ReplyError
     from agentrun.emulator.scripted import Rule as Rule
     from agentrun.emulator.scripted import Script as Script
     from agentrun.emulator.scripted import ToolCall as ToolCall
+    from agentrun.emulator.scripted import Usage as Usage
     from agentrun.emulator.scripted import When as When
     from agentrun.emulator.server import Emulator as Emulator
     from agentrun.emulator.server import EmulatorError as EmulatorError
@@ -24,6 +26,7 @@ _WHERE = {
     "Conversation": "scripted",
     "Emulator": "server",
     "EmulatorError": "server",
+    "Latency": "scripted",
     "ManualClock": "clock",
     "Reply": "scripted",
     "ReplyError": "scripted",
@@ -31,6 +34,7 @@ _WHERE = {
     "Script": "scripted",
     "Settings": "settings",
     "ToolCall": "scripted",
+    "Usage": "scripted",
     "When": "scripted",
     "build_app": "app",
 }
@@ -38,6 +42,7 @@ __all__ = [
     "Conversation",
     "Emulator",
     "EmulatorError",
+    "Latency",
     "ManualClock",
     "Reply",
     "ReplyError",
@@ -45,6 +50,7 @@ __all__ = [
     "Script",
     "Settings",
     "ToolCall",
+    "Usage",
     "When",
     "build_app",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -11,22 +11,22 @@ Attempt = Coroutine[Any, Any, T]
 
 
 async def hedged(
-    first: Attempt[T], after: float, second: Callable[[], Attempt[T] | None], discard: Callable[[T], None]
+    first: Attempt[T], after: float, second: Callable[[], Attempt[T] | None], discard: Callable[[T], Awaitable[None]]
 ) -> T:
     """The answer that comes first; `second` is asked for another attempt when none has come `after` some seconds.
 
     Raises what the last attempt raised when none succeeded. An answer that came too late is given to `discard`.
     """
     tasks: list[asyncio.Future[T]] = [asyncio.ensure_future(first)]
-    winner: asyncio.Future[T] | None = None
     try:
         await asyncio.wait(tasks, timeout=after)
         if not tasks[0].done() and (other := second()) is not None:
             tasks.append(asyncio.ensure_future(other))
         winner = await _first_good(tasks)
-        return winner.result()
+        tasks.remove(winner)
     finally:
-        await _dismiss([task for task in tasks if task is not winner], discard)
+        await _dismiss(tasks, discard)
+    return winner.result()
 
 
 async def _first_good(tasks: list[asyncio.Future[T]]) -> asyncio.Future[T]:
@@ -39,9 +39,9 @@ async def _first_good(tasks: list[asyncio.Future[T]]) -> asyncio.Future[T]:
             return good or done.pop()
 
 
-async def _dismiss(tasks: list[asyncio.Future[T]], discard: Callable[[T], None]) -> None:
+async def _dismiss(tasks: list[asyncio.Future[T]], discard: Callable[[T], Awaitable[None]]) -> None:
     for task in tasks:
         task.cancel()
     for result in await asyncio.gather(*tasks, return_exceptions=True):
         if not isinstance(result, BaseException):
-            discard(result)
+            await discard(result)

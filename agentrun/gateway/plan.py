@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from urllib.parse import SplitResult, quote, urlsplit
@@ -15,6 +15,9 @@ from agentrun.model.policies import (
     ProxyConfigFallback,
     ProxyConfigPolicies,
 )
+
+# For endpoints that are only a URL: servers that need no key often want some key all the same.
+_NO_KEY = "none"
 
 
 class PlanError(ValueError):
@@ -61,7 +64,10 @@ class Fallback:
 
 @dataclass(frozen=True)
 class Plan:
-    """One proxy, with everything that it refers to put in; `key` tells it apart from every other."""
+    """One proxy, with everything that it refers to put in; `key` tells it apart from every other.
+
+    `helpers` are the services that its policies ask, by their names.
+    """
 
     name: str
     key: str
@@ -69,6 +75,7 @@ class Plan:
     fallbacks: tuple[Fallback, ...] = ()
     multi: bool = False
     policies: ProxyConfigPolicies = field(default_factory=ProxyConfigPolicies)
+    helpers: Mapping[str, Target] = field(default_factory=dict[str, Target])
 
     @cached_property
     def gateway(self) -> GatewayPolicies:
@@ -93,16 +100,10 @@ class Service:
     models: tuple[str, ...] = ()
 
 
-def build_plan(
-    name: str, key: str, config: ProxyConfig, *, multi: bool, service: Callable[[str], Service], keyless: str = ""
-) -> Plan:
-    """The plan of a proxy; `service` finds the services that it names, and raises PlanError for others.
-
-    Endpoints that are only a URL are called with the key `keyless`.
-    """
+def build_plan(name: str, key: str, config: ProxyConfig, *, multi: bool, service: Callable[[str], Service]) -> Plan:
+    """The plan of a proxy; `service` finds the services that it names, and raises PlanError for others."""
     targets = [
-        _endpoint(endpoint, f"{key}/{number}", service, keyless)
-        for number, endpoint in enumerate(config.endpoints or ())
+        _endpoint(endpoint, f"{key}/{number}", service) for number, endpoint in enumerate(config.endpoints or ())
     ]
     if not targets:
         raise PlanError(f"proxy {name} has no endpoints")
@@ -111,20 +112,34 @@ def build_plan(
         _fallback(fallback, f"{key}/fallback/{number}", targets, service)
         for number, fallback in enumerate(policies.fallbacks or ())
     ]
-    return Plan(name, key, tuple(targets), tuple(fallbacks), multi, policies)
+    helpers = {each: _target_of(service(each), f"{key}/helper/{each}") for each in _helpers(policies)}
+    return Plan(name, key, tuple(targets), tuple(fallbacks), multi, policies, helpers)
 
 
 def service_plan(service: Service) -> Plan:
     """The plan of a model service that is called by its own name."""
-    there = target(service.name, service.key, service.base_url, service.api_key, service.models)
-    return Plan(service.name, service.key, (there,))
+    return Plan(service.name, service.key, (_target_of(service, service.key),))
 
 
-def _endpoint(endpoint: ProxyConfigEndpoint, key: str, service: Callable[[str], Service], keyless: str) -> Target:
+def _target_of(service: Service, key: str) -> Target:
+    return target(service.name, key, service.base_url, service.api_key, service.models)
+
+
+def _helpers(policies: ProxyConfigPolicies) -> Iterator[str]:
+    """The services that policies ask."""
+    more = policies.gateway or GatewayPolicies()
+    if policies.cache and more.cache.semantic:
+        yield more.cache.semantic.model_service_name
+    for check in more.content_checks:
+        if check.model_service_name:
+            yield check.model_service_name
+
+
+def _endpoint(endpoint: ProxyConfigEndpoint, key: str, service: Callable[[str], Service]) -> Target:
     if endpoint.model_service_name:
         found = service(endpoint.model_service_name)
     elif endpoint.base_url:
-        found = Service(_split(endpoint.base_url).netloc.rpartition("@")[2], "", endpoint.base_url, keyless)
+        found = Service(_split(endpoint.base_url).netloc.rpartition("@")[2], "", endpoint.base_url, _NO_KEY)
     else:
         raise PlanError("an endpoint needs model_service_name or base_url")
     return target(
@@ -143,8 +158,7 @@ def _fallback(
     fallback: ProxyConfigFallback, key: str, targets: Sequence[Target], service: Callable[[str], Service]
 ) -> Fallback:
     if fallback.model_service_name:
-        found = service(fallback.model_service_name)
-        there = target(found.name, key, found.base_url, found.api_key, found.models)
+        there = _target_of(service(fallback.model_service_name), key)
     else:
         model = fallback.model_name or ""
         there = next((each for each in targets if each.serves(model)), targets[0])

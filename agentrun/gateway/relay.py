@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agentrun._serving.openai_error import ApiError
 from agentrun._serving.upstream import Headers, UpstreamError, UpstreamTimeout
-from agentrun.gateway.failover import Answer
-from agentrun.gateway.outlet import EVENT_STREAM, Outlet
+from agentrun.gateway.attempt import Answer
+from agentrun.gateway.outlet import Outlet
 from agentrun.gateway.upstreams import Reply
 from agentrun.gateway.whole_events import WholeEvents
 
@@ -41,6 +41,11 @@ class BrokenOff(Exception):
 class Filter(Protocol):
     """Something that may change an answer on its way."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended the answer itself, so that what follows is not needed any more."""
+        ...
+
     async def feed(self, piece: bytes) -> bytes:
         """What of this piece, and of those before, may go on."""
         ...
@@ -53,8 +58,8 @@ class Filter(Protocol):
 async def relay(
     answer: Answer,
     outlet: Outlet,
-    taps: list[Callable[[bytes], None]],
-    filters: list[Filter],
+    taps: Sequence[Callable[[bytes], None]],
+    filters: Sequence[Filter],
     seconds: Callable[[], float | None],
 ) -> None:
     """Send an answer through the filters to the caller; `taps` see what came.
@@ -67,7 +72,7 @@ async def relay(
     if reply.is_complete():
         await _whole(answer, outlet, await _filtered(filters, piece, last=True))
         return
-    events = WholeEvents() if _is_stream(reply.headers) else None
+    events = WholeEvents() if answer.is_stream else None
     await outlet.begin(reply.status, _about(answer), _kept(reply.headers))
     try:
         while True:
@@ -77,7 +82,7 @@ async def relay(
                 piece = await _filtered(filters, piece)
             if piece:
                 await outlet.write(piece)
-            if reply.is_complete():
+            if reply.is_complete() or any(each.ended for each in filters):
                 break
             piece = await _next(reply, seconds)
             for tap in taps:
@@ -111,7 +116,7 @@ async def _whole(answer: Answer, outlet: Outlet, body: bytes) -> None:
     await outlet.write(body, last=True)
 
 
-async def _filtered(filters: list[Filter], piece: bytes, *, last: bool = False) -> bytes:
+async def _filtered(filters: Sequence[Filter], piece: bytes, *, last: bool = False) -> bytes:
     for each in filters:
         piece = await each.feed(piece) if piece else b""
         if last:
@@ -126,10 +131,6 @@ def _about(answer: Answer) -> dict[str, str]:
 
 def _kept(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [pair for pair in headers if pair[0] in _KEPT]
-
-
-def _is_stream(headers: Headers) -> bool:
-    return any(name == b"content-type" and EVENT_STREAM.encode() in value for name, value in headers)
 
 
 def _broken(answer: Answer, error: UpstreamError) -> ApiError:

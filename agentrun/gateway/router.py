@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from agentrun._serving.openai_error import ApiError
 from agentrun.gateway.call import Call
+from agentrun.gateway.concurrency import Places
 from agentrun.gateway.health import Health
 from agentrun.gateway.plan import Plan, Target
 
@@ -45,8 +46,9 @@ class Turns:
 class Router:
     """Chooses targets, and remembers whose turn it is."""
 
-    def __init__(self, health: Health) -> None:
+    def __init__(self, health: Health, places: Places) -> None:
         self._health = health
+        self._places = places
         self._turns: dict[tuple[str, str], Turns] = {}
 
     def candidates(self, plan: Plan, model: str) -> list[Target]:
@@ -81,7 +83,9 @@ class Router:
         """Where a call can go as well, None when no other target of its model is fit."""
         targets = [target for target in self.candidates(plan, call.model) if target.key not in tried]
         fit = [target for target in targets if self._health.usable(target.key)]
-        return self._choice(self._turn(plan, call, fit), call.model) if fit else None
+        # Who has no room is asked only where nobody has; there the call waits.
+        free = [target for target in fit if self._places.has_room(target)] or fit
+        return self._choice(self._turn(plan, call, free), call.model) if free else None
 
     def _turn(self, plan: Plan, call: Call, fit: Sequence[Target]) -> Target:
         if len(fit) == 1:

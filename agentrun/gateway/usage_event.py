@@ -15,6 +15,8 @@ _EVENT = re.compile(rb".+?(?:\n\r?\n|\r\r|\Z)", re.DOTALL)
 class WithoutUsageEvent:
     """A filter; an event is held back only until it is whole."""
 
+    ended = False
+
     def __init__(self) -> None:
         self._events = WholeEvents()
 

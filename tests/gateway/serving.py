@@ -19,8 +19,7 @@ import uvloop
 from agentrun._serving.asgi import App
 from agentrun.gateway.app import GatewayApp
 from agentrun.gateway.file import GatewayFile
-from agentrun.gateway.gateway import Gateway
-from agentrun.gateway.keys import Keys
+from agentrun.gateway.serving import application
 from tests.unit.servers import Behaviour, Server, serving
 
 PATIENCE = 15.0
@@ -80,8 +79,7 @@ class Running:
 @contextmanager
 def serving_gateway(proxies: dict[str, Any], loop: str = "uvloop", **file: Any) -> Generator[Running, None, None]:
     """A gateway for these proxies, until the end of the block."""
-    read = GatewayFile(proxies=proxies, **file)
-    app = GatewayApp(read.plans(), Keys(read.callers()), Gateway())
+    app = application(GatewayFile(proxies=proxies, **file))
     with on_port(app, LOOPS[loop]) as port, plain_client() as http:
         yield Running(port, app, http)
 

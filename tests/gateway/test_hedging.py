@@ -106,7 +106,10 @@ async def test_an_answer_that_came_at_the_same_time_is_discarded() -> None:
         asyncio.get_running_loop().call_later(0.01, together.set)
         return answer("second")
 
-    won = await hedged(answer("first"), 0.01, second, discarded.append)
+    async def discard(text: str) -> None:
+        discarded.append(text)
+
+    won = await hedged(answer("first"), 0.01, second, discard)
     assert sorted([won, *discarded]) == ["first", "second"]
 
 

@@ -31,8 +31,7 @@ class Upstream:
         self.released = threading.Event()
         self.writers: set[Writer] = set()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._thread = threading.Thread(target=self._live, daemon=True)
         self._listening: asyncio.Server | None = None
         self.port = 0
 
@@ -55,9 +54,12 @@ class Upstream:
         self._run(self._close_all())
 
     def stop(self) -> None:
-        self._run(self._die())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE)
+
+    def _live(self) -> None:
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._die())
         self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -71,9 +73,6 @@ class Upstream:
         self._listening = await asyncio.start_server(self._serve, sock=bound, backlog=2048, limit=2**20)
 
     async def _serve(self, reader: Reader, writer: Writer) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._tasks.add(task)
         self.accepted += 1
         self.writers.add(writer)
         try:
@@ -84,7 +83,6 @@ class Upstream:
             with suppress(OSError):
                 await writer.wait_closed()
             self.writers.discard(writer)
-            self._tasks.discard(task)
 
     async def _close_all(self) -> None:
         for writer in self.writers:
@@ -98,10 +96,11 @@ class Upstream:
             with suppress(OSError):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # Who was accepted a moment ago has a task now.
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
 
 @contextmanager
