@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import zlib
@@ -9,7 +10,7 @@ import zlib
 import pytest
 
 from tests.gateway.answers import COMPLETION, JSON, completion
-from tests.gateway.serving import LOOPS, before, chat, one, serving_gateway
+from tests.gateway.serving import LOOPS, PATIENCE, before, chat, one, serving_gateway
 from tests.gateway.upstream import Reader, Upstream, Writer, length_of, upstream
 from tests.unit.servers import Behaviour, answer, head, raw, stream
 
@@ -103,6 +104,19 @@ def test_an_answer_that_comes_before_the_question_was_read(size: int) -> None:
     with upstream(answers_at_once) as server, serving_gateway(one(server.url)) as gateway:
         for _ in range(2):
             assert gateway.post(chat(user="x" * size)).content == TEXT
+
+
+async def answers_and_reads_no_more(server: Upstream, reader: Reader, writer: Writer) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(head(200, {**JSON, "content-length": str(len(TEXT))}) + TEXT)
+    await asyncio.sleep(10 * PATIENCE)
+
+
+def test_who_has_not_read_a_question_gets_no_other_on_the_same_connection() -> None:
+    with upstream(answers_and_reads_no_more) as server, serving_gateway(one(server.url)) as gateway:
+        for _ in range(3):
+            assert gateway.post(chat(user="x" * 10 * 2**20)).content == TEXT
+    assert server.accepted == 3
 
 
 def test_a_question_of_ten_megabytes() -> None:

@@ -68,9 +68,11 @@ def test_calls_of_before_neither_delay_the_probe_nor_allow_another(health: Healt
     clock.now = 0.9
     fail(health, 5)
     clock.now = 1.0
+    assert health.usable("a")
     assert health.begin("a")
     fail(health, 1)
     health.end("a", probe=False)
+    clock.now = 5.0
     assert not health.usable("a")
 
 

@@ -50,6 +50,7 @@ def test_a_stream_that_breaks_off_ends_with_an_error(how: str) -> None:
     with before(CUTS[how], **QUICK) as (gateway, [server]), message as caught:
         texts(gateway, got)
     assert got[0] == "one "
+    assert ("nothing more for" in str(caught.value)) == how.startswith("for ever")
     assert isinstance(caught.value.body, dict)
     assert (caught.value.code, caught.value.type) == ("upstream_broke_off", "server_error")
     assert len(server.requests) == 1

@@ -76,7 +76,8 @@ class Upstream:
         self.accepted += 1
         self.writers.add(writer)
         try:
-            with suppress(OSError, asyncio.IncompleteReadError):
+            # Some Pythons complain of a connection whose task was cancelled, as `_die` does.
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await self.handler(self, reader, writer)
         finally:
             writer.close()
