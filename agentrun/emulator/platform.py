@@ -141,8 +141,10 @@ class Platform:
             from agentrun.emulator.data.models.gateway import ModelGateway
             from agentrun.emulator.data.models.plans import Plans
             from agentrun.gateway.gateway import Gateway
+            from agentrun.gateway.tracing import find_tracing
 
-            self._model_gateway = ModelGateway(Plans(*self._models), Gateway(), self.auth.data)
+            gateway = Gateway(functions=self.settings.content_checks, tracing=find_tracing())
+            self._model_gateway = ModelGateway(Plans(*self._models), gateway, self.auth.data)
             await self._model_gateway.start()
         return self._model_gateway
 

@@ -12,6 +12,7 @@ from agentrun._core import local
 if TYPE_CHECKING:
     from agentrun.emulator.backends.base import NetworkPolicy
     from agentrun.emulator.scripted.script import Script
+    from agentrun.gateway.checks import CheckFunction
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Settings:
     `port` 0 takes a free one and None opens none. `state` is the directory that survives, None keeps everything in
     memory. `access_keys` are pairs of id and secret that are accepted beside the default secret, which fits every id.
     Only folders below `mount_roots` can be mounted into sandboxes. `network` is what sandboxes of PUBLIC templates may
-    reach unless their creator says something else; None is every public address.
+    reach unless their creator says something else; None is every public address. `content_checks` are the functions
+    that model proxies may name to check what is asked and answered.
     """
 
     host: str = local.HOST
@@ -41,3 +43,4 @@ class Settings:
     script: Script | None = None
     mount_roots: tuple[Path, ...] = ()
     network: NetworkPolicy | None = None
+    content_checks: Mapping[str, CheckFunction] = field(default_factory=dict[str, "CheckFunction"])
