@@ -22,11 +22,12 @@ from agentrun.gateway.limits import retry_after
 from agentrun.gateway.plan import Plan, Target
 from agentrun.gateway.router import Choice
 from agentrun.gateway.upstreams import NotReached, Reply, Upstreams, Wait
+from agentrun.gateway.whole_events import end_of_events
 
 # An answer that is not streamed is held back until it is whole, so that one that is cut can be asked for elsewhere.
 _MOST_HELD_BACK = 8 * 2**20
 # Before a stream has said something it can be asked for elsewhere; comments that keep it alive say nothing.
-_MOST_COMMENTS = 64 * 1024
+_LONGEST_BEGINNING = 64 * 1024
 _LONGEST_ERROR = 64 * 1024
 _UNAUTHORIZED = 401
 # What says that the gateway itself is not welcome at a target; another one may know its key.
@@ -213,13 +214,13 @@ class Attempts:
             raise _unanswered(target, error) from error
 
     async def _beginning(self, target: Target, reply: Reply, until: float | None) -> bytes:
-        """What a stream sends until it says something that is no comment."""
+        """What a stream sends until its first event, which is no comment, is whole."""
         begun = b""
-        while not reply.is_complete() and len(begun) < _MOST_COMMENTS:
+        while not reply.is_complete() and len(begun) < _LONGEST_BEGINNING:
             begun += await reply.piece(self._seconds(None, until))
-            if _SAYS_SOMETHING.search(begun):
+            if _SAYS_SOMETHING.search(begun, 0, end_of_events(begun)):
                 return begun
-        if reply.is_complete():
+        if reply.is_complete() and not _SAYS_SOMETHING.search(begun):
             raise Failure(target, "its stream ended without an event")
         return begun
 

@@ -38,6 +38,8 @@ log = logging.getLogger("agentrun.gateway")
 
 CALLER_GONE = 499
 _LEARN_EVERY_SECONDS = 0.5
+# Timers of event loops may be early by so many seconds.
+_SOON = 0.002
 
 
 @dataclass
@@ -298,7 +300,7 @@ class Gateway:
         if work.deadline is None:
             return between
         left = work.deadline - self._clock()
-        if left <= 0:
+        if left < _SOON:
             total = work.plan.policies.request_timeout
             raise OutOfTimeError(f"the call took longer than its {total} s (request_timeout)")
         return left if between is None else min(between, left)

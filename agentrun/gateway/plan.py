@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from agentrun._serving.upstream import Headers, Host
 from agentrun.model.policies import (
@@ -139,7 +139,7 @@ def _endpoint(endpoint: ProxyConfigEndpoint, key: str, service: Callable[[str], 
     if endpoint.model_service_name:
         found = service(endpoint.model_service_name)
     elif endpoint.base_url:
-        found = Service(urlsplit(endpoint.base_url).netloc.rpartition("@")[2], "", endpoint.base_url, _NO_KEY)
+        found = Service(_split(endpoint.base_url).netloc.rpartition("@")[2], "", endpoint.base_url, _NO_KEY)
     else:
         raise PlanError("an endpoint needs model_service_name or base_url")
     return target(
@@ -180,11 +180,7 @@ def target(
     concurrency_limit: int | None = None,
 ) -> Target:
     """An endpoint by its base URL and API key; raises PlanError when the URL is none of HTTP."""
-    try:
-        url = urlsplit(base_url)
-        port = url.port
-    except ValueError as error:
-        raise PlanError(f"base_url {base_url!r} is not a URL: {error}") from error
+    url = _split(base_url)
     if url.scheme not in ("http", "https") or not url.hostname:
         raise PlanError(f"base_url {base_url!r} is not an http:// or https:// URL")
     if api_key and not api_key.isprintable():
@@ -193,7 +189,7 @@ def target(
     headers = [(b"host", url.netloc.rpartition("@")[2].encode())]
     if api_key:
         headers.append((b"authorization", b"Bearer " + api_key.encode()))
-    host = Host(url.hostname, port or (443 if tls else 80), tls)
+    host = Host(url.hostname, url.port or (443 if tls else 80), tls)
     return Target(
         name,
         key,
@@ -205,3 +201,12 @@ def target(
         1 if weight is None else weight,
         concurrency_limit,
     )
+
+
+def _split(base_url: str) -> SplitResult:
+    try:
+        url = urlsplit(base_url)
+        _ = url.port  # It is read only now, and may be none.
+    except ValueError as error:
+        raise PlanError(f"base_url {base_url!r} is not a URL: {error}") from error
+    return url

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agentrun._serving.openai_error import ApiError
-from agentrun._serving.upstream import Headers, UpstreamError
+from agentrun._serving.upstream import Headers, UpstreamError, UpstreamTimeout
 from agentrun.gateway.attempt import Answer
 from agentrun.gateway.outlet import Outlet
+from agentrun.gateway.upstreams import Reply
 from agentrun.gateway.whole_events import WholeEvents
 
 # What a target says of its answer that callers want to know; the rest is between it and us.
@@ -83,7 +84,7 @@ async def relay(
                 await outlet.write(piece)
             if reply.is_complete() or any(each.ended for each in filters):
                 break
-            piece = await reply.piece(seconds())
+            piece = await _next(reply, seconds)
             for tap in taps:
                 tap(piece)
     except UpstreamError as error:
@@ -92,6 +93,14 @@ async def relay(
         raise BrokenOff(error) from error
     rest = events.finish() if events else b""
     await outlet.write(await _filtered(filters, rest, last=True) if filters else rest, last=True)
+
+
+async def _next(reply: Reply, seconds: Callable[[], float | None]) -> bytes:
+    try:
+        return await reply.piece(seconds())
+    except UpstreamTimeout:
+        seconds()  # Raises when the time that is over was the call's own.
+        raise
 
 
 async def _tell(answer: Answer, outlet: Outlet, error: UpstreamError, *, inside: bool) -> None:

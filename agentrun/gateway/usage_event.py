@@ -9,7 +9,7 @@ from typing import Any
 from agentrun._serving.values import is_object
 from agentrun.gateway.whole_events import WholeEvents
 
-_EVENT = re.compile(rb".+?(?:\n\r?\n|\Z)", re.DOTALL)
+_EVENT = re.compile(rb".+?(?:\n\r?\n|\r\r|\Z)", re.DOTALL)
 
 
 class WithoutUsageEvent:

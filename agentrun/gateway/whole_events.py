@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # A longer one is passed on in parts.
 _LONGEST_EVENT = 256 * 1024
-_ENDS = (b"\n\n", b"\n\r\n")
+_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 
 
 def end_of_events(text: bytes) -> int:

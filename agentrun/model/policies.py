@@ -112,7 +112,8 @@ class RetryPolicy(Model):
     `num_retries` of the policies bounds the tries of one call. Over ten seconds no more calls are sent again than
     `budget_ratio` of all calls and `budget_minimum` together, so that retries cannot drown what struggles. An endpoint
     that asks to be left alone (`Retry-After`) is, for at most `longest_retry_after_seconds`; a call that has no other
-    waits for it if that is within its own time.
+    waits for it if that is within its own time. When `hedge_after_seconds` is given, a call that has no answer after
+    that time is sent to a second endpoint as well, within the same budget; the first answer is taken.
     """
 
     statuses: list[int] = Field(default_factory=lambda: [408, 429, 500, 502, 503, 504, 529])

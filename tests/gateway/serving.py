@@ -6,8 +6,8 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,8 @@ import uvloop
 from agentrun._serving.asgi import App
 from agentrun.gateway.app import GatewayApp
 from agentrun.gateway.file import GatewayFile
-from agentrun.gateway.gateway import Gateway
-from agentrun.gateway.keys import Keys
+from agentrun.gateway.serving import application
+from tests.unit.servers import Behaviour, Server, serving
 
 PATIENCE = 15.0
 MESSAGES: Any = [{"role": "user", "content": "hi"}]
@@ -63,8 +63,9 @@ class Running:
 
     def post(self, body: Any = None, path: str = "/chat/completions", **headers: str) -> httpx.Response:
         """A whole answer, to a body as it is or as JSON."""
-        content = {"content": body} if isinstance(body, bytes) else {"json": body or chat()}
-        return self.http.post(f"{self.url}{path}", headers=headers, **content)
+        if isinstance(body, bytes):
+            return self.http.post(f"{self.url}{path}", headers=headers, content=body)
+        return self.http.post(f"{self.url}{path}", headers=headers, json=body or chat())
 
     def stats(self, proxy: str = "chat") -> dict[str, Any]:
         found: dict[str, Any] = self.http.get(f"{self.root}/models/{proxy}/stats").json()
@@ -76,10 +77,9 @@ class Running:
 
 
 @contextmanager
-def serving_gateway(proxies: Mapping[str, Any], loop: str = "uvloop", **file: Any) -> Generator[Running, None, None]:
+def serving_gateway(proxies: dict[str, Any], loop: str = "uvloop", **file: Any) -> Generator[Running, None, None]:
     """A gateway for these proxies, until the end of the block."""
-    read = GatewayFile(proxies=proxies, **file)
-    app = GatewayApp(read.plans(), Keys(read.callers()), Gateway())
+    app = application(GatewayFile(proxies=proxies, **file))
     with on_port(app, LOOPS[loop]) as port, plain_client() as http:
         yield Running(port, app, http)
 
@@ -106,6 +106,18 @@ def on_port(app: App, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> Gene
         thread.join(PATIENCE)
         listening.close()
         loop.close()
+
+
+@contextmanager
+def before(
+    *endpoints: Behaviour | Sequence[Behaviour], loop: str = "uvloop", **policies: Any
+) -> Generator[tuple[Running, list[Server]], None, None]:
+    """A gateway before servers that behave like this, each for every call or for one after another."""
+    with ExitStack() as stack:
+        rows = [[each] if callable(each) else each for each in endpoints]
+        servers = [stack.enter_context(serving(*row)) for row in rows]
+        gateway = stack.enter_context(serving_gateway(one(*(server.url for server in servers), **policies), loop))
+        yield gateway, servers
 
 
 def proxy(*endpoints: str | dict[str, Any], mode: str = "single", **policies: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from agentrun.gateway.health import Health
 from agentrun.model.policies import OutlierEjection
 from tests.gateway.answers import completion, refusal
-from tests.gateway.serving import PATIENCE, one, serving_gateway, wait_until
+from tests.gateway.serving import PATIENCE, before, one, serving_gateway, wait_until
 from tests.gateway.upstream import Reader, Upstream, Writer, always, read_request, upstream
 from tests.unit.servers import after, closed_port, serving
 
@@ -68,9 +68,11 @@ def test_calls_of_before_neither_delay_the_probe_nor_allow_another(health: Healt
     clock.now = 0.9
     fail(health, 5)
     clock.now = 1.0
+    assert health.usable("a")
     assert health.begin("a")
     fail(health, 1)
     health.end("a", probe=False)
+    clock.now = 5.0
     assert not health.usable("a")
 
 
@@ -136,7 +138,8 @@ def test_a_dead_endpoint_is_left_out() -> None:
 
 def test_an_endpoint_that_comes_back_serves_within_two_seconds() -> None:
     with upstream(always(OK)) as first, serving(completion()) as second:
-        with serving_gateway(one(first.url, second.url)) as gateway:
+        both = one(first.url, second.url)
+        with serving_gateway(both) as gateway:
             first.kill()
             for _ in range(12):
                 assert gateway.post().status_code == 200
@@ -154,39 +157,37 @@ def test_an_endpoint_that_comes_back_serves_within_two_seconds() -> None:
 
 
 def test_a_dead_endpoint_gets_no_more_than_its_probes() -> None:
-    with serving(refusal(503)) as bad, serving(completion()) as good:
-        with serving_gateway(one(bad.url, good.url, **QUICK)) as gateway:
-            began = time.monotonic()
-            with ThreadPoolExecutor(8) as callers:
-                answers = list(callers.map(lambda _: gateway.post().status_code, range(400)))
-            took = time.monotonic() - began
+    with before(refusal(503), completion(), **QUICK) as (gateway, [bad, _]):
+        began = time.monotonic()
+        with ThreadPoolExecutor(8) as callers:
+            answers = [call.result().status_code for call in [callers.submit(gateway.post) for _ in range(400)]]
+        took = time.monotonic() - began
     assert set(answers) == {200}
     # Those that were under way together at its first failures, and then one in each while.
     assert len(bad.requests) <= 2 + 8 + took / 0.2 + 1
 
 
 def test_a_slow_probe_is_the_only_one() -> None:
-    with serving(refusal(500), refusal(500), after(1.0, completion())) as first, serving(completion()) as second:
-        with serving_gateway(one(first.url, second.url, **QUICK)) as gateway, ThreadPoolExecutor(2) as callers:
-            while len(first.requests) < 2:
-                gateway.post()
-            probe = callers.submit(gateway.post)
-            while len(first.requests) < 3:
-                wait([probe], 0.05)
-                probe = callers.submit(gateway.post) if probe.done() else probe
-            while not probe.done():
-                assert gateway.post().headers["x-agentrun-endpoint"] == second.url.removeprefix("http://")
-            assert probe.result().headers["x-agentrun-endpoint"] == first.url.removeprefix("http://")
+    slow = [refusal(500), refusal(500), after(1.0, completion())]
+    with before(slow, completion(), **QUICK) as (gateway, [first, second]), ThreadPoolExecutor(2) as callers:
+        while len(first.requests) < 2:
+            gateway.post()
+        probe = callers.submit(gateway.post)
+        while len(first.requests) < 3:
+            wait([probe], 0.05)
+            probe = callers.submit(gateway.post) if probe.done() else probe
+        while not probe.done():
+            assert gateway.post().headers["x-agentrun-endpoint"] == second.url.removeprefix("http://")
+        assert probe.result().headers["x-agentrun-endpoint"] == first.url.removeprefix("http://")
 
 
 def test_when_all_are_out_calls_are_tried_all_the_same() -> None:
-    with serving(refusal(500)) as first, serving(refusal(500)) as second:
-        with serving_gateway(one(first.url, second.url, **QUICK, num_retries=1)) as gateway:
-            for _ in range(6):
-                assert gateway.post().status_code == 500
-            first.then(completion())
-            second.then(completion())
-            assert gateway.post().status_code == 200
+    with before(refusal(500), refusal(500), **QUICK, num_retries=1) as (gateway, [first, second]):
+        for _ in range(6):
+            assert gateway.post().status_code == 500
+        first.then(completion())
+        second.then(completion())
+        assert gateway.post().status_code == 200
 
 
 def test_an_endpoint_that_always_breaks_off_is_left_out() -> None:
@@ -197,9 +198,8 @@ def test_an_endpoint_that_always_breaks_off_is_left_out() -> None:
         server.requests += 1
         writer.write(broken)
 
-    with upstream(breaks_off) as bad, serving(completion()) as good:
-        with serving_gateway(one(bad.url, good.url)) as gateway:
-            for _ in range(14):
-                gateway.post()
-            assert not gateway.stats()["endpoints"][0]["healthy"]
+    with upstream(breaks_off) as bad, serving_gateway(one(bad.url)) as gateway:
+        for _ in range(5):
+            assert "upstream_broke_off" in gateway.post().text
+        assert not gateway.stats()["endpoints"][0]["healthy"]
     assert bad.requests == 5

@@ -13,9 +13,11 @@ import pytest
 
 from agentrun._serving.upstream import Host
 from agentrun.gateway.call import SESSION_HEADER, Call
+from agentrun.gateway.concurrency import Places
 from agentrun.gateway.health import Health
 from agentrun.gateway.plan import Plan, Target
 from agentrun.gateway.router import Router
+from agentrun.gateway.state.memory import MemoryState
 from agentrun.model.policies import GatewayPolicies, ProxyConfigPolicies
 from tests.gateway.answers import completion
 from tests.gateway.serving import MESSAGES, chat, one, proxy, serving_gateway
@@ -33,25 +35,29 @@ def plan(weights: Sequence[int], *, sticky: bool = False, models: tuple[str, ...
     return Plan("p", "p", targets, policies=policies)
 
 
+def router() -> Router:
+    return Router(Health(monotonic), Places(MemoryState(), monotonic))
+
+
 def call(session: str = "", model: str = "p") -> Call:
     return Call("chat/completions", b"", {"model": model}, {SESSION_HEADER: session} if session else {})
 
 
-def chosen(router: Router, of: Plan, calls: Sequence[Call]) -> list[str]:
-    choices = [router.choose(of, each, ()) for each in calls]
+def chosen(by: Router, of: Plan, calls: Sequence[Call]) -> list[str]:
+    choices = [by.choose(of, each, ()) for each in calls]
     return [choice.target.name for choice in choices if choice]
 
 
 @pytest.mark.parametrize("weights", [(1,), (1, 1, 1), (5, 3, 2), (97, 2, 1), (1, 0, 3), (1000, 1)])
 def test_shares_are_exact(weights: tuple[int, ...]) -> None:
-    counts = Counter(chosen(Router(Health(monotonic)), plan(weights), [call()] * CALLS))
+    counts = Counter(chosen(router(), plan(weights), [call()] * CALLS))
     for number, weight in enumerate(weights):
         assert counts[str(number)] == pytest.approx(CALLS * weight / sum(weights), abs=1)
 
 
 def test_shares_are_exact_whatever_callers_call_the_model() -> None:
     calls = [call(model=f"m{number}") for number in range(CALLS)]
-    counts = Counter(chosen(Router(Health(monotonic)), plan((3, 1)), calls))
+    counts = Counter(chosen(router(), plan((3, 1)), calls))
     assert counts == {"0": CALLS * 3 / 4, "1": CALLS / 4}
 
 
@@ -59,42 +65,42 @@ def test_shares_are_exact_whatever_callers_call_the_model() -> None:
     ("weights", "row"), [((5, 1, 1), "0010200"), ((1, 1, 1), "012012"), ((2, 1), "010010"), ((3, 3, 2), "01201201")]
 )
 def test_shares_come_without_bursts(weights: tuple[int, ...], row: str) -> None:
-    assert "".join(chosen(Router(Health(monotonic)), plan(weights), [call()] * len(row))) == row
+    assert "".join(chosen(router(), plan(weights), [call()] * len(row))) == row
 
 
 @pytest.mark.parametrize("weights", [(5, 3, 2), (7, 2, 2, 1), (10, 9, 1)])
 def test_shares_are_kept_at_any_moment(weights: tuple[int, ...]) -> None:
-    names = chosen(Router(Health(monotonic)), plan(weights), [call()] * 500)
+    names = chosen(router(), plan(weights), [call()] * 500)
     for number, weight in enumerate(weights):
         for length in range(1, len(names) + 1):
             assert abs(names[:length].count(str(number)) - length * weight / sum(weights)) < 1.5
 
 
 def test_a_session_stays_where_it_is() -> None:
-    router, of = Router(Health(monotonic)), plan((1, 2, 3, 4), sticky=True)
+    same, of = router(), plan((1, 2, 3, 4), sticky=True)
     sessions = [call(f"session {number}") for number in range(2000)]
-    first = chosen(router, of, sessions)
-    assert chosen(router, of, sessions) == first
-    assert chosen(Router(Health(monotonic)), of, sessions) == first
+    first = chosen(same, of, sessions)
+    assert chosen(same, of, sessions) == first
+    assert chosen(router(), of, sessions) == first
     shares = Counter(first)
     for number, weight in enumerate((1, 2, 3, 4)):
         assert shares[str(number)] / len(first) == pytest.approx(weight / 10, abs=0.04)
 
 
 def test_an_endpoint_that_goes_moves_only_its_own_sessions() -> None:
-    router, of = Router(Health(monotonic)), plan((1, 1, 1, 1), sticky=True)
+    same, of = router(), plan((1, 1, 1, 1), sticky=True)
     sessions = [call(f"session {number}") for number in range(2000)]
-    before = chosen(router, of, sessions)
-    after = chosen(router, Plan("p", "p", of.targets[:-1], policies=of.policies), sessions)
+    before = chosen(same, of, sessions)
+    after = chosen(same, Plan("p", "p", of.targets[:-1], policies=of.policies), sessions)
     moved = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
     assert {old for old, _ in moved} == {"3"}
     assert {new for _, new in moved} == {"0", "1", "2"}
 
 
 def test_a_session_that_is_half_a_surrogate_is_one() -> None:
-    router, of = Router(Health(monotonic)), plan((1, 1), sticky=True)
+    same, of = router(), plan((1, 1), sticky=True)
     odd = Call("chat/completions", b"", {"model": "p", "user": "\ud800"})
-    assert len(set(chosen(router, of, [odd] * 20))) == 1
+    assert len(set(chosen(same, of, [odd] * 20))) == 1
 
 
 def models_of(server: Server) -> list[str]:
@@ -153,7 +159,7 @@ def test_the_model_leads_to_its_proxy() -> None:
                 for model in ("first", "second", "m-b", "m-a")
             ]
             listed = {model.id for model in client.models.list()}
-            with pytest.raises(openai.NotFoundError, match="'m-a'.*'m-b'"):
+            with pytest.raises(openai.NotFoundError, match=r"'m-a'.*'m-b'"):
                 client.chat.completions.create(model="m-c", messages=MESSAGES)
     assert answers == ["a", "b", "b", "a"]
     assert listed == {"first", "second", "m-a", "m-b"}

@@ -8,25 +8,30 @@ import struct
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from tests.gateway.serving import PATIENCE
 
 T = TypeVar("T")
-Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+Reader: TypeAlias = asyncio.StreamReader
+Writer: TypeAlias = asyncio.StreamWriter
 Handler = Callable[["Upstream", Reader, Writer], Awaitable[None]]
 
 
 class Upstream:
-    """A server that can be killed and come back on the same port; `sent` and `requests` are for its handler."""
+    """A server that can be killed and come back on the same port.
+
+    `sent`, `requests`, `left_at` and `released` are what its handler and a test have to say to each other.
+    """
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
         self.sent = self.requests = self.accepted = 0
+        self.left_at = 0.0
+        self.released = threading.Event()
         self.writers: set[Writer] = set()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._thread = threading.Thread(target=self._live, daemon=True)
         self._listening: asyncio.Server | None = None
         self.port = 0
 
@@ -49,9 +54,12 @@ class Upstream:
         self._run(self._close_all())
 
     def stop(self) -> None:
-        self._run(self._die())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE)
+
+    def _live(self) -> None:
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._die())
         self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -65,20 +73,17 @@ class Upstream:
         self._listening = await asyncio.start_server(self._serve, sock=bound, backlog=2048, limit=2**20)
 
     async def _serve(self, reader: Reader, writer: Writer) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._tasks.add(task)
         self.accepted += 1
         self.writers.add(writer)
         try:
-            with suppress(OSError, asyncio.IncompleteReadError):
+            # Some Pythons complain of a connection whose task was cancelled, as `_die` does.
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await self.handler(self, reader, writer)
         finally:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
             self.writers.discard(writer)
-            self._tasks.discard(task)
 
     async def _close_all(self) -> None:
         for writer in self.writers:
@@ -92,10 +97,11 @@ class Upstream:
             with suppress(OSError):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # Who was accepted a moment ago has a task now.
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
 
 @contextmanager
@@ -110,12 +116,16 @@ def upstream(handler: Handler) -> Generator[Upstream, None, None]:
 
 async def read_request(reader: Reader) -> bytes:
     """The body of the next request; raises IncompleteReadError when the client has gone."""
-    head = await reader.readuntil(b"\r\n\r\n")
+    return await reader.readexactly(length_of(await reader.readuntil(b"\r\n\r\n")))
+
+
+def length_of(head: bytes) -> int:
+    """How long the body of a request is."""
     for line in head.lower().split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name == b"content-length":
-            return await reader.readexactly(int(value))
-    return b""
+            return int(value)
+    return 0
 
 
 def always(reply: bytes, pause: float = 0.0) -> Handler:
