@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentrun.emulator.app import build_app as build_app
     from agentrun.emulator.clock import ManualClock as ManualClock
+    from agentrun.emulator.recordings import RecordTo as RecordTo
+    from agentrun.emulator.recordings import ReplayFrom as ReplayFrom
     from agentrun.emulator.scripted import Conversation as Conversation
     from agentrun.emulator.scripted import Reply as Reply
     from agentrun.emulator.scripted import ReplyError as ReplyError
@@ -25,6 +27,8 @@ _WHERE = {
     "Emulator": "server",
     "EmulatorError": "server",
     "ManualClock": "clock",
+    "RecordTo": "recordings",
+    "ReplayFrom": "recordings",
     "Reply": "scripted",
     "ReplyError": "scripted",
     "Rule": "scripted",
@@ -39,6 +43,8 @@ __all__ = [
     "Emulator",
     "EmulatorError",
     "ManualClock",
+    "RecordTo",
+    "ReplayFrom",
     "Reply",
     "ReplyError",
     "Rule",
