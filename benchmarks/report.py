@@ -16,7 +16,10 @@ PAGE = Path(__file__).parent / "results.md"
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured thing: its median over the runs, beside the budget and the peer that was measured with it."""
+    """One measured thing: its median over the runs, beside the budget and the peer that was measured with it.
+
+    The budget is the most that is allowed, or with `at_least` the least.
+    """
 
     what: str
     value: float
@@ -24,17 +27,19 @@ class Figure:
     budget: float | None = None
     peer: str = ""
     note: str = ""
+    at_least: bool = False
 
     @property
     def verdict(self) -> str:
         """Whether the budget was met, empty without one."""
         if self.budget is None:
             return ""
-        return "met" if self.value <= self.budget else "**missed**"
+        met = self.value >= self.budget if self.at_least else self.value <= self.budget
+        return "met" if met else "**missed**"
 
     def row(self) -> str:
         """A line of the table."""
-        budget = "" if self.budget is None else f"<= {self.budget:g} {self.unit}"
+        budget = "" if self.budget is None else f"{'>=' if self.at_least else '<='} {self.budget:g} {self.unit}"
         cells = (self.what, f"{self.value:.3g} {self.unit}", budget, self.verdict, self.peer, self.note)
         return f"| {' | '.join(cells)} |"
 

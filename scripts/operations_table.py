@@ -58,7 +58,11 @@ DATA_PLANE = (
     ("ANY /agent-runtimes/{name}/endpoints/{endpoint}/invocations/{path}", "call any route of the agent", ""),
     ("GET /agent-runtimes/{name}/endpoints/{endpoint}/logs", "read what the agent wrote", NOT_ON_THE_CLOUD),
     ("POST /scripted/v1/chat/completions", "ask the scripted model", NOT_ON_THE_CLOUD),
-    ("GET /scripted/v1/models", "list the scripted model", NOT_ON_THE_CLOUD),
+    ("POST /scripted/v1/responses", "ask the scripted model by the responses API", NOT_ON_THE_CLOUD),
+    ("POST /scripted/v1/embeddings", "turn texts into vectors", NOT_ON_THE_CLOUD),
+    ("POST /scripted/v1/rerank", "put documents in the order of a query", NOT_ON_THE_CLOUD),
+    ("POST /scripted/v1/moderations", "flag what the script names", NOT_ON_THE_CLOUD),
+    ("GET /scripted/v1/models", "list the scripted models", NOT_ON_THE_CLOUD),
 )
 ABSENT = (
     ("POST /models/{model_proxy}/v1/chat/completions", "ask a model proxy"),

@@ -35,7 +35,9 @@ def emulator_choices(
     ] = False,
     script: Annotated[
         Optional[Path],  # noqa: UP045  # as above
-        typer.Option(help="A Python file with `script = Script(...)`: what the scripted model answers."),
+        typer.Option(
+            help="What the scripted model answers: a Python file with `script = Script(...)`, or a YAML file."
+        ),
     ] = None,
     allow_host: Annotated[
         Optional[list[str]],  # noqa: UP045  # as above

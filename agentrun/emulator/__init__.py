@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from agentrun.emulator.recordings import RecordTo as RecordTo
     from agentrun.emulator.recordings import ReplayFrom as ReplayFrom
     from agentrun.emulator.scripted import Conversation as Conversation
+    from agentrun.emulator.scripted import Latency as Latency
     from agentrun.emulator.scripted import Reply as Reply
     from agentrun.emulator.scripted import ReplyError as ReplyError
     from agentrun.emulator.scripted import Rule as Rule
     from agentrun.emulator.scripted import Script as Script
     from agentrun.emulator.scripted import ToolCall as ToolCall
+    from agentrun.emulator.scripted import Usage as Usage
     from agentrun.emulator.scripted import When as When
     from agentrun.emulator.server import Emulator as Emulator
     from agentrun.emulator.server import EmulatorError as EmulatorError
@@ -26,6 +28,7 @@ _WHERE = {
     "Conversation": "scripted",
     "Emulator": "server",
     "EmulatorError": "server",
+    "Latency": "scripted",
     "ManualClock": "clock",
     "RecordTo": "recordings",
     "ReplayFrom": "recordings",
@@ -35,6 +38,7 @@ _WHERE = {
     "Script": "scripted",
     "Settings": "settings",
     "ToolCall": "scripted",
+    "Usage": "scripted",
     "When": "scripted",
     "build_app": "app",
 }
@@ -42,6 +46,7 @@ __all__ = [
     "Conversation",
     "Emulator",
     "EmulatorError",
+    "Latency",
     "ManualClock",
     "RecordTo",
     "ReplayFrom",
@@ -51,6 +56,7 @@ __all__ = [
     "Script",
     "Settings",
     "ToolCall",
+    "Usage",
     "When",
     "build_app",
 ]

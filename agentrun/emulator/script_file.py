@@ -1,4 +1,4 @@
-"""A Python file that says what the scripted model answers: it defines `script = Script(...)`."""
+"""A file that says what the scripted model answers: Python that defines `script = Script(...)`, or YAML."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+from agentrun._serving.openai_error import ApiError
+from agentrun.emulator.scripted.document import read_script
 from agentrun.emulator.scripted.script import Script
 
+_YAML = (".yaml", ".yml")
 _MODULE = "agentrun_emulator_script"
 
 
@@ -18,9 +21,28 @@ class ScriptFileError(Exception):
 
 
 def load_script(path: Path) -> Script:
-    """Run the file and return its `script`; raises ScriptFileError. It may import what stands beside it."""
+    """Read a YAML file, or run a Python file and return its `script`; raises ScriptFileError.
+
+    Python may import what stands beside it.
+    """
     if not path.is_file():
         raise ScriptFileError(f"there is no script {path}")
+    return _read(path) if path.suffix in _YAML else _find(path)
+
+
+def _read(path: Path) -> Script:
+    # Here, because most emulators start without a file, and none waits for a parser it does not need.
+    import yaml
+
+    try:
+        return read_script(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ApiError as error:
+        raise ScriptFileError(f"{path}: {error.message}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ScriptFileError(f"{path} is no YAML: {error}") from error
+
+
+def _find(path: Path) -> Script:
     found = getattr(_run(path), "script", None)
     if found is None:
         raise ScriptFileError(f"{path} defines no script: write `script = Script([Rule(...), ...])` in it")
@@ -32,7 +54,7 @@ def load_script(path: Path) -> Script:
 def _run(path: Path) -> ModuleType:
     spec = spec_from_file_location(_MODULE, path)
     if spec is None or spec.loader is None:
-        raise ScriptFileError(f"{path} is not a Python file: its name must end in .py")
+        raise ScriptFileError(f"{path} is not a Python file: its name must end in .py, .yaml or .yml")
     module = sys.modules[_MODULE] = module_from_spec(spec)
     sys.path.append(str(path.parent.resolve()))
     try:

@@ -9,15 +9,16 @@ from typing import Any
 
 from agentrun._serving.asgi import Receive, Send
 from agentrun._serving.openai_error import ApiError
+from agentrun.gateway.attempt import Answer, Attempts, Failure, Order
 from agentrun.gateway.call import OPERATIONS, Call
-from agentrun.gateway.failover import Answer, Failover, Failure
+from agentrun.gateway.failover import Failover
 from agentrun.gateway.health import Health
 from agentrun.gateway.outlet import CallerGone, Outlet, Presence
 from agentrun.gateway.plan import Plan
 from agentrun.gateway.relay import BrokenOff, Filter, relay
 from agentrun.gateway.router import Router
 from agentrun.gateway.stats import EndpointStats, ProxyStats, Stats
-from agentrun.gateway.upstreams import HTTPUpstreams, Upstreams
+from agentrun.gateway.upstreams import HTTPUpstreams, Upstreams, passed_on
 from agentrun.gateway.usage import StreamUsage, Usage, estimate_tokens, find_usage
 from agentrun.gateway.usage_event import WithoutUsageEvent
 
@@ -34,7 +35,8 @@ class Gateway:
         self._clock = clock
         self._upstreams = upstreams or HTTPUpstreams()
         self._health = Health(clock)
-        self._failover = Failover(Router(self._health), self._health, self._upstreams, clock, self._failed)
+        attempts = Attempts(self._health, self._upstreams, clock)
+        self._failover = Failover(Router(self._health), attempts, clock, self._failed)
 
     async def serve(self, plan: Plan, call: Call, receive: Receive, send: Send) -> int:
         """Answer a call; returns the status. What goes wrong is told to the caller."""
@@ -91,7 +93,8 @@ class Gateway:
         total = plan.policies.request_timeout
         deadline = None if total is None else self._clock() + total
         counts = bool(plan.gateway.prices)
-        answer = await self._failover.answer(plan, call, deadline, with_usage=counts)
+        order = Order(plan, call, passed_on(call.headers), deadline, with_usage=counts)
+        answer = await self._failover.answer(order)
         endpoint = stats.endpoint(answer.target.key, answer.target.name)
         endpoint.requests += 1
         endpoint.in_flight += 1

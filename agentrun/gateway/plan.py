@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from urllib.parse import urlsplit
@@ -61,7 +61,10 @@ class Fallback:
 
 @dataclass(frozen=True)
 class Plan:
-    """One proxy, with everything that it refers to put in; `key` tells it apart from every other."""
+    """One proxy, with everything that it refers to put in; `key` tells it apart from every other.
+
+    `helpers` are the services that its policies ask, by their names.
+    """
 
     name: str
     key: str
@@ -69,6 +72,7 @@ class Plan:
     fallbacks: tuple[Fallback, ...] = ()
     multi: bool = False
     policies: ProxyConfigPolicies = field(default_factory=ProxyConfigPolicies)
+    helpers: Mapping[str, Target] = field(default_factory=dict[str, Target])
 
     @cached_property
     def gateway(self) -> GatewayPolicies:
@@ -111,13 +115,27 @@ def build_plan(
         _fallback(fallback, f"{key}/fallback/{number}", targets, service)
         for number, fallback in enumerate(policies.fallbacks or ())
     ]
-    return Plan(name, key, tuple(targets), tuple(fallbacks), multi, policies)
+    helpers = {each: _target_of(service(each), f"{key}/helper/{each}") for each in _helpers(policies)}
+    return Plan(name, key, tuple(targets), tuple(fallbacks), multi, policies, helpers)
 
 
 def service_plan(service: Service) -> Plan:
     """The plan of a model service that is called by its own name."""
-    there = target(service.name, service.key, service.base_url, service.api_key, service.models)
-    return Plan(service.name, service.key, (there,))
+    return Plan(service.name, service.key, (_target_of(service, service.key),))
+
+
+def _target_of(service: Service, key: str) -> Target:
+    return target(service.name, key, service.base_url, service.api_key, service.models)
+
+
+def _helpers(policies: ProxyConfigPolicies) -> Iterator[str]:
+    """The services that policies ask."""
+    more = policies.gateway or GatewayPolicies()
+    if policies.cache and more.cache.semantic:
+        yield more.cache.semantic.model_service_name
+    for check in more.content_checks:
+        if check.model_service_name:
+            yield check.model_service_name
 
 
 def _endpoint(endpoint: ProxyConfigEndpoint, key: str, service: Callable[[str], Service], keyless: str) -> Target:
@@ -143,8 +161,7 @@ def _fallback(
     fallback: ProxyConfigFallback, key: str, targets: Sequence[Target], service: Callable[[str], Service]
 ) -> Fallback:
     if fallback.model_service_name:
-        found = service(fallback.model_service_name)
-        there = target(found.name, key, found.base_url, found.api_key, found.models)
+        there = _target_of(service(fallback.model_service_name), key)
     else:
         model = fallback.model_name or ""
         there = next((each for each in targets if each.serves(model)), targets[0])

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from agentrun._serving.openai_error import ApiError
 from agentrun._serving.upstream import Headers, UpstreamError
-from agentrun.gateway.failover import Answer
+from agentrun.gateway.attempt import Answer
 from agentrun.gateway.outlet import Outlet
 
 # What a target says of its answer that callers want to know; the rest is between it and us.

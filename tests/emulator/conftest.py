@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from agentrun.emulator import Emulator, ManualClock
+from tests.emulator.scripted import Served, serving
 from tests.emulator.signed import Account, account_of, client_of
 
 
@@ -35,3 +36,10 @@ def timed(clock: ManualClock) -> Iterator[Account]:
     """An account in an emulator of its own that waits as the service does, by `clock`."""
     with Emulator(profile="realistic", clock=clock) as emulator, client_of(emulator) as client:
         yield account_of(emulator, client)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    """The scripted model on a port, whose script each test replaces."""
+    with serving() as running:
+        yield running

@@ -5,26 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import openai
 import pytest
-import uvicorn
-from openai import AsyncOpenAI, OpenAI
-from openai.types.chat import (
-    ChatCompletionChunk,
-    ChatCompletionMessageFunctionToolCallParam,
-    ChatCompletionMessageParam,
-    ChatCompletionToolParam,
-)
-from starlette.applications import Starlette
-from starlette.routing import Mount
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletionMessageFunctionToolCallParam
+from starlette.types import Message
 
 from agentrun.emulator.scripted import (
     Conversation,
@@ -37,96 +26,7 @@ from agentrun.emulator.scripted import (
     Usage,
     When,
 )
-
-PREFIX = "/models/my-proxy"
-CREATED = 1_750_000_000
-
-
-@dataclass
-class Witness:
-    """Passes requests on to an application, counts its body messages and tells when it returned."""
-
-    app: ASGIApp
-    bodies: int = 0
-    returned: threading.Event = field(default_factory=threading.Event)
-
-    def expect(self, app: ASGIApp) -> None:
-        self.app, self.bodies = app, 0
-        self.returned.clear()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def count(message: Message) -> None:
-            self.bodies += message["type"] == "http.response.body"
-            await send(message)
-
-        await self.app(scope, receive, count)
-        self.returned.set()
-
-
-@dataclass
-class Served:
-    """A server whose model each test replaces."""
-
-    witness: Witness
-    url: str
-
-    def run(self, *rules: Rule, strict: bool = False) -> OpenAI:
-        """Serve a script and return a client that does not retry."""
-        return self.serve(ScriptedModel(Script(rules, strict=strict), clock=lambda: CREATED + 0.9))
-
-    def serve(self, model: ScriptedModel) -> OpenAI:
-        self.witness.expect(model)
-        return self.client()
-
-    def client(self, api_key: str = "sk-any", max_retries: int = 0) -> OpenAI:
-        return OpenAI(base_url=f"{self.url}/v1", api_key=api_key, max_retries=max_retries, timeout=10)
-
-    def post(self, body: bytes | str, key: str = "Bearer k", path: str = "/v1/chat/completions") -> httpx.Response:
-        headers = {"authorization": key} if key else {}
-        return httpx.post(f"{self.url}{path}", content=body, headers=headers, trust_env=False)
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    witness = Witness(ScriptedModel())
-    app = Starlette(routes=[Mount(PREFIX, app=witness)])
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield Served(witness, f"http://127.0.0.1:{_wait_port(server)}{PREFIX}")
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
-
-
-def _wait_port(server: uvicorn.Server) -> int:
-    deadline = time.monotonic() + 10
-    while not server.started:
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.005)
-    port: int = server.servers[0].sockets[0].getsockname()[1]
-    return port
-
-
-def user(text: str) -> list[ChatCompletionMessageParam]:
-    return [{"role": "user", "content": text}]
-
-
-def ask(client: OpenAI, text: str = "hello") -> str | None:
-    return client.chat.completions.create(model="m", messages=user(text)).choices[0].message.content
-
-
-def stream(client: OpenAI, text: str = "hello") -> list[ChatCompletionChunk]:
-    return list(client.chat.completions.create(model="m", messages=user(text), stream=True))
-
-
-def content(chunks: list[ChatCompletionChunk]) -> str:
-    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-
-
-def tool(name: str) -> ChatCompletionToolParam:
-    return {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}
+from tests.emulator.scripted import CREATED, Served, ask, content, stream, tool, user
 
 
 def test_answer(served: Served) -> None:
@@ -431,7 +331,7 @@ INVALID: list[tuple[dict[str, object], str | None, str | None]] = [
     (said({"role": ["user"], "content": "x"}), "invalid_value", "messages[0].role"),
     (said({"role": "user"}), "invalid_type", "messages[0].content"),
     (said({"role": "user", "content": 5}), "invalid_type", "messages[0].content"),
-    (said({"role": "user", "content": [{"type": "smell"}]}), "invalid_value", "messages[0].content[0]"),
+    (said({"role": "user", "content": [{"type": "smell"}]}), "invalid_value", "messages[0].content[0].type"),
     (said({"role": "user", "content": [{"type": "text"}]}), "invalid_type", "messages[0].content[0].text"),
     (said({"role": "tool", "content": "x", "tool_call_id": "c1"}), "invalid_value", "messages[0].tool_call_id"),
     (said({"role": "tool", "content": "x"}), "invalid_type", "messages[0].tool_call_id"),
@@ -527,7 +427,7 @@ def test_configured_keys(served: Served) -> None:
 
 
 def test_configured_models(served: Served) -> None:
-    client = served.serve(ScriptedModel(models=["qwen/max", "m"]))
+    client = served.serve(ScriptedModel(Script(models=["qwen/max", "m"])))
     assert [model.id for model in client.models.list()] == ["qwen/max", "m"]
     assert client.models.retrieve("qwen/max").id == "qwen/max"
     assert ask(client, "x") == "x"
@@ -550,7 +450,7 @@ def test_other_paths_and_methods(served: Served) -> None:
     assert served.post(b"{}", path="/v1/models").headers["allow"] == "GET"
     assert httpx.get(f"{served.url}/v1/chat/completions", trust_env=False).status_code == 405
     with pytest.raises(openai.InternalServerError, match="does not serve") as raised:
-        served.client(max_retries=3).embeddings.create(model="m", input="x")
+        served.client(max_retries=3).images.generate(model="m", prompt="x")
     assert raised.value.status_code == 501
 
 

@@ -114,6 +114,10 @@ def test_the_scripted_model_answers_by_the_environment_alone(tls: bool, monkeypa
             )
             chunks = list(stream)
             whole = client.chat.completions.create(model="any", messages=[{"role": "user", "content": TEXT}])
+            response = client.responses.create(model="any", input=TEXT)
+            vectors = client.embeddings.create(model="any", input=[TEXT, TEXT]).data
+    assert response.output_text == TEXT
+    assert vectors[0].embedding == vectors[1].embedding
     pieces = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices]
     assert "".join(piece or "" for piece in pieces) == TEXT == whole.choices[0].message.content
     assert len([piece for piece in pieces if piece]) > 1

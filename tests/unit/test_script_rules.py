@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from agentrun.emulator.scripted import (
     Conversation,
+    Latency,
     Message,
     Reply,
     ReplyError,
@@ -18,6 +19,7 @@ from agentrun.emulator.scripted import (
     ScriptError,
     ScriptMismatchError,
     ToolCall,
+    Usage,
     When,
     count_tokens,
 )
@@ -247,3 +249,42 @@ def test_fingerprint_depends_on_the_conversation_alone() -> None:
     assert again.fingerprint == ASKED.fingerprint
     assert Conversation((SYSTEM, QUESTION), model="other").fingerprint != ASKED.fingerprint
     assert len({ASKED.fingerprint, ANSWERED_BY_TOOL.fingerprint, SECOND_QUESTION.fingerprint}) == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: Reply("text", json={}), "not both"),
+        (lambda: Reply(reasoning="x", error=ReplyError(500)), "break_after"),
+        (lambda: Reply("x", break_after=-1), "break_after"),
+        (lambda: Reply(json={"x": float("nan")}), "JSON"),
+        (lambda: Usage(1, 1, cached_tokens=2), "cached_tokens"),
+        (lambda: Usage(1, 1, reasoning_tokens=2), "reasoning_tokens"),
+        (lambda: Latency(-1), "first_token"),
+        (lambda: Latency(0, 0), "tokens_per_second"),
+        (lambda: Script(models={"a": Script(models=["b"])}), "models of its own"),
+    ],
+)
+def test_what_makes_no_sense_fails_where_it_is_written(make: Callable[[], object], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        make()
+
+
+def test_json_is_content() -> None:
+    assert Reply(json={"a": "天", "b": [1, None]}).content == '{"a": "天", "b": [1, null]}'
+    assert Script([Rule("weather", {"a": 1})]).answer(ASKED) == Reply(json={"a": 1})
+    with pytest.raises(TypeError, match="mapping or a list"):
+        Reply(json=cast("Any", 5))
+
+
+@pytest.mark.parametrize("value", [object(), float("inf")])
+def test_json_of_a_function_that_cannot_be_written(value: object) -> None:
+    with pytest.raises(ScriptError, match=r"rule 'r' .* raised (Type|Value)Error"):
+        Script([Rule(When(), lambda _: {"a": value}, name="r")]).answer(ASKED)
+
+
+def test_latency_is_due_since_the_beginning() -> None:
+    assert [Latency(0.5, 10).due(tokens) for tokens in (0, 1, 10)] == [0.5, 0.6, 1.5]
+    assert Latency(0.5).due(100) == 0.5
+    assert Script(latency=Latency(1)).answer(ASKED).latency == Latency(1)
+    assert Script([Rule(When(), Reply(latency=Latency()))], latency=Latency(1)).answer(ASKED).latency == Latency()

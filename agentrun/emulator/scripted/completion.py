@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
+from typing_extensions import NotRequired
+
+from agentrun.emulator.scripted.answer import Event, call_id, dump, encode_text
 from agentrun.emulator.scripted.conversation import Conversation, ToolCall
+from agentrun.emulator.scripted.errors import as_api_error
+from agentrun.emulator.scripted.pieces import StreamBreak, split_arguments, split_text, until_break
 from agentrun.emulator.scripted.reply import FinishReason, Reply, Usage, count_usage
 
 DONE = b"data: [DONE]\n\n"
-
-# A word with the space before it; scripts without spaces are cut every 16 characters, so that they stream as well.
-_WORD = re.compile(r"\s*\S{1,16}|\s+")
-_ARGUMENTS_PIECE = 16
 
 
 class FunctionFields(TypedDict):
@@ -34,11 +33,12 @@ class ToolCallFields(TypedDict):
 
 
 class AssistantFields(TypedDict, total=False):
-    """The message of the model; `tool_calls` is absent when there are none."""
+    """The message of the model; `reasoning_content` and `tool_calls` are absent when there are none."""
 
     role: Literal["assistant"]
     content: str | None
     refusal: None
+    reasoning_content: str
     tool_calls: list[ToolCallFields]
 
 
@@ -51,12 +51,26 @@ class ChoiceFields(TypedDict):
     finish_reason: FinishReason
 
 
+class PromptDetails(TypedDict):
+    """What is known of the prompt's tokens."""
+
+    cached_tokens: int
+
+
+class CompletionDetails(TypedDict):
+    """What is known of the completion's tokens."""
+
+    reasoning_tokens: int
+
+
 class UsageFields(TypedDict):
-    """What the request cost, in tokens."""
+    """What the request cost, in tokens; details are absent when there is nothing to tell."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: NotRequired[PromptDetails]
+    completion_tokens_details: NotRequired[CompletionDetails]
 
 
 class CompletionFields(TypedDict):
@@ -77,6 +91,7 @@ class Completion:
     conversation: Conversation
     reply: Reply
     created: int
+    include_usage: bool = False
 
     def body(self) -> CompletionFields:
         """The whole answer."""
@@ -91,19 +106,33 @@ class Completion:
             "usage": self._usage(),
         }
 
-    def events(self, *, include_usage: bool) -> Iterator[bytes]:
-        """The answer as server-sent events: role, pieces of content, tool calls, finish reason, usage, end."""
+    def events(self) -> Iterator[Event]:
+        """The answer as server-sent events: role, reasoning, content, tool calls, finish reason, usage, end."""
+        events = self._events()
+        if self.reply.break_after is None:
+            return events
+        return self._broken(until_break(events, self.reply.break_after))
+
+    def _events(self) -> Iterator[Event]:
         head = f"data: {self._frame()},"
         # Only what differs between two events is dumped for each; this is what makes long streams cheap.
-        start, usage = f'{head}"choices":[{{"index":0,"delta":', ',"usage":null' if include_usage else ""
+        start, usage = f'{head}"choices":[{{"index":0,"delta":', ',"usage":null' if self.include_usage else ""
         end = f',"logprobs":null,"finish_reason":null}}]{usage}}}\n\n'
-        for delta in self._deltas():
-            yield _encode(f"{start}{dump(delta)}{end}")
+        for delta, is_token in self._deltas():
+            yield encode_text(f"{start}{delta}{end}"), is_token
         finish = dump(self.reply.finished)
-        yield _encode(f'{start}{{}},"logprobs":null,"finish_reason":{finish}}}]{usage}}}\n\n')
-        if include_usage:
-            yield _encode(f'{head}"choices":[],"usage":{dump(self._usage())}}}\n\n')
-        yield DONE
+        yield encode_text(f'{start}{{}},"logprobs":null,"finish_reason":{finish}}}]{usage}}}\n\n'), False
+        if self.include_usage:
+            yield encode_text(f'{head}"choices":[],"usage":{dump(self._usage())}}}\n\n'), False
+        yield DONE, False
+
+    def _broken(self, events: Iterator[Event]) -> Iterator[Event]:
+        try:
+            yield from events
+        except StreamBreak:
+            if self.reply.error is None:
+                raise
+            yield encode_text(f"data: {dump(as_api_error(self.reply.error).body())}\n\n"), False
 
     @property
     def _id(self) -> str:
@@ -115,17 +144,24 @@ class Completion:
 
     def _message(self) -> AssistantFields:
         message: AssistantFields = {"role": "assistant", "content": self._content, "refusal": None}
+        if self.reply.reasoning:
+            message["reasoning_content"] = self.reply.reasoning
         if self.reply.tool_calls:
             message["tool_calls"] = list(self._calls())
         return message
 
     def _usage(self) -> UsageFields:
         usage: Usage = self.reply.usage or count_usage(self.conversation, self.reply)
-        return {
+        fields: UsageFields = {
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
             "total_tokens": usage.total_tokens,
         }
+        if usage.cached_tokens:
+            fields["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+        if usage.reasoning_tokens:
+            fields["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+        return fields
 
     def _frame(self) -> str:
         shared = {
@@ -136,45 +172,29 @@ class Completion:
         }
         return dump(shared).removesuffix("}")
 
-    def _deltas(self) -> Iterator[object]:
-        yield {"role": "assistant", "content": None if self._content is None else "", "refusal": None}
-        for piece in _WORD.finditer(self.reply.content):
-            yield {"content": piece.group()}
+    def _deltas(self) -> Iterator[tuple[str, bool]]:
+        """The JSON of each delta, and whether it is a token."""
+        yield dump({"role": "assistant", "content": None if self._content is None else "", "refusal": None}), False
+        for piece in split_text(self.reply.reasoning):
+            yield f'{{"reasoning_content":{dump(piece)}}}', True
+        for piece in split_text(self.reply.content):
+            yield f'{{"content":{dump(piece)}}}', True
         for index, call in enumerate(self._calls()):
             yield from _call_deltas(index, call)
 
     def _calls(self) -> Iterator[ToolCallFields]:
         for index, call in enumerate(self.reply.tool_calls):
-            yield {
-                "id": call.id or f"call_{self.conversation.fingerprint}{index}",
-                "type": "function",
-                "function": _function(call),
-            }
-
-
-def dump(value: object) -> str:
-    """Write compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def encode(value: object) -> bytes:
-    """Write compact JSON as UTF-8."""
-    return _encode(dump(value))
+            yield {"id": call_id(self.conversation, index, call), "type": "function", "function": _function(call)}
 
 
 def _function(call: ToolCall) -> FunctionFields:
     return {"name": call.name, "arguments": call.arguments_json}
 
 
-def _call_deltas(index: int, call: ToolCallFields) -> Iterator[object]:
+def _call_deltas(index: int, call: ToolCallFields) -> Iterator[tuple[str, bool]]:
     name, arguments = call["function"]["name"], call["function"]["arguments"]
     opening = {"index": index, **call, "function": {"name": name, "arguments": ""}}
-    yield {"tool_calls": [opening]}
-    for start in range(0, len(arguments), _ARGUMENTS_PIECE):
-        piece = arguments[start : start + _ARGUMENTS_PIECE]
-        yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
-
-
-def _encode(text: str) -> bytes:
-    # JSON may carry half a surrogate pair, which UTF-8 cannot: it becomes a question mark, not a broken answer.
-    return text.encode("utf-8", "replace")
+    yield dump({"tool_calls": [opening]}), False
+    # One call after the other, as OpenAI sends them: its client takes a change of the index for the end of a call.
+    for piece in split_arguments(arguments):
+        yield dump({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}), True

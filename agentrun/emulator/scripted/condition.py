@@ -142,10 +142,10 @@ class _UserSays(Condition):
     rests: bool
 
     def holds(self, conversation: Conversation) -> bool:
-        return not (self.rests and conversation.awaits_tool_answer) and _contains(conversation.last_user, self.text)
+        return not (self.rests and conversation.awaits_tool_answer) and contains(conversation.last_user, self.text)
 
     def why_not(self, conversation: Conversation) -> str:
-        if not _contains(conversation.last_user, self.text):
+        if not contains(conversation.last_user, self.text):
             return _why_absent("the last user message", conversation.last_user, self.text)
         name = conversation.tool_results[-1].name
         return f"the question was answered by a tool call whose result is due: match that with When(tool={name!r})"
@@ -162,7 +162,7 @@ class _SystemSays(Condition):
     text: Text
 
     def holds(self, conversation: Conversation) -> bool:
-        return _contains(conversation.system, self.text)
+        return contains(conversation.system, self.text)
 
     def why_not(self, conversation: Conversation) -> str:
         return _why_absent("the system prompt", conversation.system, self.text)
@@ -202,7 +202,7 @@ class _ToolAnswered(Condition):
         return self.name is None or _is_name(result.name, self.name)
 
     def _is_filled(self, result: ToolResult) -> bool:
-        return self.content is None or _contains(result.content, self.content)
+        return self.content is None or contains(result.content, self.content)
 
     def _nearness_of(self, result: ToolResult) -> float:
         name = 1.0 if self.name is None else _likeness(self.name, result.name)
@@ -256,7 +256,8 @@ class _Check(Condition):
         return f"{getattr(self.function, '__name__', type(self.function).__name__)}(conversation)"
 
 
-def _contains(seen: str, text: Text) -> bool:
+def contains(seen: str, text: Text) -> bool:
+    """Whether a text is found in another."""
     return text in seen if isinstance(text, str) else text.search(seen) is not None
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from agentrun.emulator.scripted.schema import OutputFormat
+
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 
 
@@ -60,7 +62,8 @@ class Conversation:
     """Everything one request tells the model; all the state there is between two turns.
 
     `tools` are the names of the tools the request offers, `parameters` its other fields (`temperature`, `user`,
-    the full `tools`, ...) as they came, `notes` what the model could not look at, such as images.
+    the full `tools`, ...) as they came, `notes` what the model could not look at, such as images, and `output` the
+    JSON that it wants, None for any text.
     """
 
     messages: tuple[Message, ...]
@@ -68,6 +71,7 @@ class Conversation:
     tools: tuple[str, ...] = ()
     parameters: Mapping[str, object] = field(default_factory=dict[str, object])
     notes: tuple[str, ...] = ()
+    output: OutputFormat | None = None
 
     @cached_property
     def last_user(self) -> str:

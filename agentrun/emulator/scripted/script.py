@@ -12,17 +12,24 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
-from agentrun.emulator.scripted.condition import Condition, Trigger, as_condition
+from agentrun.emulator.scripted.condition import Condition, Text, Trigger, as_condition
 from agentrun.emulator.scripted.conversation import Conversation
-from agentrun.emulator.scripted.reply import Reply
+from agentrun.emulator.scripted.example import NoExampleError
+from agentrun.emulator.scripted.latency import Latency
+from agentrun.emulator.scripted.moderation import Moderation
+from agentrun.emulator.scripted.reply import FROM_SCHEMA, Json, Reply
+from agentrun.emulator.scripted.schema import OutputFormat
 
-Answer: TypeAlias = str | Reply | Callable[[Conversation], str | Reply]
-"""What a rule accepts as `reply`: a text, a reply, or a function that makes one; it must be quick."""
+Answer: TypeAlias = str | Reply | Mapping[str, object] | list[object] | Callable[[Conversation], "Made"]
+"""What a rule accepts as `reply`: a text, a reply, JSON, or a function that makes one of them; it must be quick."""
+
+Made: TypeAlias = str | Reply | Mapping[str, object] | list[object]
 
 T = TypeVar("T")
 
@@ -32,7 +39,10 @@ class ScriptError(Exception):
 
 
 class ScriptMismatchError(ScriptError):
-    """A strict script has no answer, or calls a tool that was not offered; `param` is the request field at fault."""
+    """The script has no answer to this request: `param` is the request field it does not fit.
+
+    A strict script has no rule for it or calls a tool that was not offered; any script has JSON of another shape.
+    """
 
     def __init__(self, message: str, param: str) -> None:
         super().__init__(message)
@@ -62,17 +72,40 @@ class Rule:
 class Script:
     """Rules in order: the first that matches answers.
 
-    Without a match the `default` answers, which repeats the last user message unless given. A `strict` script raises
-    ScriptMismatchError instead, and also when a reply calls a tool that the request does not offer. Raises ValueError
-    for a strict script with a default, which it would never use.
+    Without a match the `default` answers, which repeats the last user message unless given, or makes the smallest
+    JSON that the request asks for. A `strict` script raises ScriptMismatchError instead, and also when a reply calls a
+    tool that the request does not offer. Raises ValueError for a strict script with a default, which it would never
+    use.
+
+    `latency` is how fast replies are that do not say it themselves. `moderation` gives, for each category to flag, the
+    texts that it is flagged for. `models` are the names that exist, any name without it; a mapping gives each a script
+    of its own, which knows nothing of this one, or None for this one.
     """
 
-    def __init__(self, rules: Sequence[Rule] = (), *, strict: bool = False, default: Answer | None = None) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Rule] = (),
+        *,
+        strict: bool = False,
+        default: Answer | None = None,
+        latency: Latency | None = None,
+        moderation: Mapping[str, Text | Sequence[Text]] | None = None,
+        models: Sequence[str] | Mapping[str, Script | None] | None = None,
+    ) -> None:
         if strict and default is not None:
             raise ValueError("a strict script has no default: use Rule(When(), ...) as the last rule")
         self.rules = tuple(rules)
         self.strict = strict
         self.default: Answer = _repeat if default is None else default
+        self.latency = latency
+        self.moderation = Moderation(moderation or {})
+        self.models = None if models is None else _own_scripts(models)
+
+    def of_model(self, name: str) -> Script | None:
+        """Return the script of a model, this one unless it has one of its own; None when there is no such model."""
+        if self.models is None:
+            return self
+        return (self.models[name] or self) if name in self.models else None
 
     def answer(self, conversation: Conversation) -> Reply:
         """Return the reply to a conversation; raise ScriptMismatchError or ScriptError as described above."""
@@ -83,7 +116,8 @@ class Script:
         reply = _make_reply(self.default if rule is None else rule.reply, conversation, where)
         if self.strict:
             _check_offered(reply, conversation, where)
-        return reply
+        reply = _fit(reply, conversation, where)
+        return reply if reply.latency or not self.latency else replace(reply, latency=self.latency)
 
     def find(self, conversation: Conversation) -> Rule | None:
         """Return the first rule that matches, or None."""
@@ -93,8 +127,16 @@ class Script:
         return None
 
 
-def _repeat(conversation: Conversation) -> str:
-    return conversation.last_user
+def _own_scripts(models: Sequence[str] | Mapping[str, Script | None]) -> Mapping[str, Script | None]:
+    scripts = dict(models) if isinstance(models, Mapping) else dict.fromkeys(models)
+    for name, script in scripts.items():
+        if script is not None and script.models is not None:
+            raise ValueError(f"models: the script of {name!r} has models of its own")
+    return scripts
+
+
+def _repeat(conversation: Conversation) -> Made:
+    return Reply.from_schema() if conversation.output else conversation.last_user
 
 
 def _make_reply(answer: Answer, conversation: Conversation, where: str) -> Reply:
@@ -105,7 +147,38 @@ def _make_reply(answer: Answer, conversation: Conversation, where: str) -> Reply
         return Reply(made)
     if isinstance(made, Reply):
         return made
-    raise ScriptError(f"{where} returned {type(made).__name__}, not a str or a Reply")
+    if isinstance(made, Mapping | list):
+        return _guard(lambda _: Reply(json=cast("Json", made)), conversation, where)
+    raise ScriptError(f"{where} returned {type(made).__name__}, not a str, a Reply or JSON")
+
+
+def _fit(reply: Reply, conversation: Conversation, where: str) -> Reply:
+    """Hold JSON against what the request wants, and make it where the reply leaves that to the request."""
+    wanted = conversation.output
+    if reply.json is FROM_SCHEMA:
+        return replace(reply, json=_example(wanted, where))
+    if reply.json is not None and wanted is not None and (fault := wanted.fault_of(_as_received(reply))):
+        raise ScriptMismatchError(f"{where} gives JSON that does not fit {wanted.where}: {fault}.", wanted.where)
+    return reply
+
+
+def _example(wanted: OutputFormat | None, where: str) -> Json:
+    if wanted is None:
+        text = f"{where} answers by the schema of the request, which has none."
+        raise ScriptMismatchError(text, "response_format")
+    try:
+        made = wanted.example()
+    except NoExampleError as error:
+        text = f"{where} finds no value for {wanted.where} ({error}): give one as Reply(json=...)."
+        raise ScriptMismatchError(text, wanted.where) from error
+    if isinstance(made, Mapping | list):
+        return cast("Json", made)
+    raise ScriptMismatchError(f"{where} finds {made!r} for {wanted.where}, which is no object.", wanted.where)
+
+
+def _as_received(reply: Reply) -> object:
+    # Tuples are arrays and keys are strings only once it is written.
+    return cast("object", json.loads(reply.content))
 
 
 def _guard(function: Callable[[Conversation], T], conversation: Conversation, where: str) -> T:
