@@ -158,10 +158,10 @@ def _in_json(secret: str) -> str:
 
 
 def _out_of_json(secret: str) -> str:
-    """A secret as it is, where it was found in JSON; one that spans lines is written with escapes there."""
-    if "\\" not in secret:
-        return secret
+    """A secret as it is, however deep in JSON it was found; one that spans lines is written with escapes there."""
     try:
-        return str(json.loads(f'"{secret}"'))
+        while "\\" in secret:
+            secret = str(json.loads(f'"{secret}"', strict=False))
     except ValueError:
-        return secret
+        pass  # A backslash of its own.
+    return secret

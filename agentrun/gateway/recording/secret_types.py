@@ -37,8 +37,10 @@ _PATTERNS: Mapping[SecretType, str] = {
     r"(?![A-Za-z\d])",
     SecretType.BEARER_TOKEN: r"(?<=[Bb]earer )[\w.~+/-]{16,}=*",
     SecretType.EMAIL: rf"{_BEGIN_OF_ANY}[\w.%+-]+@[A-Za-z\d-]+(?:\.[A-Za-z\d-]+)*\.[A-Za-z]{{2,}}",
-    SecretType.PHONE: r"(?<![\w.+-])(?:\+\d{1,3}[ .-]?(?:\(?\d{2,4}\)?[ .-]?){2,4}\d{2,4}|1[3-9]\d{9}"
-    r"|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4})(?![\w-])",
+    # Not a number of JSON, which would be none with a placeholder in its place.
+    SecretType.PHONE: r'(?:(?<![\w.+\[-])|(?<=\\[bfnrt]))(?<!":)(?<!": )'
+    r"(?:\+\d{1,3}[ .-]?(?:\(?\d{2,4}\)?[ .-]?){2,4}\d{2,4}|1[3-9]\d{9}|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4})"
+    r"(?![\w-]|\.\d)",
 }
 PLACEHOLDERS = rf"<(?:{'|'.join(kind.value for kind in SecretType)}):\d+>"
 KNOWN, PLACEHOLDER = "known", "placeholder"
