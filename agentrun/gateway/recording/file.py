@@ -80,10 +80,14 @@ class RecordingFile:
         self._write(b"".join(map(_encoded, _lines(exchange))))
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
+        """Close the file; what is added from now on is refused."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def _write(self, content: bytes) -> None:
+        if self._descriptor < 0:
+            raise RecordingError("the recording cannot be written: it is closed")
         before = os.fstat(self._descriptor).st_size
         try:
             if os.write(self._descriptor, content) == len(content):
