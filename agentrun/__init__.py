@@ -49,14 +49,15 @@ _NAMES = {
         SandboxError SandboxTerminatedError ServerError TransportError UnsupportedError WaitTimeoutError
     """,
     "agentrun.model": """
-        BackendType BaseInfo Budget BudgetAction BudgetPeriod CachePolicy ContentCheck GatewayPolicies
-        LimitScope ModelClient ModelCompletionAPI ModelControlAPI ModelFeatures ModelInfoConfig
-        ModelParameterRule ModelPrice ModelProperties ModelProxyCreateInput ModelProxyListInput
+        BackendType BaseInfo Budget BudgetAction BudgetPeriod BudgetStats CachePolicy ContentCheck
+        EndpointStats GatewayPolicies LimitScope ModelClient ModelCompletionAPI ModelControlAPI ModelDataAPI
+        ModelFeatures ModelInfoConfig ModelParameterRule ModelPrice ModelProperties ModelProvider
+        ModelProviderListInput ModelProxy ModelProxyCreateInput ModelProxyListInput ModelProxyStats
         ModelProxyUpdateInput ModelService ModelServiceCreateInput ModelServiceListInput
-        ModelServiceUpdateInput ModelType OutlierEjection Provider ProviderSettings ProxyConfig
+        ModelServiceUpdateInput ModelType OutlierEjection Percentiles Provider ProviderSettings ProxyConfig
         ProxyConfigAIGuardrailConfig ProxyConfigEndpoint ProxyConfigFallback ProxyConfigPolicies
-        ProxyConfigTokenRateLimiter ProxyMode QueuePolicy RateLimit RetryPolicy SafetyAction SemanticCache
-        TimeoutPolicy
+        ProxyConfigTokenRateLimiter ProxyMode QueuePolicy RateLimit RerankResult RerankedDocument RetryPolicy
+        SafetyAction SemanticCache TimeoutPolicy TokenStats
     """,
     "agentrun.sandbox": """
         Checkpoint CodeInterpreterDataAPI CodeInterpreterSandbox CodeLanguage ContextOperations CustomSandbox

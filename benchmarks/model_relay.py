@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import httpx
@@ -17,7 +17,7 @@ UPSTREAM = os.environ.get("UPSTREAM", "")
 
 
 @asynccontextmanager
-async def client_of(app: Starlette) -> AsyncIterator[None]:
+async def client_of(app: Starlette) -> AsyncGenerator[None]:
     """One client for all requests."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(timeout=None, limits=limits) as client:  # a relay has no opinion

@@ -1,4 +1,4 @@
-"""Prints a pip constraint for each direct dependency of agentrun and the extras of sandboxes: its lowest version."""
+"""Prints a pip constraint for each direct dependency of agentrun and the extras that are tested: its lowest version."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import requires
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-EXTRAS = ("emulator", "data", "docker", "kernels")
+EXTRAS = ("emulator", "data", "docker", "kernels", "redis")
 
 
 def lowest(requirement: Requirement) -> str | None:

@@ -91,6 +91,17 @@ need_bubblewrap() {
         say "bubblewrap could not be installed; for isolated sandboxes run: sudo apt-get install bubblewrap"
 }
 
+need_redis() {
+    command -v redis-server >/dev/null && return
+    say "installing redis-server, with which state that gateways share is tested ..."
+    if ! apt_install redis-server; then
+        say "redis-server could not be installed, and its tests are skipped; run: sudo apt-get install redis-server"
+        return
+    fi
+    # Tests start servers of their own; the service that the package brings would only take its port.
+    if [ -d /run/systemd/system ]; then as_root systemctl disable --now --quiet redis-server || true; fi
+}
+
 install_package() {
     upgrade_pip
     need_bubblewrap
@@ -100,6 +111,7 @@ install_package() {
 }
 
 install_group() {
+    [ "$1" != test ] || need_redis
     say "installing the $1 tools ..."
     pip_install --group "$1"
     mark_ready "$1"

@@ -283,8 +283,10 @@ class DataAPI(API):
 
     def url(self, path: str = "", query: Mapping[str, Any] | None = None, config: Config | None = None) -> str:
         """The complete URL of a path below the namespace."""
-        base = self._config(config).get_signed_data_endpoint()
-        return _url(base, f"{self.namespace}{path}", query_pairs(query))
+        return _url(self._base(config), path, query_pairs(query))
+
+    def _base(self, config: Config | None) -> str:
+        return f"{self._config(config).get_signed_data_endpoint()}{self.namespace}"
 
     def headers(self, method: str, url: str, config: Config | None = None) -> dict[str, str]:
         """Everything that authenticates one request: the signature when there is a key, and the Config's headers."""

@@ -25,7 +25,7 @@ M = TypeVar("M", bound="Model")
 def _names(model: type[BaseModel], on_the_wire: bool) -> dict[str, str]:
     """The fields of a model by the names that the other side uses."""
     fields = model.model_fields.items()
-    return {(str(spec.validation_alias or spec.alias) if on_the_wire else name): name for name, spec in fields}
+    return {(str(spec.validation_alias or spec.alias or name) if on_the_wire else name): name for name, spec in fields}
 
 
 def _owner(model: type[BaseModel], path: Iterable[int | str], on_the_wire: bool) -> type[BaseModel]:

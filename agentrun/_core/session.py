@@ -182,7 +182,7 @@ class Session:
     """Sends requests over the network, or over a transport of the caller's; see the module's text."""
 
     def __init__(self, transport: Transport | None = None) -> None:
-        self._wire = Network() if transport is None else Given(transport)
+        self.wire = Network() if transport is None else Given(transport)
 
     # Sending
 
@@ -228,18 +228,18 @@ class Session:
 
     async def _exchange(self, request: httpx.Request) -> httpx.Response:
         if is_blocking():
-            return self._wire.exchange_in_place(request)
-        return await self._wire.exchange_awaited(request)
+            return self.wire.exchange_in_place(request)
+        return await self.wire.exchange_awaited(request)
 
     # Ending
 
     def close(self) -> None:
         """Close the connections of synchronous calls; the next one opens new ones."""
-        self._wire.close_in_place()
+        self.wire.close_in_place()
 
     async def close_async(self) -> None:
         """Close the connections of the running event loop; the next call opens new ones."""
-        await self._wire.close_loop()
+        await self.wire.close_loop()
 
 
 def _origin(url: str) -> str:

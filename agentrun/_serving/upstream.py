@@ -16,11 +16,17 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TypeAlias, cast
 
+import anyio
 import httptools
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 _MOST_BUFFERED = 256 * 1024
+# What may come without a byte of the body among it: a head, interim answers, trailers.
+_MOST_OVERHEAD = 64 * 1024
+# Servers close idle connections sooner or later; those that were not used for so long are not worth the risk.
+_OLDEST_IDLE_SECONDS = 30.0
+_MOST_IDLE = 256
 _CONNECT_SECONDS = 5.0
 _NO_BODY = (204, 304)
 _NO_ANSWER = "it closed the connection without an answer"
@@ -72,6 +78,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, on_lost: Callable[[Connection], None] | None = None) -> None:
         self.transport: asyncio.Transport
         self.closed = False
+        self.idle_since = 0.0
         self._on_lost = on_lost
         self._exchange: Exchange | None = None
         self._paused = False
@@ -138,8 +145,13 @@ class _Answer:
         self.keep_alive = False
         self.parser = httptools.HttpResponseParser(self)
 
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise UpstreamError("it answers twice")
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        if not self.began:  # Later ones are trailers, which nobody reads.
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self.status = self.parser.get_status_code()
@@ -174,6 +186,7 @@ class Exchange:
         self._failure: str | None = None
         self._broke = False
         self._heard = False
+        self._overhead = 0
         self._given_up = False
         self._changed = _Waiter()
         self._held = False
@@ -210,10 +223,18 @@ class Exchange:
     def reusable(self) -> bool:
         """Whether the connection can carry another request.
 
-        After an unforeseen error (500) servers close it without having announced that: uvicorn does.
+        After an unforeseen error (500) servers close it without having announced that: uvicorn does. A server that
+        answers before it has read the whole request may never read the rest.
         """
         kept = self._answer.keep_alive and self.status != HTTPStatus.INTERNAL_SERVER_ERROR
-        return self._answer.complete and kept and not self._connection.transport.is_closing()
+        transport = self._connection.transport
+        return self._answer.complete and kept and not transport.is_closing() and not transport.get_write_buffer_size()
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether nothing but the end of the connection tells the end of the answer."""
+        names = {name for name, _ in self.headers}
+        return b"content-length" not in names and b"transfer-encoding" not in names
 
     async def begin(self) -> None:
         """Wait for the head of the answer. Raises UpstreamError."""
@@ -229,7 +250,7 @@ class Exchange:
         while not self._answer.pieces and not self._answer.complete:
             if self._failure is None:
                 await self._changed.wait()
-            elif not self._broke and self._ends_with_connection():
+            elif not self._broke and self.ends_with_connection:
                 self._answer.complete = True
             else:
                 raise self._error()
@@ -247,21 +268,33 @@ class Exchange:
     def received(self, data: bytes) -> None:
         """Parse what came; reading pauses while too much of it was not taken."""
         self._heard = True
+        before = self._answer.buffered
         try:
             self._answer.parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            self._failure = self._failure or f"its answer is not HTTP ({error})"
-            self._connection.abort()
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._refuse(f"its answer is not HTTP ({error})")
         else:
+            self._bound(len(data), with_body=self._answer.buffered > before)
             self._hold_back()
         self._changed.wake()
 
     def lost(self, error: Exception | None) -> None:
         """The connection is no more."""
-        self._broke = error is not None
-        plain = _HALF_AN_ANSWER if self._answer.began else _NO_ANSWER
-        self._failure = self._failure or (f"{plain} ({error})" if error else plain)
+        if self._failure is None:
+            self._broke = error is not None
+            plain = _HALF_AN_ANSWER if self._answer.began else _NO_ANSWER
+            self._failure = f"{plain} ({error})" if error else plain
         self._changed.wake()
+
+    def _refuse(self, reason: str) -> None:
+        if self._failure is None:
+            self._failure, self._broke = reason, True
+        self._connection.abort()
+
+    def _bound(self, size: int, *, with_body: bool) -> None:
+        self._overhead = 0 if with_body else self._overhead + size
+        if self._overhead > _MOST_OVERHEAD:
+            self._refuse(f"its answer has more than {_MOST_OVERHEAD // 1024} KiB of headers")
 
     def _error(self) -> UpstreamError:
         return (UpstreamTimeout if self._given_up else UpstreamError)(self._failure)
@@ -277,15 +310,12 @@ class Exchange:
             self._connection.transport.resume_reading()
         return self._answer.take()
 
-    def _ends_with_connection(self) -> bool:
-        names = {name for name, _ in self.headers}
-        return b"content-length" not in names and b"transfer-encoding" not in names
-
 
 class Pool:
-    """Connections to many servers, by their addresses."""
+    """Connections to many servers, by their addresses; of those that nobody uses, only so many and not for long."""
 
     def __init__(self) -> None:
+        self._closed = False
         self._idle: defaultdict[Address, list[Connection]] = defaultdict(list)
 
     async def acquire(self, address: Address, seconds: float = _CONNECT_SECONDS) -> Connection:
@@ -296,26 +326,39 @@ class Pool:
         """A connection that was used before and is open still, None when there is none."""
         while idle := self._idle.get(address):
             connection = idle.pop()
-            if not connection.transport.is_closing():
+            if connection.transport.is_closing():
+                continue
+            if _is_fresh(connection):
                 return connection
+            connection.abort()
         return None
 
     async def connect(self, address: Address, seconds: float = _CONNECT_SECONDS) -> Connection:
         """A new connection. Raises UpstreamError."""
         try:
-            return await asyncio.wait_for(self._connected(address), seconds)
-        except asyncio.TimeoutError as error:
+            # Before Python 3.12 asyncio.wait_for loses a cancellation that comes together with the connection.
+            with anyio.fail_after(seconds):
+                return await self._connected(address)
+        except TimeoutError as error:
             raise UpstreamTimeout(f"it cannot be reached within {seconds:g} s") from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a name that is none is found out by encoding it
             raise UpstreamError(f"it cannot be reached ({error})") from error
 
     def release(self, address: Address, connection: Connection) -> None:
         """Keep a connection for the next request."""
         connection.attach(None)
-        self._idle[address].append(connection)
+        if self._closed:
+            connection.abort()
+            return
+        idle = self._idle[address]
+        connection.idle_since = asyncio.get_running_loop().time()
+        idle.append(connection)
+        while len(idle) > _MOST_IDLE or not _is_fresh(idle[0]):
+            idle.pop(0).abort()
 
     def close(self) -> None:
-        """Close all connections that nobody uses."""
+        """Close all connections that nobody uses, and the others once they are released."""
+        self._closed = True
         for connection in [connection for idle in self._idle.values() for connection in idle]:
             connection.abort()
 
@@ -340,6 +383,10 @@ class Pool:
             idle.remove(connection)
         if not idle:
             self._idle.pop(address, None)
+
+
+def _is_fresh(idle: Connection) -> bool:
+    return asyncio.get_running_loop().time() - idle.idle_since <= _OLDEST_IDLE_SECONDS
 
 
 async def adopt(connected: socket.socket) -> Connection:

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from agentrun._core.blocking import run
 from agentrun._core.model import Model
-from agentrun._core.openai import ChatAPI
+from agentrun._core.openai import CHAT, OpenAIAPI
 from agentrun._core.streams import Stream
 from agentrun.config import Config
 from agentrun.errors import UnsupportedError
@@ -34,7 +34,7 @@ class _Log(Model):
     lines: list[str]
 
 
-class AgentRuntimeDataAPI(ChatAPI):
+class AgentRuntimeDataAPI(OpenAIAPI):
     """One endpoint of an agent runtime, by the runtime's name."""
 
     def __init__(
@@ -48,8 +48,9 @@ class AgentRuntimeDataAPI(ChatAPI):
 
     async def invoke_openai_async(self, **kwargs: Any) -> Completion:
         """Talk to the agent in the OpenAI chat protocol: a completion, or a stream of chunks with `stream=True`."""
-        path = f"{_INVOCATIONS}/openai/v1/chat/completions"
-        return await self._chat(path, {"model": self.agent_runtime_name, **kwargs})
+        arguments = {"model": self.agent_runtime_name, **kwargs}
+        completion: Completion = await self._exchange(CHAT, arguments, below=f"{_INVOCATIONS}/openai/v1")
+        return completion
 
     def invoke_openai(self, **kwargs: Any) -> Completion:
         """Talk to the agent in the OpenAI chat protocol: a completion, or a stream of chunks with `stream=True`."""

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from agentrun import __version__
-from agentrun.cli import bench, emulator, runtime
+from agentrun.cli import bench, emulator, gateway, runtime
 from agentrun.cli.output import CommandError, show, tell
 from agentrun.emulator.choices import ChoiceError
 from agentrun.emulator.records import RunDirectoryError
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(emulator.app, name="emulator")
 app.command("doctor")(emulator.doctor)
+app.command("gateway")(gateway.gateway)
 app.add_typer(bench.app, name="bench")
 app.add_typer(runtime.app, name="runtime")
 

@@ -98,11 +98,12 @@ class Platform:
         self.model_proxies = model_proxies.ModelProxies(
             stored_proxies, stored_services, stored_credentials, strict=self.settings.strict
         )
+        self.model_services = model_services.ModelServices(stored_services, stored_credentials, stored_proxies)
         parts = (
             credentials.Credentials(stored_credentials),
             model_providers.ModelProviders(),
             self.model_proxies,
-            model_services.ModelServices(stored_services, stored_credentials, stored_proxies),
+            self.model_services,
             templates.Templates(stored_templates),
             access_tokens.AccessTokens(self.auth, self.runtimes.resources),
             self.runtimes,
@@ -182,7 +183,8 @@ class Platform:
         self.endpoint = f"http://127.0.0.1:{port}"
         self.instances.endpoint = self.endpoint
         public_url = f"https://localhost:{port}" if self.settings.tls else self.endpoint
-        self.endpoints.public_url = self.model_proxies.public_url = public_url
+        for part in (self.endpoints, self.model_proxies, self.model_services):
+            part.public_url = public_url
 
     async def start(self) -> None:
         """Begin to work."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agentrun._serving.asgi import Message, Receive, Scope, Send
@@ -35,6 +35,8 @@ class GatewayApp:
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
             await self._answer(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -83,16 +85,17 @@ class GatewayApp:
             return
         check_operation(operation)
         check_method(scope["method"], path)
+        check_length(headers)
         call = Call.read(operation, await read_body(receive), headers, caller)
         await self._gateway.serve(self._plan(name, call.model), call, receive, send)
 
     def _plan(self, name: str, model: str) -> Plan:
-        """The proxy of a path, or the one that the model names; where there is only one, that."""
+        """The proxy of a path, or the one that the model names or is of; where there is only one, that."""
         found = self._plans.get(name or model)
-        if found is None and not name and len(self._plans) == 1:
-            found = next(iter(self._plans.values()))
+        if found is None and not name:
+            found = next((plan for plan in self._plans.values() if len(self._plans) == 1 or model in plan.models), None)
         if found is None:
-            known = ", ".join(map(repr, self._plans))
+            known = ", ".join(map(repr, self._plans if name else names_of(self._plans.values())))
             what = f"proxy {name!r}" if name else f"model {model!r}"
             raise ApiError(404, f"There is no {what}; there are {known}.", "model_not_found", "model")
         return found
@@ -102,7 +105,7 @@ async def answer_models(method: str, operation: str, plans: Sequence[Plan], outl
     """Answer `/v1/models` or `/v1/models/{name}`; raises ApiError (404, 405)."""
     if method != "GET":
         raise ApiError(405, f"{method} /v1/models is not allowed: use GET.", "method_not_allowed")
-    names = list(dict.fromkeys(name for plan in plans for name in (plan.name, *plan.models)))
+    names = names_of(plans)
     _, _, wanted = operation.partition("/")
     if not wanted:
         await outlet.json({"object": "list", "data": [_model(name) for name in names]})
@@ -110,6 +113,11 @@ async def answer_models(method: str, operation: str, plans: Sequence[Plan], outl
         await outlet.json(_model(wanted))
     else:
         raise ApiError(404, f"There is no model {wanted!r}; there are {', '.join(names)}.", "model_not_found", "model")
+
+
+def names_of(plans: Iterable[Plan]) -> list[str]:
+    """What callers may name as a model."""
+    return list(dict.fromkeys(name for plan in plans for name in (plan.name, *plan.models)))
 
 
 def _model(name: str) -> dict[str, Any]:
@@ -129,6 +137,13 @@ def request_headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
+def check_length(headers: Mapping[str, str], most: int = LARGEST_BODY) -> None:
+    """Raise ApiError (413) for a body that says itself that it is too large."""
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > most:
+        raise _too_large(most)
+
+
 async def read_body(receive: Receive, most: int = LARGEST_BODY) -> bytes:
     """The whole body; raises ApiError (413), and ConnectionAbortedError when the caller goes away before its end."""
     parts: list[bytes] = []
@@ -140,5 +155,9 @@ async def read_body(receive: Receive, most: int = LARGEST_BODY) -> bytes:
         parts.append(message.get("body", b""))
         size, more = size + len(parts[-1]), message.get("more_body", False)
         if size > most:
-            raise ApiError(413, f"The request body is larger than {most // 2**20} MiB.", "request_too_large")
+            raise _too_large(most)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(413, f"The request body is larger than {most // 2**20} MiB.", "request_too_large")

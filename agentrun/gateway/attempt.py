@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
+from typing import Any
 
-from agentrun._serving.openai_error import ApiError
+from agentrun._serving.openai_error import DO_NOT_RETRY, ApiError
 from agentrun._serving.upstream import Headers, UpstreamError, UpstreamTimeout
+from agentrun._serving.values import is_object
 from agentrun.gateway.call import Call
+from agentrun.gateway.concurrency import Place, Places
 from agentrun.gateway.health import Health
+from agentrun.gateway.limits import retry_after
 from agentrun.gateway.plan import Plan, Target
 from agentrun.gateway.router import Choice
 from agentrun.gateway.upstreams import NotReached, Reply, Upstreams, Wait
 
 # An answer that is not streamed is held back until it is whole, so that one that is cut can be asked for elsewhere.
 _MOST_HELD_BACK = 8 * 2**20
+# Before a stream has said something it can be asked for elsewhere; comments that keep it alive say nothing.
+_MOST_COMMENTS = 64 * 1024
 _LONGEST_ERROR = 64 * 1024
+_UNAUTHORIZED = 401
 # What says that the gateway itself is not welcome at a target; another one may know its key.
-REFUSALS = frozenset((401, 403))
+REFUSALS = frozenset((_UNAUTHORIZED, 403))
+_BUSY = frozenset((429, 503))
+_SAYS_SOMETHING = re.compile(rb"(?:^|[\r\n])[^:\r\n]")
 
 
-@dataclass
+@dataclass(eq=False)  # compared by identity, as exceptions are, so that it stays hashable
 class Failure(Exception):
     """A target did not answer as it should: with an error, or not at all when `status` is 0.
 
@@ -45,16 +56,20 @@ class Failure(Exception):
     def retry_after(self) -> float | None:
         """For how many seconds the target wants to be left alone."""
         fields = dict(self.headers)
-        milliseconds = fields.get(b"retry-after-ms")
-        found = _seconds(fields.get(b"retry-after", b"").decode("latin-1"))
-        return float(milliseconds) / 1000 if milliseconds and milliseconds.isdigit() else found
+        milliseconds = _number(fields.get(b"retry-after-ms", b""))
+        return _seconds(fields.get(b"retry-after", b"")) if milliseconds is None else milliseconds / 1000
 
     def answer(self, attempts: int) -> ApiError:
         """What the caller is told when there is nowhere else to go."""
         headers = {"x-agentrun-endpoint": self.target.name, "x-agentrun-attempts": str(attempts)}
+        if self.status == _UNAUTHORIZED:
+            # To the caller this status would speak of its own key.
+            text = f"endpoint {self.target.name} does not accept the gateway's API key"
+            headers |= DO_NOT_RETRY
+            return ApiError(502, text, "endpoint_unauthorized", type="server_error", headers=headers)
         if self.status:
             if (seconds := self.retry_after) is not None:
-                headers |= {"retry-after": f"{seconds:.0f}", "retry-after-ms": f"{seconds * 1000:.0f}"}
+                headers |= retry_after(seconds)
             return ApiError(self.status, self.reason, "upstream_error", headers=headers, raw_body=self.body)
         status, code = (504, "upstream_timeout") if self.timed_out else (502, "upstream_unreachable")
         tried = f" ({attempts} attempts)" if attempts > 1 else ""
@@ -64,7 +79,7 @@ class Failure(Exception):
 
 @dataclass
 class Answer:
-    """An answer that has begun: `first` is its first part, or all of it."""
+    """An answer that has begun: `first` is its first part, or all of it. Whoever gets it has to end it."""
 
     choice: Choice
     reply: Reply
@@ -72,11 +87,12 @@ class Answer:
     attempts: int
     began: float
     first_byte: float
+    place: Place | None = None
 
     @property
     def is_stream(self) -> bool:
         """Whether it comes in events."""
-        return b"event-stream" in _media_type(self.reply)
+        return b"event-stream" in media_type(self.reply)
 
     @property
     def target(self) -> Target:
@@ -84,106 +100,183 @@ class Answer:
         return self.choice.target
 
 
-@dataclass(frozen=True)
+@dataclass
 class Order:
-    """What is asked of whichever target: a call of a plan, the headers that go along, and until when."""
+    """What is asked of whichever target: a call of a plan, the headers that go along, and until when.
+
+    `attempts` and `failures` tell what has been tried so far.
+    """
 
     plan: Plan
     call: Call
-    headers: Headers = ()
-    deadline: float | None = None
-    with_usage: bool = False
+    headers: Headers
+    deadline: float | None
+    with_usage: bool
+    attempts: int
+    failures: list[Failure]
+
+    @property
+    def tried(self) -> set[str]:
+        """The targets that were tried."""
+        return {failure.target.key for failure in self.failures}
+
+    def has_time(self, now: float, pause: float = 0.0) -> bool:
+        """Whether the call can wait so long."""
+        if pause > self.plan.gateway.retry.longest_retry_after_seconds:
+            return False
+        return self.deadline is None or now + pause < self.deadline
 
 
 class Attempts:
-    """Asks targets, and notes what that says of their health."""
+    """Asks targets, and notes what that says of their health; `on_failure` is told of each that failed."""
 
-    def __init__(self, health: Health, upstreams: Upstreams, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        health: Health,
+        places: Places,
+        upstreams: Upstreams,
+        clock: Callable[[], float],
+        on_failure: Callable[[Plan, Failure], None],
+    ) -> None:
         self._health = health
+        self._places = places
         self._upstreams = upstreams
         self._clock = clock
+        self._on_failure = on_failure
 
-    async def ask(self, order: Order, choice: Choice, number: int) -> Answer:
-        """The answer of a target; raises Failure."""
+    async def ask(self, order: Order, choice: Choice) -> Answer:
+        """The answer of a target, which may have to be waited for until it has room; raises Failure, ApiError."""
+        if choice.target.concurrency_limit is None:
+            return await self._ask(order, choice)
+        place = await self._places.enter_target(order.plan, choice.target)
+        try:
+            answer = await self._ask(order, choice)
+        except BaseException:
+            await self._places.leave(place)
+            raise
+        answer.place = place
+        return answer
+
+    async def end(self, answer: Answer) -> None:
+        """Be done with an answer."""
+        answer.reply.close()
+        if answer.place:
+            await self._places.leave(answer.place)
+
+    async def _ask(self, order: Order, choice: Choice) -> Answer:
         key = choice.target.key
-        self._health.begin(key)
+        probe = self._health.begin(key)
+        order.attempts += 1
         began = self._clock()
         try:
-            reply = await self._asked(order, choice)
+            reply = await self._sent(order, choice)
             try:
-                first = await self._first(order, choice, reply)
+                first = await self._first(order, choice.target, reply, began)
             except BaseException:
                 reply.close()
                 raise
         except Failure as failure:
-            self._note(order.plan, failure)
+            self._failed(order, failure, probe=probe)
             raise
         except BaseException:
-            self._health.end(key)
+            self._health.end(key, probe=probe)
             raise
-        self._health.succeeded(key)
-        return Answer(choice, reply, first, number, began, self._clock())
+        self._health.answers(key)
+        return Answer(choice, reply, first, order.attempts, began, self._clock())
 
-    async def _asked(self, order: Order, choice: Choice) -> Reply:
+    async def _sent(self, order: Order, choice: Choice) -> Reply:
         body = order.call.body_for(choice.model, with_usage=order.with_usage)
         timeouts = order.plan.gateway.timeouts
-        wait = Wait(timeouts.connect_seconds, self._seconds(timeouts.first_token_seconds, order))
+        connect = self._seconds(timeouts.connect_seconds, order.deadline) or 0.0
+        wait = Wait(connect, self._seconds(timeouts.first_token_seconds, order.deadline))
         try:
             return await self._upstreams.ask(choice.target, order.call.operation, order.headers, body, wait)
         except UpstreamError as error:
             raise _unanswered(choice.target, error) from error
 
-    async def _first(self, order: Order, choice: Choice, reply: Reply) -> bytes:
+    async def _first(self, order: Order, target: Target, reply: Reply, began: float) -> bytes:
         """The first part of an answer that is one; all of it where it is not streamed and not too large."""
         if reply.status >= 400:
-            raise await self._refused(order.plan, choice.target, reply)
-        media_type = _media_type(reply)
-        if b"html" in media_type:
-            raise Failure(choice.target, "it answered with a web page instead of the protocol")
+            raise await self._refused(order.plan, target, reply)
+        if reply.status >= 300:
+            raise Failure(target, f"it answered with status {reply.status} and not with an answer of a model")
+        kind = media_type(reply)
+        if b"html" in kind:
+            raise Failure(target, "it answered with a web page instead of the protocol")
+        limits = order.plan.gateway.timeouts
+        until = None if limits.first_token_seconds is None else began + limits.first_token_seconds
         try:
-            return await self._begun(order, reply, stream=b"event-stream" in media_type)
+            if b"event-stream" in kind:
+                return await self._beginning(target, reply, _sooner(until, order.deadline))
+            return await self._whole(order, target, reply, _sooner(until, order.deadline))
         except UpstreamError as error:
-            raise _unanswered(choice.target, error) from error
+            raise _unanswered(target, error) from error
 
-    async def _begun(self, order: Order, reply: Reply, *, stream: bool) -> bytes:
-        timeouts = order.plan.gateway.timeouts
-        seconds = timeouts.first_token_seconds
+    async def _beginning(self, target: Target, reply: Reply, until: float | None) -> bytes:
+        """What a stream sends until it says something that is no comment."""
+        begun = b""
+        while not reply.is_complete() and len(begun) < _MOST_COMMENTS:
+            begun += await reply.piece(self._seconds(None, until))
+            if _SAYS_SOMETHING.search(begun):
+                return begun
+        if reply.is_complete():
+            raise Failure(target, "its stream ended without an event")
+        return begun
+
+    async def _whole(self, order: Order, target: Target, reply: Reply, until: float | None) -> bytes:
         parts: list[bytes] = []
-        size = 0
+        size, seconds = 0, self._seconds(None, until)
         while not reply.is_complete() and size < _MOST_HELD_BACK:
-            parts.append(await reply.piece(self._seconds(seconds, order)))
+            parts.append(await reply.piece(seconds))
             size += len(parts[-1])
-            if stream and _says_something(parts[-1]):
-                break
-            seconds = timeouts.first_token_seconds if stream else timeouts.between_tokens_seconds
+            seconds = self._seconds(order.plan.gateway.timeouts.between_tokens_seconds, order.deadline)
+        if not size:
+            raise Failure(target, "its answer is empty")
         return b"".join(parts)
 
     async def _refused(self, plan: Plan, target: Target, reply: Reply) -> Failure:
         """The failure that an answer with a status of 400 or more is."""
         body = b""
+        until = self._clock() + plan.gateway.timeouts.connect_seconds
         with contextlib.suppress(UpstreamError):  # What came of it is enough.
             while not reply.is_complete() and len(body) < _LONGEST_ERROR:
-                body += await reply.piece(plan.gateway.timeouts.connect_seconds)
+                body += await reply.piece(self._seconds(None, until))
         final = reply.status not in plan.gateway.retry.statuses and reply.status not in REFUSALS
-        return Failure(target, _message(body, reply.status), reply.status, reply.headers, body, final=final)
+        said = _object(body)
+        reason = _message(said) or f"it answered with status {reply.status}"
+        return Failure(target, reason, reply.status, reply.headers, body if said else b"", final=final)
 
-    def _note(self, plan: Plan, failure: Failure) -> None:
+    def _failed(self, order: Order, failure: Failure, *, probe: bool) -> None:
+        order.failures.append(failure)
+        if failure.timed_out and len(order.failures) > 1 and not order.has_time(self._clock()):
+            # It was given only what the others had left of the call's time.
+            self._health.end(failure.target.key, probe=probe)
+        else:
+            self._note(order.plan, failure, probe=probe)
+        self._on_failure(order.plan, failure)
+
+    def _note(self, plan: Plan, failure: Failure, *, probe: bool) -> None:
         key, seconds = failure.target.key, failure.retry_after
         if failure.final:
             self._health.succeeded(key)
-        elif failure.status == 429 and seconds:
+        elif failure.status in _BUSY and seconds:
             self._health.rest(key, min(seconds, plan.gateway.retry.longest_retry_after_seconds))
-        elif failure.status == 429 or failure.status in REFUSALS:
-            self._health.end(key)
+        elif failure.status in (403, 429):
+            self._health.end(key, probe=probe)
         else:
-            self._health.failed(key, plan.gateway.outlier_ejection)
+            self._health.failed(key, plan.gateway.outlier_ejection, probe=probe)
 
-    def _seconds(self, seconds: float | None, order: Order) -> float | None:
+    def _seconds(self, seconds: float | None, deadline: float | None) -> float | None:
         """How long to wait: as a policy says, but not beyond the deadline."""
-        if order.deadline is None:
+        if deadline is None:
             return seconds
-        left = max(0.001, order.deadline - self._clock())
+        left = max(0.001, deadline - self._clock())
         return left if seconds is None else min(seconds, left)
+
+
+def media_type(reply: Reply) -> bytes:
+    """What an answer says that it is."""
+    return next((value for name, value in reply.headers if name == b"content-type"), b"")
 
 
 def _unanswered(target: Target, error: UpstreamError) -> Failure:
@@ -192,29 +285,38 @@ def _unanswered(target: Target, error: UpstreamError) -> Failure:
     return Failure(target, str(error), timed_out=isinstance(error, UpstreamTimeout))
 
 
-def _media_type(reply: Reply) -> bytes:
-    return dict(reply.headers).get(b"content-type", b"")
+def _sooner(one: float | None, other: float | None) -> float | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
-def _says_something(piece: bytes) -> bool:
-    """Whether a piece of a stream has an event, and not only comments that keep the connection alive."""
-    return not piece.startswith(b":") or b"\ndata:" in piece
-
-
-def _message(body: bytes, status: int) -> str:
+def _object(body: bytes) -> dict[str, Any]:
+    """The object that an error is told in, empty when it is none."""
     try:
-        found = json.loads(body)["error"]["message"]
-    except (ValueError, LookupError, TypeError):
-        return f"it answered with status {status}"
-    return str(found)
+        found: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if is_object(found) else {}
 
 
-def _seconds(text: str) -> float | None:
-    """The seconds of a Retry-After, which may be a date."""
-    if not text:
+def _message(said: dict[str, Any]) -> str:
+    error: Any = said.get("error")
+    return str(error.get("message") or "") if is_object(error) else ""
+
+
+def _number(text: bytes) -> float | None:
+    try:
+        found = float(text)
+    except ValueError:
         return None
-    with contextlib.suppress(ValueError):
-        return max(0.0, float(text))
-    with contextlib.suppress(ValueError):
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time())
-    return None
+    return max(0.0, found) if math.isfinite(found) else None
+
+
+def _seconds(text: bytes) -> float | None:
+    """The seconds of a Retry-After, which may be a date."""
+    found = _number(text)
+    if found is not None or not text:
+        return found
+    try:
+        return max(0.0, parsedate_to_datetime(text.decode("latin-1")).timestamp() - time())
+    except (ValueError, OverflowError):
+        return None

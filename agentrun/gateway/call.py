@@ -17,6 +17,8 @@ SESSION_HEADER = "x-agentrun-session-id"
 OPERATIONS = frozenset(("chat/completions", "completions", "responses", "embeddings", "rerank", "moderations"))
 # Fields that hold what was written for the model, in any of the protocols.
 _PROMPT_FIELDS = ("messages", "input", "prompt", "instructions", "query", "documents", "tools")
+# Those whose streams tell their usage only when asked to; others would refuse to be asked.
+_WITH_STREAM_OPTIONS = frozenset(("chat/completions", "completions"))
 _OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
@@ -52,6 +54,8 @@ class Call:
             raise bad_request("model must be a string.", "invalid_type", "model")
         if not isinstance(call.fields.get("stream") or False, bool):
             raise bad_request("stream must be a boolean.", "invalid_type", "stream")
+        if not is_object(call.fields.get("stream_options") or {}):
+            raise bad_request("stream_options must be an object.", "invalid_type", "stream_options")
         return call
 
     @property
@@ -88,26 +92,39 @@ class Call:
 
     def body_for(self, model: str, *, with_usage: bool = False) -> bytes:
         """The body for an endpoint: the very bytes that came, unless the model or the options of streams differ."""
-        changes: dict[str, Any] = {}
-        if model and model != self.fields.get("model"):
-            changes["model"] = model
-        if with_usage and self.stream and not self.wants_usage:
-            changes["stream_options"] = {**(self.fields.get("stream_options") or {}), "include_usage": True}
-        return dump({**self.fields, **changes}) if changes else self.body
+        if model == self.fields.get("model"):
+            model = ""
+        with_usage = with_usage and self.stream and not self.wants_usage and self.operation in _WITH_STREAM_OPTIONS
+        if not model and not with_usage:
+            return self.body
+        fields = dict(self.fields)
+        if model:
+            fields["model"] = model
+        if with_usage:
+            fields["stream_options"] = {**(self.fields.get("stream_options") or {}), "include_usage": True}
+        try:
+            return dump(fields)
+        except RecursionError as error:
+            raise bad_request("The request body is nested too deeply.", "invalid_json") from error
 
 
 def strings(value: Any) -> Iterator[str]:
     """Every string in a value, however deep."""
-    if isinstance(value, str):
-        yield value
-    elif is_object(value):
-        for entry in value.values():
-            yield from strings(entry)
-    elif is_list(value):
-        for entry in value:
-            yield from strings(entry)
+    waiting = [value]  # A stack of its own: what may be nested how deeply is not for the caller to say.
+    while waiting:
+        entry = waiting.pop()
+        if isinstance(entry, str):
+            yield entry
+        elif is_object(entry):
+            waiting.extend(reversed(entry.values()))
+        elif is_list(entry):
+            waiting.extend(reversed(entry))
 
 
 def dump(value: Any) -> bytes:
     """A value as compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # Half a pair of surrogates exists only as an escape.
+        return json.dumps(value, separators=(",", ":")).encode()

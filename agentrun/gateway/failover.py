@@ -8,6 +8,9 @@ from collections.abc import Callable
 
 from agentrun._serving.openai_error import ApiError
 from agentrun.gateway.attempt import REFUSALS, Answer, Attempts, Failure, Order
+from agentrun.gateway.health import Health
+from agentrun.gateway.hedge import Attempt, hedged
+from agentrun.gateway.limits import retry_after
 from agentrun.gateway.plan import Plan
 from agentrun.gateway.retry_budget import RetryBudget
 from agentrun.gateway.router import Choice, Router
@@ -17,37 +20,32 @@ _FIRST_PAUSE_SECONDS = 0.1
 
 
 class Failover:
-    """Finds an answer to a call, wherever one is to be had; `on_failure` is told of each attempt that failed."""
+    """Finds an answer to a call, wherever one is to be had."""
 
-    def __init__(
-        self,
-        router: Router,
-        attempts: Attempts,
-        clock: Callable[[], float],
-        on_failure: Callable[[Plan, Failure], None],
-    ) -> None:
+    def __init__(self, router: Router, health: Health, attempts: Attempts, clock: Callable[[], float]) -> None:
         self._router = router
+        self._health = health
         self._attempts = attempts
         self._clock = clock
-        self._on_failure = on_failure
         self._budgets: dict[str, RetryBudget] = {}
 
     async def answer(self, order: Order) -> Answer:
         """The answer of the first target that gives one; raises ApiError when none does before the deadline."""
         budget = self._budget(order.plan)
         budget.called()
-        failures: list[Failure] = []
         choice = self._router.choose(order.plan, order.call, ())
         while choice is not None:
+            choice = await self._rested(order, choice)
             try:
-                return await self._attempts.ask(order, choice, len(failures) + 1)
-            except Failure as failure:
-                failures.append(failure)
-                self._on_failure(order.plan, failure)
-            choice = await self._next(order, failures) if self._may_try_again(order.plan, failures, budget) else None
-        if not failures:
+                answer = await self._asked(order, choice, budget)
+            except Failure:
+                choice = await self._next(order, budget)
+            else:
+                answer.attempts = order.attempts
+                return answer
+        if not order.failures:
             raise ApiError(503, f"{order.plan.name} has no endpoint with a weight", "no_endpoint", type="server_error")
-        raise failures[-1].answer(len(failures))
+        raise order.failures[-1].answer(order.attempts)
 
     def _budget(self, plan: Plan) -> RetryBudget:
         budget = self._budgets.get(plan.key)
@@ -55,24 +53,53 @@ class Failover:
             budget = self._budgets[plan.key] = RetryBudget(self._clock)
         return budget
 
-    def _may_try_again(self, plan: Plan, failures: list[Failure], budget: RetryBudget) -> bool:
-        everywhere = len(plan.targets) + len(plan.fallbacks) - 1
-        most = plan.policies.num_retries
-        if failures[-1].final or len(failures) > (max(_DEFAULT_RETRIES, everywhere) if most is None else most):
-            return False
-        return budget.may_retry(plan.gateway.retry, free=not failures[-1].sent)
-
-    async def _next(self, order: Order, failures: list[Failure]) -> Choice | None:
-        """Where to try again: somewhere else, or where it was tried already, after a pause; None when it is enough."""
-        choice = self._router.choose(order.plan, order.call, {failure.target.key for failure in failures})
-        if choice is not None or failures[-1].status in REFUSALS:
+    async def _rested(self, order: Order, choice: Choice) -> Choice:
+        """The choice, once it does not want to be left alone any more; raises ApiError when that is too late."""
+        seconds = self._health.rests(choice.target.key)
+        if not seconds:
             return choice
-        pause = _pause(failures)
-        too_late = order.deadline is not None and self._clock() + pause >= order.deadline
-        if too_late or pause > order.plan.gateway.retry.longest_retry_after_seconds:
+        if not order.has_time(self._clock(), seconds):
+            text = f"endpoint {choice.target.name} wants to be left alone for {seconds:.1f} s"
+            raise ApiError(429, text, "upstream_busy", type="rate_limit_error", headers=retry_after(seconds))
+        await asyncio.sleep(seconds)
+        return self._router.choose(order.plan, order.call, ()) or choice
+
+    async def _next(self, order: Order, budget: RetryBudget) -> Choice | None:
+        """Where to try again: somewhere else, or where it was tried already, after a pause; None when it is enough."""
+        last = order.failures[-1]
+        if not self._may_try_again(order, budget):
+            return None
+        choice = self._router.choose(order.plan, order.call, order.tried)
+        if choice is not None and not self._health.rests(choice.target.key):
+            return choice
+        pause = _pause(order.failures)
+        if last.status in REFUSALS or not order.has_time(self._clock(), pause):
             return None
         await asyncio.sleep(pause)
         return self._router.choose(order.plan, order.call, ())
+
+    def _may_try_again(self, order: Order, budget: RetryBudget) -> bool:
+        plan, last = order.plan, order.failures[-1]
+        everywhere = len(plan.targets) + len(plan.fallbacks) - 1
+        most = max(_DEFAULT_RETRIES, everywhere) if plan.policies.num_retries is None else plan.policies.num_retries
+        if last.final or len(order.failures) > most or not order.has_time(self._clock()):
+            return False
+        return budget.may_retry(plan.gateway.retry, free=not last.sent)
+
+    async def _asked(self, order: Order, choice: Choice, budget: RetryBudget) -> Answer:
+        """The answer of a target, or that of another one when it is slow and hedging is on; raises Failure."""
+        after = order.plan.gateway.retry.hedge_after_seconds
+        if after is None:
+            return await self._attempts.ask(order, choice)
+        asked = {choice.target.key, *order.tried}
+
+        def second() -> Attempt[Answer] | None:
+            other = self._router.another(order.plan, order.call, asked)
+            if other is None or not budget.may_retry(order.plan.gateway.retry, free=False):
+                return None
+            return self._attempts.ask(order, other)
+
+        return await hedged(self._attempts.ask(order, choice), after, second, self._attempts.end)
 
 
 def _pause(failures: list[Failure]) -> float:

@@ -44,7 +44,7 @@ def _of_proxies(proxies: list[ProxyStats]) -> Iterator[str]:
 
 
 def _of_endpoints(proxies: list[ProxyStats]) -> Iterator[str]:
-    each = [(proxy, endpoint) for proxy in proxies for endpoint in proxy.endpoints.values()]
+    each = [(proxy, endpoint) for proxy in proxies for endpoint in _by_name(proxy)]
     yield from _metric(
         "endpoint_requests_total",
         "counter",
@@ -76,6 +76,15 @@ def _of_endpoints(proxies: list[ProxyStats]) -> Iterator[str]:
     yield from _histogram(
         "time_to_first_token_seconds", "From asking an endpoint to its first byte.", each, "first_token"
     )
+
+
+def _by_name(proxy: ProxyStats) -> list[EndpointStats]:
+    """The counts of endpoints, those of one name together: a series may be told only once."""
+    named: dict[str, EndpointStats] = {}
+    for endpoint in proxy.endpoints.values():
+        same = named.get(endpoint.name)
+        named[endpoint.name] = endpoint if same is None else same.with_those_of(endpoint)
+    return list(named.values())
 
 
 def _metric(name: str, kind: str, text: str, samples: Iterable[tuple[str, float]]) -> Iterator[str]:

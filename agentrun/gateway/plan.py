@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from agentrun._serving.upstream import Headers, Host
 from agentrun.model.policies import (
@@ -79,7 +79,7 @@ class Plan:
         """The policies beyond the contract's."""
         return self.policies.gateway or GatewayPolicies()
 
-    @property
+    @cached_property
     def models(self) -> list[str]:
         """The models that callers may name, in the order of the endpoints."""
         named = [name for target in self.targets for name in (*target.models, *target.mapping)]
@@ -183,19 +183,25 @@ def target(
     concurrency_limit: int | None = None,
 ) -> Target:
     """An endpoint by its base URL and API key; raises PlanError when the URL is none of HTTP."""
-    url = urlsplit(base_url)
+    try:
+        url = urlsplit(base_url)
+        port = url.port
+    except ValueError as error:
+        raise PlanError(f"base_url {base_url!r} is not a URL: {error}") from error
     if url.scheme not in ("http", "https") or not url.hostname:
         raise PlanError(f"base_url {base_url!r} is not an http:// or https:// URL")
+    if api_key and not api_key.isprintable():
+        raise PlanError(f"the API key of {name} has a line break or the like in it")
     tls = url.scheme == "https"
     headers = [(b"host", url.netloc.rpartition("@")[2].encode())]
     if api_key:
         headers.append((b"authorization", b"Bearer " + api_key.encode()))
-    host = Host(url.hostname, url.port or (443 if tls else 80), tls)
+    host = Host(url.hostname, port or (443 if tls else 80), tls)
     return Target(
         name,
         key,
         host,
-        url.path.rstrip("/"),
+        quote(url.path.rstrip("/"), safe="/%:@!$&'()*+,;=~"),
         tuple(headers),
         tuple(models),
         mapping or {},

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from agentrun._serving.openai_error import ApiError
 from agentrun.gateway.call import Call
+from agentrun.gateway.concurrency import Places
 from agentrun.gateway.health import Health
 from agentrun.gateway.plan import Plan, Target
 
@@ -45,8 +46,9 @@ class Turns:
 class Router:
     """Chooses targets, and remembers whose turn it is."""
 
-    def __init__(self, health: Health) -> None:
+    def __init__(self, health: Health, places: Places) -> None:
         self._health = health
+        self._places = places
         self._turns: dict[tuple[str, str], Turns] = {}
 
     def candidates(self, plan: Plan, model: str) -> list[Target]:
@@ -67,24 +69,34 @@ class Router:
 
         A target that is left out is asked only when there is no other one at all, and no fallback.
         """
-        targets = [target for target in self.candidates(plan, call.model) if target.key not in tried]
-        fit = [target for target in targets if self._health.usable(target.key)]
-        if fit:
-            return self._choice(self._turn(plan, call, fit), call.model)
+        fit = self.another(plan, call, tried)
+        if fit is not None:
+            return fit
         for fallback in plan.fallbacks:
             if fallback.target.key not in tried and self._health.usable(fallback.target.key):
                 return Choice(fallback.target, fallback.model)
+        targets = [target for target in self.candidates(plan, call.model) if target.key not in tried]
         soonest = self._health.first_back(target.key for target in targets)
         return next((self._choice(target, call.model) for target in targets if target.key == soonest), None)
+
+    def another(self, plan: Plan, call: Call, tried: Collection[str]) -> Choice | None:
+        """Where a call can go as well, None when no other target of its model is fit."""
+        targets = [target for target in self.candidates(plan, call.model) if target.key not in tried]
+        fit = [target for target in targets if self._health.usable(target.key)]
+        # Who has no room is asked only where nobody has; there the call waits.
+        free = [target for target in fit if self._places.has_room(target)] or fit
+        return self._choice(self._turn(plan, call, free), call.model) if free else None
 
     def _turn(self, plan: Plan, call: Call, fit: Sequence[Target]) -> Target:
         if len(fit) == 1:
             return fit[0]
         if plan.gateway.sticky_sessions and call.session:
             return _of_session(call.session, fit)
-        turns = self._turns.get((plan.key, call.model))
+        # Endpoints that answer every model must not make the memory grow with the names that callers think of.
+        model = call.model if call.model in plan.models else ""
+        turns = self._turns.get((plan.key, model))
         if turns is None:
-            turns = self._turns[plan.key, call.model] = Turns()
+            turns = self._turns[plan.key, model] = Turns()
         return turns.next(fit)
 
     def _choice(self, target: Target, model: str) -> Choice:
@@ -95,7 +107,7 @@ def _of_session(session: str, targets: Sequence[Target]) -> Target:
     """The target of a session: by rendezvous hashing, so that a target that goes or comes moves only its own share."""
 
     def score(target: Target) -> float:
-        digest = hashlib.blake2b(f"{session}\n{target.key}".encode(), digest_size=8).digest()
+        digest = hashlib.blake2b(f"{session}\n{target.key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
         fraction = (int.from_bytes(digest, "big") + 1) / (2**64 + 1)
         return target.weight / -math.log(fraction)
 

@@ -28,6 +28,13 @@ class Histogram:
         self.counts[bisect_left(BOUNDS, seconds)] += 1
         self.sum += seconds
 
+    def with_those_of(self, other: Histogram) -> Histogram:
+        """A new one that counts both."""
+        both = Histogram()
+        both.counts = [one + another for one, another in zip(self.counts, other.counts, strict=True)]
+        both.sum = self.sum + other.sum
+        return both
+
     @property
     def count(self) -> int:
         """How many there were."""
@@ -60,6 +67,10 @@ class Tokens:
         self.completion += usage.completion
         self.cached += usage.cached
 
+    def with_those_of(self, other: Tokens) -> Tokens:
+        """A new one that counts both."""
+        return Tokens(self.prompt + other.prompt, self.completion + other.completion, self.cached + other.cached)
+
     def to_json(self) -> dict[str, int]:
         """The counts."""
         return {"prompt": self.prompt, "completion": self.completion, "cached": self.cached}
@@ -77,6 +88,19 @@ class EndpointStats:
     cost: float = 0.0
     latency: Histogram = field(default_factory=Histogram)
     first_token: Histogram = field(default_factory=Histogram)
+
+    def with_those_of(self, other: EndpointStats) -> EndpointStats:
+        """A new one that counts both."""
+        return EndpointStats(
+            self.name,
+            self.requests + other.requests,
+            self.in_flight + other.in_flight,
+            self.errors + other.errors,
+            self.tokens.with_those_of(other.tokens),
+            self.cost + other.cost,
+            self.latency.with_those_of(other.latency),
+            self.first_token.with_those_of(other.first_token),
+        )
 
     def to_json(self, *, healthy: bool) -> dict[str, Any]:
         """What `stats` shows."""

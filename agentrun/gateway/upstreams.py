@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
+from agentrun._serving.content_encoding import Decoder, decoder
+from agentrun._serving.unframed import Unframed
 from agentrun._serving.upstream import Connection, Exchange, Headers, Pool, UpstreamError, UpstreamTimeout, head
 from agentrun.gateway.plan import Target
 
@@ -13,6 +15,9 @@ from agentrun.gateway.plan import Target
 _PASSED_ON = frozenset(
     ("accept", "user-agent", "openai-beta", "idempotency-key", "x-request-id", "traceparent", "tracestate")
 )
+
+# What is compressed would have to be unpacked to be counted.
+_ABOUT_BODY = ((b"content-type", b"application/json"), (b"accept-encoding", b"identity"))
 
 
 class Wait(NamedTuple):
@@ -72,21 +77,43 @@ class Upstreams(Protocol):
 
 
 class HTTPReply:
-    """An answer that comes over a connection."""
+    """An answer that comes over a connection; a compressed one is told as what it was before."""
 
     def __init__(self, exchange: Exchange, connection: Connection, give_back: Callable[[Connection], None]) -> None:
+        fields = dict(exchange.headers)
         self.status = exchange.status
         self.headers = exchange.headers
+        self._decoder = decoder(fields.get(b"content-encoding", b""))
+        if self._decoder:
+            self.headers = [pair for pair in exchange.headers if pair[0] != b"content-encoding"]
+        self._unframed: Unframed | None = None
+        if exchange.ends_with_connection and not exchange.complete:
+            self._unframed = Unframed(fields.get(b"content-type", b""))
         self._exchange = exchange
         self._connection = connection
         self._give_back = give_back
 
     def is_complete(self) -> bool:
         """Whether all of it was given."""
-        return self._exchange.complete
+        return self._exchange.complete and not (self._decoder and self._decoder.has_more)
 
     async def piece(self, seconds: float | None = None) -> bytes:
         """The next part of the body within some seconds, empty after its end. Raises UpstreamError."""
+        piece = await self._decoded(self._decoder, seconds) if self._decoder else await self._raw(seconds)
+        if self._unframed:
+            self._unframed.feed(piece)
+            if self.is_complete() and not self._unframed.looks_whole():
+                raise UpstreamError("it closed the connection before the end of its answer")
+        return piece
+
+    async def _decoded(self, by: Decoder, seconds: float | None) -> bytes:
+        while not (text := by.take()) and not self._exchange.complete:
+            by.feed(await self._raw(seconds))
+        if self.is_complete() and not by.is_whole:
+            raise UpstreamError("its compressed answer has no end")
+        return text
+
+    async def _raw(self, seconds: float | None) -> bytes:
         if seconds is None or self._exchange.has_piece:
             return await self._exchange.piece()
         with _Timer(self._exchange, seconds, f"it sent nothing more for {seconds:g} s"):
@@ -111,8 +138,8 @@ class HTTPUpstreams:
 
         Raises UpstreamError, and NotReached when nothing was sent.
         """
-        lengths = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        message = head("POST", f"{target.base_path}/{operation}", [*target.headers, *headers, *lengths]) + body
+        about = [*_ABOUT_BODY, (b"content-length", str(len(body)).encode())]
+        message = head("POST", f"{target.base_path}/{operation}", [*target.headers, *headers, *about]) + body
         used = self._pool.idle(target.host)
         if used is not None:
             try:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentrun._serving.values import is_object
+from agentrun.gateway.whole_events import end_of_events
 
-_LONGEST_EVENT = 1 << 20
+# An event of a usage is short, and in those that hold a whole answer it is near the end.
+_LONGEST_TAIL = 64 * 1024
 _BYTES_PER_TOKEN = 4
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _DECODER = json.JSONDecoder()
@@ -47,7 +49,7 @@ def find_usage(answer: bytes) -> Usage | None:
         return None
     try:
         fields, _ = _DECODER.raw_decode(answer[found.end() - 1 :].decode("utf-8", "replace"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return _read(fields)
 
@@ -70,7 +72,7 @@ def _count(fields: Mapping[str, Any], *names: str) -> int:
 
 
 class StreamUsage:
-    """Reads the usage of a stream of events as its pieces pass, wherever they are cut."""
+    """Reads the usage of an answer as its pieces pass, wherever they are cut; `events` counts those of a stream."""
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -79,10 +81,20 @@ class StreamUsage:
 
     def feed(self, piece: bytes) -> None:
         """Look at one more piece."""
-        self.events += piece.count(b"data:")
         if self._tail:
             piece = self._tail + piece
-        end = piece.rfind(b"\n\n")
-        if b'"usage"' in piece and end > 0:
-            self.usage = find_usage(piece[:end]) or self.usage
-        self._tail = piece[end + 2 :] if end >= 0 else piece[-_LONGEST_EVENT:]
+        end = end_of_events(piece)
+        if end:
+            self._look(piece[:end])
+        self._tail = piece[end:][-_LONGEST_TAIL:]
+
+    def finish(self) -> Usage | None:
+        """The usage, also when nothing ended the last event."""
+        self._look(self._tail)
+        self._tail = b""
+        return self.usage
+
+    def _look(self, events: bytes) -> None:
+        self.events += events.count(b"\ndata:") + events.startswith(b"data:")
+        if b'"usage"' in events:
+            self.usage = find_usage(events) or self.usage

@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from agentrun.model.client import ModelClient as ModelClient
     from agentrun.model.completion import ModelCompletionAPI as ModelCompletionAPI
     from agentrun.model.control import ModelControlAPI as ModelControlAPI
+    from agentrun.model.data import ModelDataAPI as ModelDataAPI
     from agentrun.model.model import BackendType as BackendType
     from agentrun.model.model import BaseInfo as BaseInfo
     from agentrun.model.model import ModelFeatures as ModelFeatures
     from agentrun.model.model import ModelInfoConfig as ModelInfoConfig
     from agentrun.model.model import ModelParameterRule as ModelParameterRule
     from agentrun.model.model import ModelProperties as ModelProperties
+    from agentrun.model.model import ModelProvider as ModelProvider
+    from agentrun.model.model import ModelProviderListInput as ModelProviderListInput
     from agentrun.model.model import ModelProxyCreateInput as ModelProxyCreateInput
     from agentrun.model.model import ModelProxyListInput as ModelProxyListInput
     from agentrun.model.model import ModelProxyUpdateInput as ModelProxyUpdateInput
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from agentrun.model.model import ModelType as ModelType
     from agentrun.model.model import Provider as Provider
     from agentrun.model.model import ProviderSettings as ProviderSettings
+    from agentrun.model.model_proxy import ModelProxy as ModelProxy
     from agentrun.model.model_service import ModelService as ModelService
     from agentrun.model.policies import Budget as Budget
     from agentrun.model.policies import BudgetAction as BudgetAction
@@ -50,16 +54,26 @@ if TYPE_CHECKING:
     from agentrun.model.policies import SafetyAction as SafetyAction
     from agentrun.model.policies import SemanticCache as SemanticCache
     from agentrun.model.policies import TimeoutPolicy as TimeoutPolicy
+    from agentrun.model.rerank import RerankedDocument as RerankedDocument
+    from agentrun.model.rerank import RerankResult as RerankResult
+    from agentrun.model.stats import BudgetStats as BudgetStats
+    from agentrun.model.stats import EndpointStats as EndpointStats
+    from agentrun.model.stats import ModelProxyStats as ModelProxyStats
+    from agentrun.model.stats import Percentiles as Percentiles
+    from agentrun.model.stats import TokenStats as TokenStats
 
 _NAMES = {
     "client": "ModelClient",
     "completion": "ModelCompletionAPI",
     "control": "ModelControlAPI",
+    "data": "ModelDataAPI",
     "model": """
-        BackendType BaseInfo ModelFeatures ModelInfoConfig ModelParameterRule ModelProperties ModelProxyCreateInput
-        ModelProxyListInput ModelProxyUpdateInput ModelServiceCreateInput ModelServiceListInput
-        ModelServiceUpdateInput ModelType Provider ProviderSettings
+        BackendType BaseInfo ModelFeatures ModelInfoConfig ModelParameterRule ModelProperties ModelProvider
+        ModelProviderListInput ModelProxyCreateInput ModelProxyListInput ModelProxyUpdateInput
+        ModelServiceCreateInput ModelServiceListInput ModelServiceUpdateInput ModelType Provider
+        ProviderSettings
     """,
+    "model_proxy": "ModelProxy",
     "model_service": "ModelService",
     "policies": """
         Budget BudgetAction BudgetPeriod CachePolicy ContentCheck GatewayPolicies LimitScope ModelPrice
@@ -67,9 +81,17 @@ _NAMES = {
         ProxyConfigPolicies ProxyConfigTokenRateLimiter ProxyMode QueuePolicy RateLimit RetryPolicy
         SafetyAction SemanticCache TimeoutPolicy
     """,
+    "rerank": """
+        RerankedDocument RerankResult
+    """,
+    "stats": """
+        BudgetStats EndpointStats ModelProxyStats Percentiles TokenStats
+    """,
 }
 _WHERE = {name: module for module, names in _NAMES.items() for name in names.split()}
-__all__ = sorted(_WHERE)  # pyright: ignore[reportUnsupportedDunderAll]
+if not TYPE_CHECKING:
+    # Type checkers read no list that is computed; to them the imports above are the public names.
+    __all__ = sorted(_WHERE)
 
 
 def __getattr__(name: str) -> Any:

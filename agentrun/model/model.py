@@ -146,6 +146,8 @@ class ModelServicesSystemProps(CommonModelSystemProps):
 
     model_service_id: str | None = None
     status_reason: str | None = None
+    # Where the platform itself asks the service's models, so that their key stays with it; only the local one has it.
+    endpoint: str | None = None
 
 
 class ModelProxyMutableProps(CommonModelMutableProps):
@@ -171,6 +173,7 @@ class ModelProxySystemProps(CommonModelSystemProps):
     endpoint: str | None = None
     function_name: str | None = None
     model_proxy_id: str | None = None
+    status_reason: str | None = None
 
 
 class ModelServiceCreateInput(ModelServiceImmutableProps, ModelServiceMutableProps):
@@ -190,7 +193,9 @@ class ModelServiceListInput(PageableInput):
 
 
 class ModelProxyCreateInput(ModelProxyMutableProps, ModelProxyImmutableProps):
-    """A model proxy to create."""
+    """A model proxy to create; it answers one model unless `proxy_mode` says otherwise."""
+
+    proxy_mode: ProxyMode | None = ProxyMode.SINGLE
 
 
 class ModelProxyUpdateInput(UpdateInput, ModelProxyMutableProps):
@@ -203,6 +208,24 @@ class ModelProxyListInput(PageableInput):
     proxy_mode: str | None = None
     status: Status | None = None
     workspace_id: str | None = None
+
+
+class ModelProvider(Model):
+    """Models of one type that a provider offers; without a `base_url` it does not speak the OpenAI protocol."""
+
+    provider_name: str | None = None
+    base_url: str | None = None
+    model_type: ModelType | str | None = None
+    models: list[str] | None = None
+    model_info_config: ModelInfoConfig | None = None
+
+
+class ModelProviderListInput(PageableInput):
+    """Which providers to list: by their name, what their models do, or one of their models."""
+
+    provider: str | None = None
+    model_type: ModelType | None = None
+    model_name: str | None = None
 
 
 class BaseInfo(Model):

@@ -33,7 +33,7 @@ def waiting(owner: Any, name: str, *args: Any, **kwargs: Any) -> Any:
     """Call its twin on an event loop; a list is read to its end."""
 
     async def run() -> Any:
-        twin = {"completion": "acompletion"}.get(name, f"{name}_async")
+        twin = f"a{name}" if hasattr(owner, f"a{name}") else f"{name}_async"
         result = getattr(owner, twin)(*args, **kwargs)
         return await result if inspect.isawaitable(result) else result
 

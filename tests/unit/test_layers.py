@@ -23,6 +23,7 @@ HOMES = {
     "websockets": ("agentrun._core", "agentrun.emulator"),
     "docker": ("agentrun.emulator.backends.docker",),
     "jupyter_client": ("agentrun.emulator.guest",),
+    "redis": ("agentrun.gateway.state.redis",),
     "IPython": ("agentrun.emulator.guest.workers",),
 }
 

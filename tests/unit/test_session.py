@@ -240,8 +240,8 @@ def test_a_forked_child_has_connections_of_its_own(server: Server) -> None:
 
 
 def test_a_fork_while_another_thread_holds_the_lock_does_not_hang(server: Server) -> None:
-    code = FORK.replace("child = os.fork()", "session._wire._lock.acquire()\nchild = os.fork()", 1).replace(
-        "assert os.waitstatus", "session._wire._lock.release()\nassert os.waitstatus", 1
+    code = FORK.replace("child = os.fork()", "session.wire._lock.acquire()\nchild = os.fork()", 1).replace(
+        "assert os.waitstatus", "session.wire._lock.release()\nassert os.waitstatus", 1
     )
     subprocess.run([sys.executable, "-c", code, server.url], check=True, timeout=30)
 

@@ -25,29 +25,19 @@ HOMES = {
     "agentrun.credential.api.control": ["agentrun.credential.control"],
     "agentrun.credential.model": ["agentrun.credential.model", "agentrun.credential.credential"],
     "agentrun.model.api.control": ["agentrun.model.control"],
-    "agentrun.model.api.data": ["agentrun.model.model", "agentrun.model.completion"],
-    "agentrun.model.api.model_api": ["agentrun.model.completion"],
+    "agentrun.model.api.data": ["agentrun.model.model", "agentrun.model.completion", "agentrun.model.data"],
+    "agentrun.model.api.model_api": ["agentrun.model.model_api"],
     "agentrun.model.model": ["agentrun.model.model", "agentrun.model.policies"],
     "agentrun.sandbox.api.control": ["agentrun.sandbox.control"],
     "agentrun.sandbox.api.code_interpreter_data": ["agentrun.sandbox.data"],
     "agentrun.sandbox.api.sandbox_data": ["agentrun.sandbox.data"],
     "agentrun.sandbox.model": ["agentrun.sandbox.model", "agentrun.sandbox.sandbox"],
 }
-# Classes under a plainer name.
-RENAMED = {"agentrun.model.api.model_api:ModelAPI": "Completions"}
 
-MODEL_PLANE = "model proxies, embeddings and responses arrive with the model plane"
 BROWSER = "browsers, alone and in AllInOne sandboxes, arrive with the browser"
 OMITTED = {
     "agentrun.sandbox exports AioSandbox": BROWSER,
     "agentrun.sandbox exports BrowserSandbox": BROWSER,
-    "agentrun.model exports ModelProxy": MODEL_PLANE,
-    "agentrun.model exports ModelDataAPI": MODEL_PLANE,
-    "agentrun.model.api.data:ModelDataAPI*": MODEL_PLANE,
-    "agentrun.model.api.data:ModelCompletionAPI.responses*": MODEL_PLANE,
-    "agentrun.model.api.model_api:ModelAPI.*responses*": MODEL_PLANE,
-    "agentrun.model.api.model_api:ModelAPI.*embedding*": MODEL_PLANE,
-    "agentrun.model.api.control:ModelControlAPI.*_model_prox*": MODEL_PLANE,
     "agentrun.model.api.model_api:ModelAPI.model_info*": "what is called directly has its URL and key already",
     "agentrun.utils.config get_env_*": "an inner helper; nothing of the platform",
     "agentrun.utils.config:Config.get_gpdb_endpoint*": "arrives with knowledge bases",
@@ -106,8 +96,7 @@ def found_owner(fact: Fact) -> Any:
     """The module or the class that must have the part."""
     if not fact.owner:
         return homes(fact.module)[0]
-    name = RENAMED.get(f"{fact.module}:{fact.owner}", fact.owner)
-    return next(getattr(home, name) for home in homes(fact.module) if hasattr(home, name))
+    return next(getattr(home, fact.owner) for home in homes(fact.module) if hasattr(home, fact.owner))
 
 
 def has_field(owner: Any, name: str) -> bool:

@@ -17,6 +17,8 @@ import agentrun
 NOT_THE_SDK = ("agentrun.emulator", "agentrun.cli", "agentrun.testing")
 # So many there are; fewer would mean that the search below finds nothing any more.
 AT_LEAST = 210
+# The official client's names for what models are asked.
+NAMED_OTHERWISE = ("acompletion", "aresponses", "aembedding", "arerank")
 # Each of the two closes the connections of its own mode, so they are two operations.
 NO_PAIRS = ("agentrun._core.session.Session.close", "agentrun.config.Config.close")
 
@@ -54,8 +56,7 @@ def twin_names(owner: ModuleType | type) -> Iterator[tuple[str, str]]:
         twin = name.removesuffix("_async")
         if twin != name and not name.startswith("_") and (defines(owner, name) or defines(owner, twin)):
             yield twin, name
-    if defines(owner, "acompletion"):
-        yield "completion", "acompletion"
+    yield from ((name[1:], name) for name in NAMED_OTHERWISE if defines(owner, name))
 
 
 def pairs() -> Iterator[Pair]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.control.model_proxies import uses_service
 from agentrun.emulator.resources import Kind, Resources
-from agentrun.emulator.store import field_in, field_is
+from agentrun.emulator.store import Record, field_in, field_is
 from agentrun.emulator.wire.envelope import conflict, invalid
 
 KIND = Kind(
@@ -30,6 +31,7 @@ class ModelServices:
         self._resources = resources
         self._credentials = credentials
         self._proxies = proxies
+        self.public_url = ""
 
     def handlers(self) -> Mapping[str, Handler]:
         """The operations by their actions."""
@@ -45,11 +47,11 @@ class ModelServices:
         """Add a model service."""
         self._check_credential(call)
         body = call.body
-        return self._resources.shown(self._resources.create(call.tenant, body["modelServiceName"], body))
+        return self._answered(self._resources.create(call.tenant, body["modelServiceName"], body))
 
     async def get(self, call: Call) -> dict[str, Any]:
         """The whole model service, with its key."""
-        return self._resources.shown(self._resources.get(call.scope, call.label))
+        return self._answered(self._resources.get(call.scope, call.label))
 
     async def update(self, call: Call) -> dict[str, Any]:
         """Change what is given; provider settings are changed field by field."""
@@ -58,7 +60,7 @@ class ModelServices:
         changes = dict(call.body)
         if "providerSettings" in changes:
             changes["providerSettings"] = {**record.document.get("providerSettings", {}), **changes["providerSettings"]}
-        return self._resources.shown(self._resources.update(record, changes))
+        return self._answered(self._resources.update(record, changes))
 
     async def delete(self, call: Call) -> dict[str, Any]:
         """Remove a model service, unless a model proxy would be left without it."""
@@ -68,7 +70,7 @@ class ModelServices:
             raise conflict(
                 f"model proxy {users[0]['modelProxyName']} uses model service {record.name}; change it first"
             )
-        return self._resources.shown(self._resources.delete(record))
+        return self._answered(self._resources.delete(record))
 
     async def list(self, call: Call) -> dict[str, Any]:
         """One page, with keys masked."""
@@ -79,7 +81,16 @@ class ModelServices:
             *field_is("workspaceId", query.get("workspaceId")),
             *field_in("workspaceId", query.get("workspaceIds")),
         ]
-        return self._resources.page(call.scope, query, filters)
+        page = self._resources.page(call.scope, query, filters)
+        return {**page, "items": [self._with_address(item) for item in page["items"]]}
+
+    def _answered(self, record: Record) -> dict[str, Any]:
+        return self._with_address(self._resources.shown(record))
+
+    def _with_address(self, shown: dict[str, Any]) -> dict[str, Any]:
+        """What is shown, with where the platform itself asks the service's models; the cloud has no such field."""
+        name = quote(shown["modelServiceName"], safe="")
+        return {**shown, "endpoint": f"{self.public_url}/model-services/{name}"}
 
     def _check_credential(self, call: Call) -> None:
         name = call.body.get("credentialName")

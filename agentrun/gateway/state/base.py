@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+SLOTS = 240
+"""A window is counted in this many parts; what was taken leaves it together with its part, so at most 0.42 % late."""
 
 
-@dataclass(frozen=True)
-class Take:
+class Take(NamedTuple):
     """So much to be taken from a window: at most `limit` in any `seconds`, counted under `key`."""
 
     key: str
@@ -17,42 +19,62 @@ class Take:
     amount: int = 1
 
 
-@dataclass(frozen=True)
-class Taken:
-    """What came of it: what is left of each window, or which one is full and for how many seconds still."""
+class Taken(NamedTuple):
+    """What came of it, by window: what is left, and for how many seconds something is still counted.
 
+    `full` is the window that has no room, the one to wait for longest when several have none; `wait` says how many
+    seconds, infinity when it is more than the limit. `at` is when it was taken, by the clock of the state.
+    """
+
+    at: float
     left: tuple[int, ...]
+    resets: tuple[float, ...]
     full: int | None = None
     wait: float = 0.0
+
+
+class Spending(NamedTuple):
+    """So much spent under a key, which is forgotten after its time, never when that is infinity.
+
+    Amounts are whole numbers, so that sums are exact however many there are.
+    """
+
+    key: str
+    amount: int
+    ttl_seconds: float = math.inf
 
 
 class State(Protocol):
     """What the gateways share; each method is atomic, over all processes that use the same state."""
 
     shared: bool
-    """Whether other processes use it too; then who waits for a slot has to ask again."""
+    """Whether other processes use it too; then who waits for a place has to ask again."""
 
     async def take(self, takes: Sequence[Take]) -> Taken:
         """Take from all of these windows, or from none when one is full."""
         ...
 
-    async def correct(self, key: str, seconds: float, amount: int) -> None:
-        """Add to what a window has counted, or give back when `amount` is negative."""
+    async def correct(self, takes: Sequence[Take], at: float, amount: int) -> None:
+        """Count so much more in these windows from now on, or give back of what was taken `at`, when negative."""
         ...
 
     async def enter(self, key: str, limit: int, lease_seconds: float) -> str | None:
         """Occupy one of `limit` places, until it is left or its lease is over; None when all are occupied."""
         ...
 
+    async def renew(self, key: str, leases: Sequence[str], lease_seconds: float) -> None:
+        """Occupy places for so many seconds from now, also where a lease was over."""
+        ...
+
     async def leave(self, key: str, lease: str) -> None:
         """Leave a place."""
         ...
 
-    async def spend(self, amounts: Mapping[str, float], ttl_seconds: float) -> None:
-        """Add to what was spent under these keys; a key that is not used for its time is forgotten."""
+    async def spend(self, spendings: Sequence[Spending]) -> None:
+        """Add to what was spent."""
         ...
 
-    async def spent(self, keys: Sequence[str]) -> list[float]:
+    async def spent(self, keys: Sequence[str]) -> list[int]:
         """What was spent under these keys."""
         ...
 

@@ -1,0 +1,53 @@
+"""An `httpx` client for libraries that send requests themselves: each one is signed, and takes our connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+import httpx
+
+from agentrun._core.blocking import is_blocking
+from agentrun._core.session import Session, Timeouts
+
+
+class SignedRequests(httpx.Auth):
+    """Signs each request at the moment it is sent; `sign` gives the headers for a method and a URL."""
+
+    def __init__(self, sign: Callable[[str, str], Mapping[str, str]]) -> None:
+        self._sign = sign
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Sign one request."""
+        # Such libraries insist on a key, and the server would take what they send for one.
+        request.headers.pop("authorization", None)
+        request.headers.update(self._sign(request.method, str(request.url)))
+        yield request
+
+
+class SharedConnections(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """The connections of a session, which stay open when a client that used them is closed."""
+
+    def __init__(self, session: Session) -> None:
+        self._wire = session.wire
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and wait in place for the head of its answer."""
+        return self._wire.exchange_in_place(request)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and await the head of its answer."""
+        return await self._wire.exchange_awaited(request)
+
+
+def signed_client(
+    session: Session, sign: Callable[[str, str], Mapping[str, str]], times: Timeouts
+) -> httpx.Client | httpx.AsyncClient:
+    """A client for the mode in which this is called; closing it closes nothing of the session's."""
+    settings: dict[str, Any] = {
+        "auth": SignedRequests(sign),
+        "transport": SharedConnections(session),
+        "timeout": httpx.Timeout(times.read, connect=times.connect),
+        "trust_env": False,
+    }
+    return httpx.Client(**settings) if is_blocking() else httpx.AsyncClient(**settings)
