@@ -27,6 +27,8 @@ from agentrun.gateway.upstreams import HTTPUpstreams, Reply, Upstreams, Wait
 from agentrun.model.policies import ProxyConfigPolicies
 
 _LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
+# The gateway names who answered, in a header and in errors; a replay must not differ from what was recorded in that.
+_NAME = "recorded"
 # What the provider says is recorded, also its errors: whether to try again is the caller's decision, not ours.
 _ONE_ATTEMPT = ProxyConfigPolicies(num_retries=0)
 
@@ -138,15 +140,15 @@ def _advice(file: Path, model: str) -> str:
 
 def _recorded_plan(chosen: RecordTo) -> Plan:
     try:
-        provider = target("provider", "recorded/provider", chosen.base_url, chosen.api_key, chosen.models)
+        provider = target(_NAME, "recorded/provider", chosen.base_url, chosen.api_key, chosen.models)
     except PlanError as error:
         raise RecordingError(str(error)) from error
-    return Plan("provider", "recorded", (provider,), policies=_ONE_ATTEMPT)
+    return Plan(_NAME, _NAME, (provider,), policies=_ONE_ATTEMPT)
 
 
 def _replayed_plan(recording: Recording) -> Plan:
     """A target for whatever is asked, so that what is not recorded is told by the recording; one more names models."""
     nowhere = Host("recording", 80)
-    everything = Target("recording", "recorded/recording", nowhere, "")
-    names = Target("recording", "recorded/names", nowhere, "", models=tuple(recording.models), weight=0)
-    return Plan("recording", "recorded", (everything, names), policies=_ONE_ATTEMPT)
+    everything = Target(_NAME, "recorded/recording", nowhere, "")
+    names = Target(_NAME, "recorded/names", nowhere, "", models=tuple(recording.models), weight=0)
+    return Plan(_NAME, _NAME, (everything, names), policies=_ONE_ATTEMPT)

@@ -25,7 +25,7 @@ from tests.unit.servers import Behaviour, after, answer, chunk, closed_port, hea
 
 pytestmark = pytest.mark.asyncio
 
-PAUSE = 0.08
+PAUSE = 0.2  # Long enough to be told from what a busy machine takes.
 KEY = "a key of no known form"
 CANARY = "sk-canary-0123456789abcdefghijklmnop"
 HELLO = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
@@ -126,7 +126,7 @@ async def test_pieces_come_again_as_they_came_and_when_they_came(tmp_path: Path)
     assert live.pieces == PARTS
     again = await ask(desk.replay(speed=Speed.ORIGINAL), desk.target, HELLO)
     assert again.outcome == live.outcome
-    assert again.seconds == pytest.approx(live.seconds, abs=PAUSE / 4)
+    assert again.seconds == pytest.approx(live.seconds, abs=PAUSE / 2)
     assert again.headers == {b"content-type": b"text/event-stream"}
 
 
@@ -190,9 +190,9 @@ async def test_limits_of_today_hold_for_answers_of_then(tmp_path: Path) -> None:
         await desk.record(HELLO)
     replay = desk.replay(speed=Speed.ORIGINAL)
     late = await ask(replay, desk.target, HELLO, first=PAUSE)
-    assert (late.status, str(late.error)) == (0, "it did not begin to answer within 0.08 s")
+    assert (late.status, str(late.error)) == (0, "it did not begin to answer within 0.2 s")
     slow = await ask(replay, desk.target, HELLO, between=PAUSE / 4)
-    assert (slow.status, str(slow.error)) == (200, "it sent nothing more for 0.02 s")
+    assert (slow.status, str(slow.error)) == (200, "it sent nothing more for 0.05 s")
 
 
 async def test_a_caller_that_goes_away_leaves_what_came(tmp_path: Path) -> None:
@@ -255,7 +255,10 @@ async def test_answers_of_calls_at_once_keep_the_order_of_their_requests(tmp_pat
         await asyncio.sleep(PAUSE)
         await asyncio.gather(first, ask(recorder, desk.target, HELLO))
         recorder.close()
-    assert [json.loads(line)["exchange"] for line in desk.path.read_text().split("\n") if '"exchange"' in line] == [2, 1]
+    assert [json.loads(line)["exchange"] for line in desk.path.read_text().split("\n") if '"exchange"' in line] == [
+        2,
+        1,
+    ]
     assert await texts(desk.replay(), desk.target, [HELLO, HELLO]) == ["one", "two"]
 
 

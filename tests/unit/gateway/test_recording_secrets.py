@@ -97,7 +97,9 @@ def test_mail_addresses_and_phone_numbers_are_removed_when_asked(mail: str, phon
     assert json.loads(joined(redactor.body(cut(body)))) == {"content": "at\n<email:1>\nor\t<phone:1>"}
 
 
-@pytest.mark.parametrize("number", ["1760000000", "3.14159265358979", "2025-09-10", "0.000138001380001", "13800138000.5"])
+@pytest.mark.parametrize(
+    "number", ["1760000000", "3.14159265358979", "2025-09-10", "0.000138001380001", "13800138000.5"]
+)
 def test_other_numbers_are_no_phone_numbers(number: str) -> None:
     assert Redactor([SecretType.PHONE]).text(f"at {number} it was") == f"at {number} it was"
 
@@ -193,7 +195,9 @@ def test_the_responses_protocol_streams_in_fields_named_delta() -> None:
     assert [json.loads(line[6:])["delta"] for line in found.split("\n\n")[:-1]] == ["a ", "<api-key:1>", ""]
 
 
-@pytest.mark.parametrize("odd", [b"data: {broken\n\n", b"data: [1]\n\n", b'data: {"a": "x", "a": "y"}\n\n', b": hi\n\n"])
+@pytest.mark.parametrize(
+    "odd", [b"data: {broken\n\n", b"data: [1]\n\n", b'data: {"a": "x", "a": "y"}\n\n', b": hi\n\n"]
+)
 def test_odd_events_are_looked_at_as_text(odd: bytes) -> None:
     body = odd + chunk(OPENAI)
     assert joined(Redactor().body(cut(body))) == body.decode().replace(OPENAI, "<api-key:1>")
