@@ -157,7 +157,7 @@ class Platform:
             from agentrun.gateway.gateway import Gateway
 
             upstreams = PlatformUpstreams(self.recordings.through, lambda: self.port)
-            self._model_gateway = ModelGateway(Plans(*self._models), Gateway(upstreams), self.auth.data)
+            self._model_gateway = ModelGateway(Plans(*self._models), Gateway(upstreams=upstreams), self.auth.data)
             await self._model_gateway.start()
         return self._model_gateway
 

@@ -24,13 +24,18 @@ from agentrun.gateway.recording.redaction import Redactor
 from agentrun.gateway.recording.replay import Replay, Speed
 from agentrun.gateway.recording.secret_types import ALWAYS, SecretType
 from agentrun.gateway.upstreams import HTTPUpstreams, Reply, Upstreams, Wait
-from agentrun.model.policies import ProxyConfigPolicies
+from agentrun.model.policies import GatewayPolicies, OutlierEjection, ProxyConfigPolicies, RetryPolicy
 
 _LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
 # The gateway names who answered, in a header and in errors; a replay must not differ from what was recorded in that.
 _NAME = "recorded"
-# What the provider says is recorded, also its errors: whether to try again is the caller's decision, not ours.
-_ONE_ATTEMPT = ProxyConfigPolicies(num_retries=0)
+# What the provider says is recorded, also its errors: whether to try again, and when, is the caller's decision.
+_ONE_ATTEMPT = ProxyConfigPolicies(
+    num_retries=0,
+    gateway=GatewayPolicies(
+        retry=RetryPolicy(longest_retry_after_seconds=0), outlier_ejection=OutlierEjection(consecutive_failures=2**31)
+    ),
+)
 
 
 class RecordedModels:
@@ -49,7 +54,7 @@ class RecordedModels:
             self.upstreams = _replay(chosen, ledger, known)
             plan = _replayed_plan(self.upstreams.recording)
             keys = Keys({})
-        self._gateway = Gateway(self.upstreams)
+        self._gateway = Gateway(upstreams=self.upstreams)
         self._app = GatewayApp([plan], keys, self._gateway)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> int:

@@ -20,20 +20,22 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from agentrun.emulator import Emulator, RecordTo, ReplayFrom, Reply, ReplyError, Rule, Script, When
 from agentrun.emulator.server import EmulatorError
 from agentrun.gateway.recording.file import Recording
 from tests.emulator import bodies
 from tests.emulator.signed import MODEL_PROXIES, MODEL_SERVICES, Account, account_of, client_of
-from tests.unit.servers import STREAM_HEAD, Behaviour, Line, Received, chunk, serving
+from tests.unit.servers import STREAM_HEAD, Behaviour, Line, Received, answer, chunk, raw, serving
 
 AGENTRUN = [sys.executable, "-m", "agentrun"]
 PATIENCE = 30.0
 PAUSE = 0.2  # Long enough to be told from what a busy machine takes.
 KEY = "key-of-the-provider"
 CANARY = "sk-canary-0123456789abcdefghijklmnop"
-PARTS = [b'data: {"choices": [{"ind', b'ex": 0, "delta": {"content": "a"}}]}\n\nda', b"ta: [DONE]\n\n"]
+EVENT = b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
+PARTS = [EVENT[:20], EVENT[20:] + EVENT[:9], EVENT[9:], b"data: [DONE]\n\n"]
 RULES = [
     Rule("weather", "It rains in Hangzhou, as it does in June."),
     Rule("busy", Reply(error=ReplyError(429, retry_after=0.01))),
@@ -63,18 +65,17 @@ def client(emulator: Emulator, key: str = "") -> openai.OpenAI:
     )
 
 
-def say(emulator: Emulator, text: str, model: str = "m", **more: Any) -> Any:
+def say(emulator: Emulator, text: str, model: str = "m") -> ChatCompletion:
     with client(emulator) as caller:
-        return caller.chat.completions.create(model=model, messages=[{"role": "user", "content": text}], **more)
+        return caller.chat.completions.create(model=model, messages=[{"role": "user", "content": text}])
 
 
-def streamed(emulator: Emulator, text: str) -> list[Any]:
+def streamed(emulator: Emulator, text: str) -> list[ChatCompletionChunk]:
     with client(emulator) as caller:
         answer = caller.chat.completions.create(
             model="m", messages=[{"role": "user", "content": text}], stream=True, stream_options={"include_usage": True}
         )
-        found: list[Any] = list(answer)
-        return found
+        return list(answer)
 
 
 def transfer(emulator: Emulator) -> tuple[list[bytes], list[float], bool]:
@@ -91,6 +92,10 @@ def transfer(emulator: Emulator) -> tuple[list[bytes], list[float], bool]:
             chunks.append(piece)
             seconds.append(time.monotonic() - began)
     return chunks, seconds, b"upstream_broke_off" not in chunks[-1]
+
+
+def isolated(emulator: Emulator) -> bool:
+    return emulator.receipt.isolated
 
 
 def gaps(seconds: list[float]) -> list[float]:
@@ -116,13 +121,13 @@ def parts_with_pauses(*, end: bytes) -> Behaviour:
 def test_a_client_gets_from_the_recording_what_it_got_from_the_provider(provider: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     with Emulator(recording=record_to(path, provider_url(provider))) as emulator:
-        live = [say(emulator, "weather"), streamed(emulator, "weather"), streamed(emulator, "天气")]
+        live = (say(emulator, "weather"), streamed(emulator, "weather"), streamed(emulator, "天气"))
         with pytest.raises(openai.RateLimitError) as busy:
             say(emulator, "busy")
         assert emulator.receipt.to_json()["recording"] == {"file": str(path), "written": 4, "lost": 0}
         assert not emulator.receipt.isolated
     with Emulator(recording=ReplayFrom(path)) as emulator:
-        again = [say(emulator, "weather"), streamed(emulator, "weather"), streamed(emulator, "天气")]
+        again = (say(emulator, "weather"), streamed(emulator, "weather"), streamed(emulator, "天气"))
         with pytest.raises(openai.RateLimitError) as busy_again:
             say(emulator, "busy")
         receipt = emulator.receipt
@@ -149,10 +154,36 @@ def test_chunks_times_and_cuts_come_again_over_tcp(tmp_path: Path, end: bytes) -
     with Emulator(recording=ReplayFrom(path, "original")) as emulator:
         again, again_times, again_whole = transfer(emulator)
     assert again == live
-    assert live[: len(PARTS)] == PARTS
+    assert [piece.data for piece in Recording.load(path).exchanges[0].pieces] == PARTS
     assert again_whole == live_whole == bool(end)
     assert gaps(again_times) == pytest.approx(gaps(live_times), abs=PAUSE / 2)
-    assert min(gaps(again_times)[:2]) > PAUSE / 2
+    assert gaps(again_times)[0] > PAUSE / 2
+
+
+def test_each_error_of_a_provider_is_its_callers_own(tmp_path: Path) -> None:
+    """Neither failures nor a provider that wants to be left alone keep the next call from it, or from the recording."""
+    path = tmp_path / "r.jsonl"
+    errors = [
+        answer({"error": {"message": "down"}}, 500),
+        answer({}, 429, {"retry-after": "60"}),
+        raw(b"no HTTP\r\n\r\n"),
+    ]
+
+    def statuses(emulator: Emulator) -> list[int]:
+        found: list[int] = []
+        for _ in range(9):
+            with pytest.raises(openai.APIStatusError) as failed:
+                say(emulator, "x")
+            found.append(failed.value.status_code)
+        return found
+
+    with serving(*errors, *errors, *errors) as server:
+        with Emulator(recording=record_to(path, f"{server.url}/v1")) as emulator:
+            live = statuses(emulator)
+        assert len(server.requests) == 9
+    assert live == [500, 429, 502] * 3
+    with Emulator(recording=ReplayFrom(path, "original")) as emulator:
+        assert statuses(emulator) == live
 
 
 @pytest.mark.asyncio
@@ -254,12 +285,12 @@ def test_the_scripted_model_stays_and_counts_as_what_it_is(provider: Emulator, t
         say(emulator, "x")
     with Emulator(recording=ReplayFrom(path)) as emulator:
         say(emulator, "x")
-        assert emulator.receipt.isolated
+        assert isolated(emulator)
         with openai.OpenAI(base_url=f"{emulator.url}/scripted/v1", api_key="any") as caller:
             caller.models.list()
-            assert emulator.receipt.isolated
+            assert isolated(emulator)
             caller.chat.completions.create(model="toy", messages=[{"role": "user", "content": "x"}])
-        assert not emulator.receipt.isolated
+        assert not isolated(emulator)
         assert emulator.receipt.to_json()["models"]["toy"]["scripted"] == 1
 
 
@@ -267,8 +298,8 @@ def test_a_run_without_calls_is_not_isolated(emulator: Emulator, tmp_path: Path)
     with Emulator() as fresh:
         assert (fresh.receipt.total, fresh.receipt.isolated) == (0, False)
         assert fresh.receipt.to_json()["recording"] is None
-        answer = httpx.post(f"{fresh.url}/recorded/v1/chat/completions", json={}, trust_env=False)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_recording")
+        refused = httpx.post(f"{fresh.url}/recorded/v1/chat/completions", json={}, trust_env=False)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "no_recording")
         assert [entry.operation for entry in fresh.journal.entries()] == ["recorded"]
 
 
@@ -280,10 +311,9 @@ def test_the_recording_of_a_running_emulator_can_change(provider: Emulator, tmp_
         emulator.recording = ReplayFrom(path)
         assert emulator.receipt.total == 0
         say(emulator, "x")
-        assert emulator.receipt.isolated
+        assert isolated(emulator)
         with pytest.raises(EmulatorError, match="cannot be read"):
             emulator.recording = ReplayFrom(tmp_path / "none.jsonl")
-        assert emulator.recording is None
         assert "/scripted/" in emulator.environment()["OPENAI_BASE_URL"]
 
 
@@ -337,7 +367,7 @@ def test_calls_of_model_proxies_are_recorded_and_replayed_too(provider: Emulator
     assert CANARY not in path.read_text()
     with proxied(ReplayFrom(path), "http://127.0.0.1:1") as (emulator, account):
         assert ask_proxy(account) == f"keep {CANARY}"
-        assert emulator.receipt.isolated
+        assert isolated(emulator)
 
 
 def test_calls_of_model_proxies_count_without_a_recording(provider: Emulator) -> None:

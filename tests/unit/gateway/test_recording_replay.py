@@ -314,7 +314,7 @@ async def test_a_conversation_goes_on_with_the_secrets_of_today(tmp_path: Path) 
 async def test_what_came_compressed_is_not_written_because_secrets_hide_in_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with serving(answer(b"zipped", headers={"content-encoding": "gzip"})) as server:
+    with serving(answer(b"zipped", headers={"content-encoding": "br"})) as server:
         desk = Desk(tmp_path / "r.jsonl", server.url)
         recorder = Recorder(HTTPUpstreams(), RecordingFile(desk.path))
         assert (await ask(recorder, desk.target, HELLO)).pieces == [b"zipped"]
