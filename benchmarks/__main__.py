@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.report import section, write
 
-NAMES = ("import_cost", "call_overhead", "emulator", "sandbox", "model_gateway")
+NAMES = ("import_cost", "call_overhead", "emulator", "sandbox", "model_gateway", "model_policies")
 
 
 def main(names: list[str]) -> int:

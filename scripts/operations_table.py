@@ -55,6 +55,10 @@ REASONS = {
 }
 NOT_ON_THE_CLOUD = "not on the cloud"
 DATA_PLANE = (
+    ("POST /models/{model_proxy}/v1/{question}", "ask a model proxy: chat/completions, embeddings and so on", ""),
+    ("GET /models/{model_proxy}/v1/models", "list the models of a model proxy", ""),
+    ("GET /models/{model_proxy}/stats", "read what a model proxy has done", NOT_ON_THE_CLOUD),
+    ("POST /model-services/{model_service}/v1/{question}", "ask a model service, whose key stays", NOT_ON_THE_CLOUD),
     ("ANY /agent-runtimes/{name}/endpoints/{endpoint}/invocations/{path}", "call any route of the agent", ""),
     ("GET /agent-runtimes/{name}/endpoints/{endpoint}/logs", "read what the agent wrote", NOT_ON_THE_CLOUD),
     ("POST /scripted/v1/chat/completions", "ask the scripted model", NOT_ON_THE_CLOUD),
@@ -65,7 +69,6 @@ DATA_PLANE = (
     ("GET /scripted/v1/models", "list the scripted models", NOT_ON_THE_CLOUD),
 )
 ABSENT = (
-    ("POST /models/{model_proxy}/v1/chat/completions", "ask a model proxy"),
     ("POST /tools/{tool}/mcp", "call a tool"),
     ("POST /templates/{template}/mcp", "call a template's MCP server"),
     ("GET /2023-07-14/toolsets/{tool_set}", "read a tool set"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from agentrun._serving.asgi import Receive, Scope, Send
 from agentrun.emulator.admin import Admin
 from agentrun.emulator.clock import Clock
+from agentrun.emulator.control.addresses import check_from_inside
 from agentrun.emulator.control.call import Call
 from agentrun.emulator.data import invocations, sandboxes
 from agentrun.emulator.data.proxy import CLIENT_GONE, BrokenOffError
@@ -150,6 +151,8 @@ class App:
         if problems and self._strict:
             raise invalid("; ".join(problems))
         note.remarks += problems
+        if request.from_inside:
+            check_from_inside(body, self.platform.endpoint)
         handler = self.platform.handlers.get(operation.action)
         if handler is None:
             raise unsupported(f"{operation.action} is not served by this version of the emulator")

@@ -330,7 +330,8 @@ def _is_whole(operation: str, answer: Mapping[str, Any]) -> bool:
     if operation == _RESPONSES:
         return answer.get("status") == "completed"
     if not operation.endswith("completions"):
-        return True
+        # Errors have many shapes. Embeddings are `data`, what rerank and moderations find are `results`.
+        return any(is_list(answer.get(name)) for name in ("data", "results"))
     choices: Any = answer.get("choices")
     return is_list(choices) and bool(choices) and all(_is_finished(choice) for choice in choices)
 

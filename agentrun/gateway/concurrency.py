@@ -197,14 +197,16 @@ class Places:
 
     async def _renew(self) -> None:
         """Renew all leases again and again, until there are none."""
-        while True:
-            await asyncio.sleep(self._lease_seconds / 3)
-            held = {key: list(gate.leases) for key, gate in self._gates.items() if gate.leases}
-            if not held:
-                break
-            for key, leases in held.items():
-                await self._state.renew(key, leases, self._lease_seconds)
-        self._renewing = None
+        try:
+            while True:
+                await asyncio.sleep(self._lease_seconds / 3)
+                held = {key: list(gate.leases) for key, gate in self._gates.items() if gate.leases}
+                if not held:
+                    return
+                for key, leases in held.items():
+                    await self._state.renew(key, leases, self._lease_seconds)
+        finally:
+            self._renewing = None  # The next who enters begins it anew, whatever has ended it.
 
 
 def _proxy(plan: Plan) -> str:

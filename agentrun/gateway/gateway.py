@@ -260,7 +260,8 @@ class Gateway:
             endpoint.in_flight -= 1
             self._count(work, answer, reader)
             await self._attempts.end(answer)
-        if recorder and answer.reply.is_complete():
+        # What another model answered instead is no answer of the model that was asked.
+        if recorder and answer.reply.is_complete() and answer.target in plan.targets:
             await recorder.keep()
 
     async def _passed(self, work: _Work, answer: Answer, reader: StreamUsage, recorder: Recorder | None) -> None:

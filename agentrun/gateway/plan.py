@@ -16,6 +16,9 @@ from agentrun.model.policies import (
     ProxyConfigPolicies,
 )
 
+# For endpoints that are only a URL: servers that need no key often want some key all the same.
+_NO_KEY = "none"
+
 
 class PlanError(ValueError):
     """A proxy cannot be served as it is written down; the text names the field."""
@@ -97,16 +100,10 @@ class Service:
     models: tuple[str, ...] = ()
 
 
-def build_plan(
-    name: str, key: str, config: ProxyConfig, *, multi: bool, service: Callable[[str], Service], keyless: str = ""
-) -> Plan:
-    """The plan of a proxy; `service` finds the services that it names, and raises PlanError for others.
-
-    Endpoints that are only a URL are called with the key `keyless`.
-    """
+def build_plan(name: str, key: str, config: ProxyConfig, *, multi: bool, service: Callable[[str], Service]) -> Plan:
+    """The plan of a proxy; `service` finds the services that it names, and raises PlanError for others."""
     targets = [
-        _endpoint(endpoint, f"{key}/{number}", service, keyless)
-        for number, endpoint in enumerate(config.endpoints or ())
+        _endpoint(endpoint, f"{key}/{number}", service) for number, endpoint in enumerate(config.endpoints or ())
     ]
     if not targets:
         raise PlanError(f"proxy {name} has no endpoints")
@@ -138,11 +135,11 @@ def _helpers(policies: ProxyConfigPolicies) -> Iterator[str]:
             yield check.model_service_name
 
 
-def _endpoint(endpoint: ProxyConfigEndpoint, key: str, service: Callable[[str], Service], keyless: str) -> Target:
+def _endpoint(endpoint: ProxyConfigEndpoint, key: str, service: Callable[[str], Service]) -> Target:
     if endpoint.model_service_name:
         found = service(endpoint.model_service_name)
     elif endpoint.base_url:
-        found = Service(urlsplit(endpoint.base_url).netloc.rpartition("@")[2], "", endpoint.base_url, keyless)
+        found = Service(urlsplit(endpoint.base_url).netloc.rpartition("@")[2], "", endpoint.base_url, _NO_KEY)
     else:
         raise PlanError("an endpoint needs model_service_name or base_url")
     return target(

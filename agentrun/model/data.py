@@ -11,6 +11,7 @@ from agentrun._core.openai import CHAT, RESPONSES
 from agentrun.config import Config
 from agentrun.credential import Credential
 from agentrun.errors import HTTPError
+from agentrun.model.control import ModelControlAPI
 from agentrun.model.extensions import STATS
 from agentrun.model.place import KeptCredential, Located, Place
 from agentrun.model.stats import ModelProxyStats
@@ -83,15 +84,20 @@ class ModelDataAPI(Located, DataAPI):
         self.provider = provider
         self.config = config or self.config
         self._kept = KeptCredential()
+        self._endpoint: str | None = None
 
     def _settings(self, config: Config | None) -> Config | None:
         return self._config(config)
 
     async def _place(self, config: Config | None) -> Place:
-        name = self.credential_name
-        credential = await self._kept.read(name, config) if name else None
-        model = self.model_name or self.model_proxy_name
-        return proxy_place(self.model_proxy_name, model, credential, provider=self.provider, config=config)
+        name, model = self.model_proxy_name, self.model_name or self.model_proxy_name
+        if not self.credential_name:
+            return proxy_place(name, model, None, provider=self.provider, config=config)
+        if self._endpoint is None:
+            # Who shows a key names no account, so the proxy's own address has to be known.
+            self._endpoint = (await ModelControlAPI(config).get_model_proxy_async(name)).get("endpoint") or ""
+        credential = await self._kept.read(self.credential_name, config)
+        return proxy_place(name, model, credential, endpoint=self._endpoint, provider=self.provider, config=config)
 
     async def completions_async(
         self, messages: Iterable[Any] = (), model: str | None = None, config: Config | None = None, **kwargs: Any
@@ -126,7 +132,9 @@ class ModelDataAPI(Located, DataAPI):
         try:
             return ModelProxyStats.from_wire(await self._call("GET", "/stats", config=config))
         except HTTPError as error:
-            raise (STATS.unsupported(error) if STATS.is_unknown_to(error) else error) from error
+            if STATS.is_unknown_to(error):
+                raise STATS.unsupported(error) from error
+            raise error.to_resource_error("ModelProxy", self.model_proxy_name) from error
 
     def stats(self, config: Config | None = None) -> ModelProxyStats:
         """What the proxy has done so far; an extension of the local platform, else UnsupportedError."""

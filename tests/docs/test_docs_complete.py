@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer.main
 
-from agentrun import errors
+from agentrun import ModelProxyCreateInput, ModelProxyStats, ProxyConfig, errors
 from agentrun._core.extensions import Extension
+from agentrun._core.model import Model
 from agentrun.cli.app import app
 from agentrun.config import Config
 from agentrun.emulator import Settings
+from agentrun.model.provider_keys import VARIABLES
 from agentrun.sandbox import extensions
 from agentrun.sandbox.options import SandboxOptions
 from scripts import operations_table
@@ -77,6 +79,29 @@ def test_every_extension_of_sandboxes_is_told_from_what_the_cloud_has(page: str)
     assert len(found) >= 20
     assert missing_from(page, {name for each in found for name in re.findall(r"\w+\.(\w+)", each)}) == []
     assert missing_from(page, SandboxOptions.__annotations__) == []
+
+
+def fields_below(kind: type[Model]) -> set[str]:
+    """The fields of a model and of those in it."""
+    below = [each for spec in kind.model_fields.values() for each in kinds(spec.annotation) if issubclass(each, Model)]
+    return set(kind.model_fields).union(*map(fields_below, below))
+
+
+def kinds(annotation: Any) -> list[type]:
+    if isinstance(annotation, type) and not get_args(annotation):
+        return [annotation]
+    return [kind for part in get_args(annotation) for kind in kinds(part)]
+
+
+def test_everything_about_proxies_is_described() -> None:
+    shown = fields_below(ProxyConfig)
+    assert len(shown) > 60
+    given = {*ModelProxyCreateInput.model_fields, *fields_below(ModelProxyStats), *shown}
+    assert missing_from("model-proxy.md", given - {"proxy"}) == []
+
+
+def test_every_variable_with_a_provider_s_key_is_described() -> None:
+    assert missing_from("model-service.md", [name for names in VARIABLES.values() for name in names]) == []
 
 
 def test_the_table_of_operations_is_up_to_date() -> None:

@@ -19,7 +19,7 @@ from agentrun.emulator import Emulator
 from tests.emulator import bodies
 from tests.emulator.agents import deployed
 from tests.emulator.inside import Inside, sandbox_of
-from tests.emulator.signed import CREDENTIALS, RUNTIMES, Account, account_of, client_of
+from tests.emulator.signed import CREDENTIALS, MODEL_PROXIES, MODEL_SERVICES, RUNTIMES, Account, account_of, client_of
 
 ADMIN = [("POST", "reset"), ("GET", "journal"), ("GET", "status"), ("GET", "health"), ("GET", "nothing")]
 NOT_INSIDE = "InvalidAccessKeyId.Inactive"
@@ -33,9 +33,9 @@ WEBSOCKET = {
 SEND = """
 import http.client, json, sys
 
-def send(port, method, path, headers):
+def send(port, method, path, headers, body=None):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request(method, path, headers=headers)
+    connection.request(method, path, body, headers)
     answer = connection.getresponse()
     return {"status": answer.status, "body": answer.read().decode()}
 """
@@ -92,13 +92,14 @@ class Place:
         """Where the emulator is, inside as outside."""
         return self.account.client.base_url.port or 0
 
-    def ask(self, method: str, path: str, headers: dict[str, str] | None = None) -> Answer:
+    def ask(self, method: str, path: str, headers: dict[str, str] | None = None, body: str | None = None) -> Answer:
         """Send a request from inside."""
-        return Answer(**self.run(json.dumps([self.port, method, path, headers or {}])))
+        return Answer(**self.run(json.dumps([self.port, method, path, headers or {}, body])))
 
     def send(self, request: httpx.Request) -> Answer:
         """Send a request from inside that was signed before."""
-        return self.ask(request.method, request.url.raw_path.decode(), dict(request.headers))
+        body = request.content.decode() or None
+        return self.ask(request.method, request.url.raw_path.decode(), dict(request.headers), body)
 
 
 def within(inside: Inside) -> Place:
@@ -219,6 +220,31 @@ def test_a_temporary_key_is_accepted(
     assert place.send(lent.data_request("GET", sandbox[1].path)).status == 200
     forged = replace(lent, secret=ACCESS_KEY_SECRET)
     assert place.send(forged.control_request("GET", CREDENTIALS)).status == 401
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:22/v1", "http://169.254.169.254/latest", "https://example.com/v1"])
+def test_the_gateway_of_models_is_no_way_out(
+    served: tuple[Emulator, httpx.Client], sandbox: tuple[Place, Inside], place: Place, url: str
+) -> None:
+    lent = temporary(served[0], sandbox[1].account)
+    endpoint = {"endpoints": [{"baseUrl": url, "modelNames": ["m"]}]}
+    made = {
+        MODEL_SERVICES: bodies.model_service(f"m-{uuid4().hex}", providerSettings={"baseUrl": url}),
+        MODEL_PROXIES: bodies.model_proxy(f"p-{uuid4().hex}", proxyConfig=endpoint),
+    }
+    for path, body in made.items():
+        answer = place.send(lent.control_request("POST", path, content=json.dumps(body).encode()))
+        assert (answer.status, answer.code) == (403, "ERR_INSIDE_REFUSED")
+        assert "outside of them" in answer.message
+
+
+def test_the_emulators_own_models_may_be_named_inside(
+    served: tuple[Emulator, httpx.Client], sandbox: tuple[Place, Inside], place: Place
+) -> None:
+    lent = temporary(served[0], sandbox[1].account)
+    settings = {"baseUrl": f"http://127.0.0.1:{place.port}/scripted/v1"}
+    body = bodies.model_service(f"m-{uuid4().hex}", providerSettings=settings)
+    assert place.send(lent.control_request("POST", MODEL_SERVICES, content=json.dumps(body).encode())).status == 200
 
 
 def test_an_access_token_is_accepted(sandbox: tuple[Place, Inside], place: Place) -> None:

@@ -122,7 +122,7 @@ def test_an_unknown_path_outside_the_api_is_refused(client: httpx.Client) -> Non
     assert "no path /elsewhere" in refusal(client.get("/elsewhere"), 404)
 
 
-@pytest.mark.parametrize("path", ["/tools/x/mcp", "/models/x/v1", "/templates/x/mcp", "/2023-07-14/toolsets"])
+@pytest.mark.parametrize("path", ["/tools/x/mcp", "/templates/x/mcp", "/2023-07-14/toolsets"])
 def test_what_is_not_there_yet_says_so(client: httpx.Client, path: str) -> None:
     assert "not served by this version" in refusal(client.post(path), 501)
 

@@ -199,8 +199,8 @@ def test_the_key_of_a_proxy_is_that_of_its_credential(call: Mode, config: Config
     info = call(held, "model_info")
     assert (info.api_key, info.base_url, info.model) == ("sk-caller", f"{held.endpoint}/v1", "m")
     assert info.headers == {"X-Caller": "sk-caller", "Agentrun-Access-Token": "sk-caller"}
-    (user,) = Credential.get_by_name("caller", config).related_resources or []
-    assert (user.resource_name, user.resource_type) == ("one", "model_proxy")
+    users = Credential.get_by_name("caller", config).related_resources or []
+    assert [(user.resource_name, user.resource_type) for user in users] == [("one", "model_proxy")]
 
 
 def test_what_an_openai_client_sends_is_signed(call: Mode, config: Config, emulator: Emulator) -> None:

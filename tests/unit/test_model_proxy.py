@@ -54,7 +54,7 @@ def platform(public: dict[str, Any] | None = None, chat: Callable[[], httpx.Resp
         if sent.path.endswith("/credentials/c"):
             fields = {"credentialName": "c", "credentialSecret": "sk-kept", "credentialPublicConfig": public or {}}
             return enveloped(fields)
-        return chat()
+        return enveloped({"endpoint": "http://proxies.test/models/mp-9"}) if sent.method == "GET" else chat()
 
     return Platform(answered)
 
@@ -208,10 +208,16 @@ def test_a_proxy_by_its_name_alone(do: Do) -> None:
     api = ModelDataAPI("mp", config=found.config())
     do(api, "completions", HI)
     api.update_model_name("other", "m-9", "c")
-    do(api, "responses", "hi")
-    assert found.calls == ["POST /models/mp/v1/chat/completions", CREDENTIAL, "POST /models/other/v1/responses"]
-    assert [sent.body["model"] for sent in found.requests if sent.method == "POST"] == ["mp", "m-9"]
-    assert found.requests[2].headers["x-api-key"] == "sk-kept"
+    for _ in range(2):
+        do(api, "responses", "hi")
+    assert found.calls == [
+        "POST /models/mp/v1/chat/completions",
+        "GET /2025-09-10/agents/model-proxies/other",
+        CREDENTIAL,
+        *["POST /models/mp-9/v1/responses"] * 2,
+    ]
+    assert [sent.body["model"] for sent in found.requests if sent.method == "POST"] == ["mp", "m-9", "m-9"]
+    assert found.requests[3].headers["x-api-key"] == "sk-kept"
 
 
 STATS = {
@@ -262,9 +268,8 @@ def test_the_cloud_knows_no_stats(do: Do) -> None:
     marked = httpx.Response(
         404, headers={"x-agentrun-emulator": "1"}, json={"message": "model proxy mp does not exist"}
     )
-    with pytest.raises(Exception, match="mp does not exist") as caught:
+    with pytest.raises(ResourceNotExistError, match="ModelProxy 'mp' does not exist"):
         do(proxy(Platform(lambda _: marked)), "stats")
-    assert not isinstance(caught.value, UnsupportedError)
 
 
 # What only the local platform takes

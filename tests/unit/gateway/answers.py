@@ -36,13 +36,14 @@ def plan(gateway: GatewayPolicies | None = None, **policies: Any) -> Plan:
     return Plan("p", "proxy-1", (), policies=ProxyConfigPolicies(gateway=gateway, **policies))
 
 
-async def answer_of(reply: Reply | str, fields: Mapping[str, Any] = HELLO, **more: Any) -> bytes:
+async def answer_of(
+    reply: Reply | str, fields: Mapping[str, Any] = HELLO, *, operation: str = "chat/completions", **more: Any
+) -> bytes:
     """The bytes that a model sends for a call."""
     model = ScriptedModel(Script([Rule("", reply)]), clock=lambda: CREATED)
+    headers = {"authorization": "Bearer k"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(model), base_url="http://model") as client:
-        answer = await client.post(
-            "/v1/chat/completions", json={**fields, **more}, headers={"authorization": "Bearer k"}
-        )
+        answer = await client.post(f"/v1/{operation}", json={**fields, **more}, headers=headers)
     return answer.content
 
 

@@ -148,12 +148,12 @@ async def test_a_budget_counts_those_of_its_scope_together(scope: LimitScope, ot
 
 @pytest.mark.asyncio
 async def test_a_sum_of_money_does_not_drift() -> None:
-    ledger = Ledger(Budget(cost=1.0))
-    for _ in range(99_999):
-        await ledger.spend(cost=0.00001)
-    assert (await ledger.budgets.report())[0]["used"] == 0.99999
+    ledger = Ledger(Budget(cost=1.3))
+    for _ in range(9_999):
+        await ledger.spend(cost=0.00013)
+    assert (await ledger.budgets.report())[0]["used"] == 1.29987
     assert await ledger.warning() is None
-    await ledger.spend(cost=0.00001)
+    await ledger.spend(cost=0.00013)
     await ledger.refusal()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from agentrun.emulator import Reply, ReplyError
 from agentrun.gateway.cache import LARGEST_ANSWER, AnswerCache, CachedAnswer, Lookup
 from agentrun.gateway.call import Call, dump
 from agentrun.gateway.state.memory import MemoryState
-from agentrun.gateway.usage import StreamUsage, Usage, find_usage
+from agentrun.gateway.usage import Usage, find_usage
 from agentrun.model.policies import CachePolicy, GatewayPolicies, SemanticCache
 from tests.unit.gateway.answers import (
     HELLO,
@@ -92,9 +93,9 @@ async def found(cache: AnswerCache, call: Call, model: str = "m") -> bytes:
 
 
 def unmarked(answer: bytes) -> dict[str, Any]:
-    """An answer without the mark of having been cached."""
+    """An answer without what it says of caches."""
     fields: dict[str, Any] = json.loads(answer)
-    del fields["usage"]["prompt_tokens_details"]
+    fields["usage"].pop("prompt_tokens_details", None)
     return fields
 
 
@@ -105,7 +106,7 @@ def test_it_is_off_unless_a_proxy_says_so() -> None:
 
 REPLIES = [
     Reply("Hello, 世界! It rains."),
-    Reply("Let me see.", tool_calls=[TOOL_CALL]),
+    Reply("Let me see.", tool_calls=[TOOL_CALL], reasoning="A payment."),
     Reply("cut of", finish_reason="length"),
 ]
 
@@ -117,10 +118,11 @@ async def test_what_came_in_one_form_is_told_in_both(reply: Reply) -> None:
     for body, streams in ((plain, False), (stream, True)):
         cache = cache_of()
         await keep(cache, asked(stream=streams), body)
-        assert unmarked(await found(cache, asked())) == json.loads(plain)
+        assert unmarked(await found(cache, asked())) == unmarked(plain)
         told = await found(cache, asked(stream=True))
         assert told.endswith(b"data: [DONE]\n\n")
         assert contents(told) == contents(stream)
+        assert contents(told, "reasoning_content") == contents(stream, "reasoning_content") == reply.reasoning
         assert arguments(told) == arguments(stream)
         assert finishes(told) == finishes(stream)
 
@@ -143,9 +145,8 @@ async def test_usage_says_that_the_whole_prompt_was_cached() -> None:
     cache = cache_of()
     await keep(cache, asked(), dump(COMPLETION))
     assert find_usage(await found(cache, asked())) == Usage(5, 1, cached=5)
-    with_usage = StreamUsage()
-    with_usage.feed(await found(cache, asked(stream=True, stream_options={"include_usage": True})))
-    assert with_usage.usage == Usage(5, 1, cached=5)
+    with_usage = await found(cache, asked(stream=True, stream_options={"include_usage": True}))
+    assert find_usage(with_usage) == Usage(5, 1, cached=5)
     assert all("usage" not in each for each in chunks_in(await found(cache, asked(stream=True))))
 
 
@@ -300,6 +301,19 @@ async def test_responses_are_kept_apart_by_form() -> None:
 
 
 @pytest.mark.asyncio
+async def test_responses_of_a_model_are_told_as_they_came() -> None:
+    question = {"model": "m", "input": "hello"}
+    for stream in (False, True):
+        cache = cache_of()
+        call = asked(question, operation="responses", stream=stream)
+        body = await answer_of(Reply("hi", reasoning="A greeting."), call.fields, operation="responses")
+        await keep(cache, call, body)
+        told = await found(cache, call)
+        assert told.count(b"\n\n") == body.count(b"\n\n")
+        assert find_usage(told) == replace(find_usage(body) or Usage(), cached=2)
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("status", ["incomplete", "failed", "queued"])
 async def test_responses_that_are_not_complete_are_not_kept(status: str) -> None:
     cache, question = cache_of(), {"model": "m", "input": "hello"}
@@ -325,6 +339,15 @@ async def test_embeddings_are_kept() -> None:
     answer = {"object": "list", "data": [{"embedding": [0.5]}], "usage": {"prompt_tokens": 2, "total_tokens": 2}}
     await keep(cache, call, dump(answer))
     assert json.loads(await found(cache, call))["data"] == answer["data"]
+
+
+@pytest.mark.parametrize("operation", ["embeddings", "rerank", "moderations"])
+@pytest.mark.parametrize("answer", [{"detail": "no"}, {"error": "no", "data": []}, {"data": "no"}])
+@pytest.mark.asyncio
+async def test_what_is_no_answer_is_not_kept(operation: str, answer: Mapping[str, Any]) -> None:
+    cache, call = cache_of(), asked({"model": "m", "input": "hello"}, operation=operation)
+    await keep(cache, call, dump(answer))
+    assert await find(cache, call) is None
 
 
 class BrokenState(MemoryState):

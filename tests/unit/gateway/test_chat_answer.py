@@ -15,7 +15,7 @@ from tests.unit.gateway.answers import TOOL_CALL, answer_of, chunk, chunks_in, c
 REPLIES = [
     Reply("Hello, 世界! It rains."),
     Reply("", tool_calls=[TOOL_CALL, TOOL_CALL]),
-    Reply("Let me see.", tool_calls=[TOOL_CALL]),
+    Reply("Let me see.", tool_calls=[TOOL_CALL], reasoning="A payment."),
     Reply("cut of", finish_reason="length"),
     Reply(""),
 ]

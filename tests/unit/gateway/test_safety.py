@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from agentrun._serving.openai_error import ApiError
-from agentrun.emulator import Reply
+from agentrun.emulator import Reply, ToolCall
 from agentrun.gateway.call import dump
 from agentrun.gateway.checks import CheckFunction, Moderate, Verdict, Where, safety_header
 from agentrun.gateway.plan import PlanError
@@ -601,6 +602,22 @@ async def test_the_events_of_a_response_are_checked_and_those_that_repeat_them()
     assert sent.startswith(b"event: response.created\ndata: {")
     fine = named_events(*response_events("fine"))
     assert await through(screen_of(safety_of(SECRET), "responses"), fine) == fine
+
+
+@pytest.mark.asyncio
+async def test_a_response_of_a_model_is_checked_wherever_it_is_cut() -> None:
+    question = {"model": "m", "input": "hello", "stream": True}
+    reply = Reply(TEXT, reasoning="A secret-9999.", tool_calls=[ToolCall("tell", {"what": "secret-1234"}, id="call_1")])
+    stream = await answer_of(reply, question, operation="responses")
+    assert stream.count(b"secret-1234") > 2
+    told = {await through(screen_of(safety_of(SECRET), "responses"), *pieces) for pieces in cuts(stream, step=61)}
+    (sent,) = told
+    last = chunks_in(sent)[-1]["response"]
+    assert b"secret-12," in sent
+    assert not re.search(rb"secret-\d{4}", sent)
+    assert [item["type"] for item in last["output"]] == ["reasoning", "message", "function_call"]
+    assert last["output"][1]["content"][0]["text"] == SHOWN
+    assert json.loads(last["output"][2]["arguments"]) == {"what": "***"}
 
 
 @pytest.mark.asyncio

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import tracemalloc
 
 import pytest
 
@@ -117,3 +118,14 @@ async def test_an_entry_that_took_the_place_of_another_has_its_own_time() -> Non
         kept.tidy(1098.0)
     assert kept.get("a", 1098) is not None
     assert [key for key, _ in kept.tidy(1099)] == ["a"]
+
+
+async def test_an_entry_that_is_put_again_and_again_takes_no_more_memory() -> None:
+    kept: Expiring[Entry] = Expiring()
+    tracemalloc.start()
+    for now in range(20_000):
+        kept.put("a", Entry(until=now + 10.0))
+        kept.tidy(float(now))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 100_000

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import pytest_asyncio
@@ -255,3 +256,28 @@ async def test_every_key_has_an_end_and_the_prefix(redis_server: RedisServer) ->
     }
     assert min(ends.values()) > 0
     await state.close()
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_sent_twice_when_a_connection_breaks(redis_server: RedisServer) -> None:
+    """It may have been counted already."""
+    sent: list[bytes] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_unix_connection(redis_server.url.removeprefix("unix://"))
+        while data := await reader.read(65536):
+            if b"EVALSHA" in data:
+                sent.append(data)
+                break
+            to_server.write(data)
+            writer.write(await from_server.read(65536))
+        for one in (writer, to_server):
+            one.close()
+
+    with TemporaryDirectory(prefix="redis-") as folder:
+        async with await asyncio.start_unix_server(relay, f"{folder}/socket"):
+            state = RedisState(f"unix://{folder}/socket", timeout_seconds=20)
+            await state.spend([Spending("a", 1)])
+            assert await state.spent(["a"]) == [1], "it is owed"
+            await state.close()
+    assert len(sent) == 1

@@ -21,11 +21,11 @@ redis.call('SET', key, value, 'PX', whole(math.ceil(seconds * 1000)))
 redis.call('ZADD', order, exact(now), key)
 redis.call('HSET', sizes, key, #value)
 redis.call('HINCRBY', sizes, '', #value)
-local name = oldest()
-while name and (total() > most or redis.call('EXISTS', name) == 0) do
+-- Those whose time is over are the oldest ones, so they make room before any other.
+while total() > most do
+  local name = oldest()
   redis.call('DEL', name)
   forget(name)
-  name = oldest()
 end
 live_at_least(order, seconds)
 live_at_least(sizes, seconds)
