@@ -112,7 +112,7 @@ def agentrun_script(agentrun_emulator: Emulator) -> Iterator[SetScript]:
 @pytest.fixture(scope="session")
 def agentrun_provider() -> Mapping[str, str]:
     """Where `pytest --agentrun-record` records: the environment as it is before any test changes it."""
-    return {name: os.environ[name] for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY") if name in os.environ}
+    return {name: value for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY") if (value := os.environ.get(name))}
 
 
 @pytest.fixture
