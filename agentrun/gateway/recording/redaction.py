@@ -13,7 +13,7 @@ from typing import Any
 from agentrun._serving.values import is_list, is_object
 from agentrun.gateway.recording.event_text import fragments
 from agentrun.gateway.recording.exchange import Piece
-from agentrun.gateway.recording.secret_types import ALWAYS, PLACEHOLDERS, SecretType, pattern, type_of
+from agentrun.gateway.recording.secret_types import ALWAYS, PLACEHOLDERS, Finder, SecretType, type_of
 
 # What is shorter is no secret, and replacing it would tear ordinary words apart.
 _SHORTEST_KNOWN = 8
@@ -49,7 +49,7 @@ class Redactor:
         self._placeholders = placeholders
         self._names: dict[tuple[SecretType, str], str] = {}
         self._counts: dict[SecretType, int] = {}
-        self._pattern = pattern(self._types, placeholders=placeholders)
+        self._finder = Finder(self._types, (), placeholders=placeholders)
         self.know(known)
 
     @property
@@ -62,11 +62,16 @@ class Redactor:
         found = {form for secret in secrets if len(secret) >= _SHORTEST_KNOWN for form in (secret, _in_json(secret))}
         if not found <= self._known:
             self._known |= found
-            self._pattern = pattern(self._types, self._known, placeholders=self._placeholders)
+            self._finder = Finder(self._types, self._known, placeholders=self._placeholders)
 
     def text(self, text: str) -> str:
         """A text without its secrets."""
-        return self._pattern.sub(self._placeholder, text)
+        parts: list[str] = []
+        at = 0
+        for match in self._finder.find(text):
+            parts += [text[at : match.start()], self._placeholder(match)]
+            at = match.end()
+        return "".join([*parts, text[at:]]) if parts else text
 
     def value(self, value: Any) -> Any:
         """JSON without its secrets, its objects' names included."""
@@ -95,14 +100,14 @@ class Redactor:
         """What to change, in order: also secrets that a stream of events spreads over several of them."""
         spread = [change for spans in fragments(text) for change in self._spread(text, spans)]
         taken = [(change.begin, change.end) for change in spread]
-        plain = [_Change(*match.span(), self._placeholder(match)) for match in self._pattern.finditer(text)]
+        plain = [_Change(*match.span(), self._placeholder(match)) for match in self._finder.find(text)]
         kept = [change for change in plain if not any(a < change.end and change.begin < b for a, b in taken)]
         return sorted([*spread, *kept], key=lambda change: change.begin)
 
     def _spread(self, text: str, spans: Sequence[tuple[int, int]]) -> Iterable[_Change]:
         """The placeholder goes where a secret begins; where it goes on, its parts are left out."""
         starts = [0, *accumulate(end - begin for begin, end in spans)]
-        for match in self._pattern.finditer("".join(text[begin:end] for begin, end in spans)):
+        for match in self._finder.find("".join(text[begin:end] for begin, end in spans)):
             placeholder = self._placeholder(match)
             for (begin, _), start, stop in zip(spans, starts, starts[1:], strict=False):
                 first, last = max(match.start(), start), min(match.end(), stop)
