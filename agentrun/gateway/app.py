@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentrun._serving.asgi import Message, Receive, Scope, Send
 from agentrun._serving.openai_error import ApiError
@@ -14,6 +14,9 @@ from agentrun.gateway.metrics import MEDIA_TYPE, render
 from agentrun.gateway.outlet import Outlet
 from agentrun.gateway.plan import Plan
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 LARGEST_BODY = 64 * 2**20
 _PROXIES = "/models/"
 
@@ -21,7 +24,7 @@ _PROXIES = "/models/"
 class GatewayApp:
     """Serves proxies below `/models/{proxy}/v1`, and all of them below `/v1`, where the model names the proxy.
 
-    `/health` and `/metrics` need no key.
+    `/health` and `/metrics` need no key. Where no server runs its lifespan, it is used in an `async with` block.
     """
 
     def __init__(self, plans: Sequence[Plan], keys: Keys, gateway: Gateway) -> None:
@@ -38,12 +41,18 @@ class GatewayApp:
         else:
             await send({"type": "websocket.close"})
 
+    async def __aenter__(self) -> Self:
+        await self._gateway.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._gateway.close()
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        await self._gateway.start()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self._gateway.close()
+        async with self:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -56,6 +56,17 @@ class GatewayFile(Model):
     keys: dict[str, KeyEntry] = Field(default_factory=dict[str, KeyEntry])
     functions: dict[str, str] = Field(default_factory=dict[str, str])
 
+    @classmethod
+    def read(cls, content: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> GatewayFile:
+        """What a file says; `${NAME}` and `${NAME:-default}` stand for variables of the environment.
+
+        Raises GatewayFileError.
+        """
+        try:
+            return cls(**_filled(_short_keys(content), environment, ""))
+        except InvalidInputError as error:
+            raise GatewayFileError(str(error)) from error
+
     def plans(self) -> list[Plan]:
         """What to do for each proxy; raises GatewayFileError."""
         return [self._plan(name, proxy) for name, proxy in self.proxies.items()]
@@ -80,7 +91,7 @@ class GatewayFile(Model):
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> GatewayFile:
-    """Read a file; `${NAME}` and `${NAME:-default}` stand for variables of the environment. Raises GatewayFileError."""
+    """Read a file, as `GatewayFile.read` does; raises GatewayFileError, which names it."""
     import yaml  # here, because who mounts the gateway needs no file
 
     try:
@@ -90,12 +101,12 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> GatewayFile
     if not is_object(content):
         raise GatewayFileError(f"{path} must hold an object with `proxies`, and not {type(content).__name__}")
     try:
-        return GatewayFile(**_filled(_short_keys(content), environment, ""))
-    except (InvalidInputError, GatewayFileError) as error:
+        return GatewayFile.read(content, environment)
+    except GatewayFileError as error:
         raise GatewayFileError(f"{path}: {error}") from error
 
 
-def _short_keys(content: dict[str, Any]) -> dict[str, Any]:
+def _short_keys(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """A key may be written as its text alone."""
     keys = content.get("keys")
     if not is_object(keys):

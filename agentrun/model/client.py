@@ -35,8 +35,8 @@ Found: TypeAlias = "ModelService | ModelProxy"
 class ModelClient(API):
     """The operations on model services and model proxies, with a Config given once.
 
-    Which of the two is meant follows from the input, or from `backend_type`; without one it is the proxy of that name,
-    and the service where there is no such proxy.
+    Which of the two is meant follows from the input, or from `backend_type`. Without one the official client reads the
+    service and deletes the proxy where there are both of one name, and so does this one; name it where that can be.
     """
 
     @overload
@@ -156,15 +156,15 @@ class ModelClient(API):
     async def get_async(
         self, name: str, backend_type: BackendType | None = None, config: Config | None = None
     ) -> Found:
-        """Read a model; without `backend_type` the proxy of that name, else the service."""
+        """Read a model; without `backend_type` the service of that name, else the proxy."""
         settings = self._config(config)
-        if backend_type != BackendType.SERVICE:
+        if backend_type != BackendType.PROXY:
             try:
-                return await ModelProxy.get_by_name_async(name, settings)
+                return await ModelService.get_by_name_async(name, settings)
             except ResourceNotExistError:
-                if backend_type == BackendType.PROXY:
+                if backend_type == BackendType.SERVICE:
                     raise
-        return await ModelService.get_by_name_async(name, settings)
+        return await ModelProxy.get_by_name_async(name, settings)
 
     @overload
     def get(
@@ -178,7 +178,7 @@ class ModelClient(API):
     def get(self, name: str, backend_type: BackendType | None = None, config: Config | None = None) -> Found: ...
 
     def get(self, name: str, backend_type: BackendType | None = None, config: Config | None = None) -> Found:
-        """Read a model; without `backend_type` the proxy of that name, else the service."""
+        """Read a model; without `backend_type` the service of that name, else the proxy."""
         return run(self.get_async(name, backend_type, config))
 
     @overload

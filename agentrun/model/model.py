@@ -193,9 +193,14 @@ class ModelServiceListInput(PageableInput):
 
 
 class ModelProxyCreateInput(ModelProxyMutableProps, ModelProxyImmutableProps):
-    """A model proxy to create; it answers one model unless `proxy_mode` says otherwise."""
+    """A model proxy to create; `proxy_mode` is multi where its endpoints name different models, unless it is given."""
 
-    proxy_mode: ProxyMode | None = ProxyMode.SINGLE
+    def to_wire(self) -> dict[str, Any]:
+        """What travels."""
+        endpoints = (self.proxy_config or ProxyConfig()).endpoints or ()
+        named = {tuple(sorted(endpoint.model_names or ())) for endpoint in endpoints}
+        mode = ProxyMode.MULTI if len(named) > 1 else ProxyMode.SINGLE
+        return {"proxyMode": mode.value, **super().to_wire()}
 
 
 class ModelProxyUpdateInput(UpdateInput, ModelProxyMutableProps):

@@ -24,7 +24,9 @@ BLOCK_SECONDS = 60
 # What a shell block may start for real; whatever else it says is looked up or must be marked.
 _RUN = ("agentrun", "python", "pytest", "eval", "cat", "mkdir", "cd")
 # They stay, or end what the tests need: that these commands and options exist is all that is checked.
-_LOOKED_UP = re.compile(r"^agentrun emulator (up|down|reset)\b|^agentrun .* (-f|--follow)\b|^(pip|make) ")
+_LOOKED_UP = re.compile(
+    r"^agentrun emulator (up|down|reset)\b|^agentrun gateway (?!.*--check)|^agentrun .* (-f|--follow)\b|^(pip|make) "
+)
 _ASSIGNMENT = re.compile(r"^\w+=")
 
 

@@ -10,11 +10,30 @@ from pathlib import Path
 import httpx
 import pytest
 
-from agentrun import AgentRuntime, Config, Credential, CredentialConfig, ModelClient, Sandbox, Template, TemplateType
+from agentrun import (
+    AgentRuntime,
+    Config,
+    Credential,
+    CredentialConfig,
+    ModelClient,
+    ModelProxy,
+    ModelProxyCreateInput,
+    ModelType,
+    ProxyConfig,
+    ProxyConfigAIGuardrailConfig,
+    ProxyConfigEndpoint,
+    ProxyConfigFallback,
+    ProxyConfigPolicies,
+    ProxyConfigTokenRateLimiter,
+    Sandbox,
+    Status,
+    Template,
+    TemplateType,
+)
 from agentrun.emulator.wire.table import table
 from tests.parity.generated import MODES, Generated
 from tests.parity.streams import Line, differences, line, official, recorder
-from tests.unit.recording import Do, Platform, Sent, blocking, in_both_modes
+from tests.unit.recording import Do, Platform, Sent, blocking, enveloped, in_both_modes
 from tests.unit.test_requests import CALLS, HI, Call, answered, interpreter, service
 
 # Calls that are requests of their own in the recordings, and that the unit tests of single requests do not make.
@@ -49,6 +68,22 @@ MORE: Mapping[str, Call] = {
     ),
     "Model.get(no backend)": lambda do, c: do(ModelClient(c), "get", "ms-1"),
     "Model.delete(no backend)": lambda do, c: do(ModelClient(c), "delete", "ms-1"),
+    "ModelProxy.create": lambda do, c: do(ModelProxy, "create", proxy_input(), c),
+    "ModelProxy.get": lambda do, c: do(ModelProxy, "get_by_name", "mp-1", c),
+    "ModelProxy.list": lambda do, c: do(ModelProxy, "list_all", proxy_mode="single", status=Status.READY, config=c),
+    "ModelProxy.update": lambda do, c: do(ModelProxy, "update_by_name", "mp-1", description="d2", config=c),
+    "ModelProxy.update(1 ep)": lambda do, c: do(
+        ModelProxy,
+        "update_by_name",
+        "mp-1",
+        description="d2",
+        proxy_config=ProxyConfig(endpoints=[ProxyConfigEndpoint(model_service_name="ms-1", model_names=["m1"])]),
+        config=c,
+    ),
+    "ModelProxy.delete": lambda do, c: do(ModelProxy, "delete_by_name", "mp-1", c),
+    "ModelProxy(cred).model_info": lambda do, c: do(guarded(c), "model_info"),
+    "ModelProxy(cred).completion": lambda do, c: do(guarded(c), "completion", HI),
+    "ModelService.embedding": lambda do, c: do(service(c), "embedding", ["a"], "emb"),
     "Template.update": lambda do, c: do(Template, "update_by_name", "tpl-1", description="d2", config=c),
     "Sandbox.create(CI)": lambda do, c: do(Sandbox, "create", TemplateType.CODE_INTERPRETER, "tpl-1", config=c),
     "Sandbox.connect": lambda do, c: do(Sandbox, "connect", "01SB", config=c),
@@ -74,10 +109,6 @@ DIFFERENCES: Mapping[str, Mapping[str, str]] = {
         "only ours: GET /2025-09-10/agents/runtimes/rt-id-1/endpoints": "endpoints are deleted first, by the client too"
     },
     "Endpoint.update": {'body.targetVersion: "LATEST" absent': _NOT_RESET},
-    "Model.delete(no backend)": {
-        "only ours: DELETE /2025-09-10/agents/model-services/ms-1": "there are no model proxies yet",
-        "only theirs: DELETE /2025-09-10/agents/model-proxies/ms-1": "there are no model proxies yet",
-    },
     "Template.update": {
         "body.cpu: 2.0 absent": _NOT_RESET,
         "body.memory: 4096 absent": _NOT_RESET,
@@ -101,11 +132,9 @@ NOT_COMPARED: Mapping[str, str] = {
     "Sandbox.create_async": "each call is made in both modes",
     "ModelService.acompletion": "each call is made in both modes",
     "ModelService.completions (deprecated)": "another name of completion",
-    "ModelService.embedding": "embeddings are a part of their own",
     "connect with X-API-Key, no AK": "needs a machine without any credentials",
     "token config (no AK)": "needs a machine without any credentials",
     "AgentRuntime.create(workspace_name)": "workspaces are a part of their own",
-    "ModelProxy": "model proxies are a part of their own",
     "MemoryCollection": "memory collections are a part of their own",
     "KnowledgeBase": "knowledge bases are a part of their own",
     "KB(": "knowledge bases are a part of their own",
@@ -127,6 +156,34 @@ NOT_COMPARED: Mapping[str, str] = {
     "[raw] ListWorkspaces": "workspaces are a part of their own",
 }
 PROVIDER = "only theirs signed: x-acs-credentials-provider"
+
+
+def proxy_input() -> ModelProxyCreateInput:
+    endpoints = [
+        ProxyConfigEndpoint(model_service_name="ms-1", model_names=["m1"], weight=100),
+        ProxyConfigEndpoint(model_service_name="ms-2", model_names=["m2"]),
+    ]
+    policies = ProxyConfigPolicies(
+        cache=False,
+        concurrency_limit=10,
+        fallbacks=[ProxyConfigFallback(model_name="m2", model_service_name="ms-2")],
+        num_retries=2,
+        request_timeout=60,
+        ai_guardrail_config=ProxyConfigAIGuardrailConfig(check_request=True),
+        token_rate_limiter=ProxyConfigTokenRateLimiter(tpm=1000),
+    )
+    return ModelProxyCreateInput(
+        model_proxy_name="mp-1",
+        description="d",
+        model_type=ModelType.LLM,
+        execution_role_arn="acs:ram::1:role/x",
+        proxy_config=ProxyConfig(endpoints=endpoints, policies=policies),
+    )
+
+
+def guarded(config: Config) -> ModelProxy:
+    shown = {"modelProxyName": "mp", "credentialName": "c", "endpoint": "http://data.test/models/mp"}
+    return ModelProxy.of(shown, config)
 
 
 def entered(do: Do, config: Config) -> None:
@@ -156,6 +213,8 @@ def downloaded(do: Do, config: Config) -> None:
 def answer(sent: Sent) -> httpx.Response:
     if sent.path.endswith("/health"):
         return httpx.Response(200, json={"status": "ok"})
+    if sent.path.endswith("/credentials/c"):
+        return enveloped({"credentialName": "c", "credentialSecret": "SECRET-KEY"})
     if b'"stream":true' in sent.content:
         return httpx.Response(200, text="data: [DONE]\n\n", headers={"content-type": "text/event-stream"})
     return answered(sent)

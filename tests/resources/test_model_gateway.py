@@ -31,7 +31,9 @@ from agentrun.model import (
     ProxyConfigPolicies,
     ProxyConfigTokenRateLimiter,
     ProxyMode,
+    QueuePolicy,
     RateLimit,
+    SafetyAction,
     SemanticCache,
 )
 from tests.resources.modes import Mode
@@ -266,7 +268,7 @@ def test_content_is_checked_on_both_ways(call: Mode, config: Config) -> None:
     with model(rules=[Rule("tell", "the code is 4711")]) as upstream:
         checks = [
             ContentCheck(name="no-secrets", patterns=["secret"], response=False),
-            ContentCheck(name="no-codes", patterns=[r"\d{4}"], request=False, action="redact"),
+            ContentCheck(name="no-codes", patterns=[r"\d{4}"], request=False, action=SafetyAction.REDACT),
         ]
         chat = governed(config, url_of(upstream), content_checks=checks)
         assert ask(call, chat, "tell me") == "the code is ***"
@@ -295,7 +297,7 @@ def test_the_guardrail_of_the_contract(config: Config, emulator: Emulator) -> No
 
 def test_calls_beyond_the_limit_wait_for_their_turn(config: Config) -> None:
     with model(default=Reply("done", delay=0.3)) as upstream:
-        policies = ProxyConfigPolicies(concurrency_limit=1, gateway=GatewayPolicies(queue={"size": 1}))
+        policies = ProxyConfigPolicies(concurrency_limit=1, gateway=GatewayPolicies(queue=QueuePolicy(size=1)))
         chat = proxy(config, url_of(upstream), policies=policies)
         refused: list[RateLimitError] = []
 

@@ -212,7 +212,7 @@ def test_what_an_openai_client_sends_is_signed(call: Mode, config: Config, emula
     assert (answer.status_code, "does not exist" in answer.text) == (404, True)
 
 
-def test_the_client_finds_the_proxy_first(call: Mode, config: Config) -> None:
+def test_the_client_finds_both(call: Mode, config: Config) -> None:
     client = ModelClient(config)
     settings = ProviderSettings(base_url="http://127.0.0.1:1/v1")
     wanted = ModelServiceCreateInput(
@@ -221,8 +221,8 @@ def test_the_client_finds_the_proxy_first(call: Mode, config: Config) -> None:
     call(client, "create", wanted)
     assert type(call(client, "get", "one")) is ModelService
     ready(call, config)
-    assert type(call(client, "get", "one")) is ModelProxy
-    assert type(call(client, "get", "one", BackendType.SERVICE)) is ModelService
+    assert type(call(client, "get", "one")) is ModelService
+    assert type(call(client, "get", "one", BackendType.PROXY)) is ModelProxy
     assert type(call(client, "update", "one", ModelProxyUpdateInput(description="d"))) is ModelProxy
     call(client, "get", "one")
     assert type(call(client, "delete", "one")) is ModelProxy

@@ -19,11 +19,12 @@ HOMES = {
     "alibabacloud_credentials": ("agentrun._core",),
     "typer": ("agentrun.cli",),
     "starlette": ("agentrun.emulator", "agentrun.server", "agentrun.testing"),
-    "uvicorn": ("agentrun.emulator", "agentrun.server"),
+    "uvicorn": ("agentrun.emulator", "agentrun.gateway.serving", "agentrun.server"),
     "websockets": ("agentrun._core", "agentrun.emulator"),
     "docker": ("agentrun.emulator.backends.docker",),
     "jupyter_client": ("agentrun.emulator.guest",),
     "redis": ("agentrun.gateway.state.redis",),
+    "opentelemetry": ("agentrun.gateway.opentelemetry",),
     "IPython": ("agentrun.emulator.guest.workers",),
 }
 

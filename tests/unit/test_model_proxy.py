@@ -29,6 +29,7 @@ from agentrun import (
     ProxyConfig,
     ProxyConfigEndpoint,
     ProxyConfigPolicies,
+    ProxyMode,
     ResourceAlreadyExistError,
     ResourceNotExistError,
     UnsupportedError,
@@ -317,6 +318,23 @@ def test_what_a_creation_fills_in() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("models", "mode"),
+    [
+        ([["a"]], "single"),
+        ([["a", "b"]], "single"),
+        ([["a"], ["a"]], "single"),
+        ([["a"], ["b"]], "multi"),
+        ([["a"], None], "multi"),
+    ],
+)
+def test_the_mode_follows_from_the_models(models: list[list[str] | None], mode: str) -> None:
+    config = ProxyConfig(endpoints=[ProxyConfigEndpoint(base_url="http://x", model_names=names) for names in models])
+    assert ModelProxyCreateInput(proxy_config=config).to_wire()["proxyMode"] == mode
+    for given in ProxyMode:
+        assert ModelProxyCreateInput(proxy_config=config, proxy_mode=given).to_wire()["proxyMode"] == given
+
+
 def test_the_error_names_what_was_asked_for() -> None:
     config = Platform(lambda _: refused(404, "it does not exist")).config()
     with pytest.raises(ResourceNotExistError, match="ModelProxy 'mp' does not exist"):
@@ -351,18 +369,23 @@ def kept(*paths: str) -> Platform:
     return Platform(answered)
 
 
-@pytest.mark.parametrize("verb", ["get", "delete"])
+@pytest.mark.parametrize(("verb", "first"), [("get", ModelService), ("delete", ModelProxy)])
 @in_both_modes
-def test_without_a_type_the_proxy_comes_first(do: Do, verb: str) -> None:
-    both, services = (ModelClient(kept(*paths).config()) for paths in (("model-",), ("model-services",)))
-    assert type(do(both, verb, "x")) is ModelProxy
+def test_without_a_type_both_are_looked_for(do: Do, verb: str, first: type[Any]) -> None:
+    both, services, proxies, none = (
+        ModelClient(kept(path).config()) for path in ("model-", "model-services", "model-proxies", "nothing")
+    )
+    assert type(do(both, verb, "x")) is first
     assert type(do(services, verb, "x")) is ModelService
+    assert type(do(proxies, verb, "x")) is ModelProxy
     assert type(do(both, verb, "x", BackendType.SERVICE)) is ModelService
     assert type(do(both, verb, "x", BackendType.PROXY)) is ModelProxy
     with pytest.raises(ResourceNotExistError, match="ModelProxy 'x'"):
         do(services, verb, "x", BackendType.PROXY)
     with pytest.raises(ResourceNotExistError, match="ModelService 'x'"):
-        do(ModelClient(kept("nothing").config()), verb, "x")
+        do(proxies, verb, "x", BackendType.SERVICE)
+    with pytest.raises(ResourceNotExistError, match="'x' does not exist"):
+        do(none, verb, "x")
 
 
 @in_both_modes
