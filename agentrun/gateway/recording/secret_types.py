@@ -44,11 +44,12 @@ _PATTERNS: Mapping[SecretType, str] = {
 }
 PLACEHOLDERS = rf"<(?:{'|'.join(kind.value for kind in SecretType)}):\d+>"
 KNOWN, PLACEHOLDER = "known", "placeholder"
+_GITHUB = ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")
 # Without one of these no secret of the type is in a text, which is found out much quicker than by its pattern.
 _SIGNS: Mapping[str, tuple[str, ...]] = {
     SecretType.PRIVATE_KEY.name: ("PRIVATE KEY-----",),
     SecretType.JWT.name: ("eyJ",),
-    SecretType.API_KEY.name: ("sk-", "AIza", "gsk", "xai", "hf_", "hf-", "_pat_", "xox", *(f"gh{kind}_" for kind in "pousr")),
+    SecretType.API_KEY.name: ("sk-", "AIza", "gsk", "xai", "hf_", "hf-", "_pat_", "xox", *_GITHUB),
     SecretType.ACCESS_KEY_ID.name: ("AKIA", "ASIA", "LTAI", "STS."),
     SecretType.BEARER_TOKEN.name: ("earer ",),
     SecretType.EMAIL.name: ("@",),
