@@ -15,6 +15,8 @@ from agentrun.emulator.platform import Platform
 from agentrun.emulator.wire.envelope import ServiceError, forbidden
 from agentrun.emulator.wire.table import whole_number
 
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
 
 class Admin:
     """Answers the emulator's own routes."""
@@ -23,11 +25,12 @@ class Admin:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._routes: dict[tuple[str, str], Callable[[Request], Awaitable[dict[str, Any]]]] = {
+        self._routes: dict[tuple[str, str], Callable[[Request], Awaitable[dict[str, Any] | str]]] = {
             ("GET", "health"): self._health,
             ("GET", "status"): self._status,
             ("GET", "journal"): self._journal,
             ("GET", "receipt"): self._receipt,
+            ("GET", "metrics"): self._metrics,
             ("POST", "reset"): self._reset,
         }
 
@@ -42,7 +45,9 @@ class Admin:
         if route is None:
             known = ", ".join(f"{method} {self.PREFIX}{name}" for method, name in self._routes)
             raise ServiceError(404, "ERR_NOT_FOUND", f"there is no {request.method} {request.path}; there are {known}")
-        await Response.json(await route(request)).send(request.send, request_id)
+        answer = await route(request)
+        response = Response(answer.encode(), media_type=_TEXT) if isinstance(answer, str) else Response.json(answer)
+        await response.send(request.send, request_id)
         return 200
 
     async def _health(self, request: Request) -> dict[str, Any]:
@@ -81,6 +86,10 @@ class Admin:
     async def _receipt(self, request: Request) -> dict[str, Any]:
         """Which models were called so far, and what served them."""
         return self._platform.recordings.receipt().to_json()
+
+    async def _metrics(self, request: Request) -> str:
+        """What the gateway of models has counted, in the text format of Prometheus."""
+        return (await self._platform.model_gateway()).metrics()
 
     async def _reset(self, request: Request) -> dict[str, Any]:
         """Forget everything, or one `account`."""

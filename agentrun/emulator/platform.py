@@ -155,9 +155,11 @@ class Platform:
             from agentrun.emulator.data.models.plans import Plans
             from agentrun.emulator.recorded import PlatformUpstreams
             from agentrun.gateway.gateway import Gateway
+            from agentrun.gateway.tracing import find_tracing
 
             upstreams = PlatformUpstreams(self.recordings.through, lambda: self.port)
-            self._model_gateway = ModelGateway(Plans(*self._models), Gateway(upstreams=upstreams), self.auth.data)
+            gateway = Gateway(None, upstreams, functions=self.settings.content_checks, tracing=find_tracing())
+            self._model_gateway = ModelGateway(Plans(*self._models), gateway, self.auth.data)
             await self._model_gateway.start()
         return self._model_gateway
 

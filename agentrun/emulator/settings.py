@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agentrun.emulator.backends.base import NetworkPolicy
     from agentrun.emulator.recordings import Chosen
     from agentrun.emulator.scripted.script import Script
+    from agentrun.gateway.checks import CheckFunction
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Settings:
     memory. `access_keys` are pairs of id and secret that are accepted beside the default secret, which fits every id.
     Only folders below `mount_roots` can be mounted into sandboxes. `network` is what sandboxes of PUBLIC templates may
     reach unless their creator says something else; None is every public address. `recording` is where model calls are
-    recorded to, or replayed from.
+    recorded to, or replayed from. `content_checks` are the functions that model proxies may name to check what is asked
+    and answered.
     """
 
     host: str = local.HOST
@@ -44,3 +46,4 @@ class Settings:
     recording: Chosen = None
     mount_roots: tuple[Path, ...] = ()
     network: NetworkPolicy | None = None
+    content_checks: Mapping[str, CheckFunction] = field(default_factory=dict[str, "CheckFunction"])

@@ -20,8 +20,7 @@ from agentrun.gateway.gateway import Gateway
 from agentrun.gateway.keys import Keys
 from agentrun.gateway.plan import Plan, PlanError
 from agentrun.gateway.state import REDIS_URL, open_state
-from agentrun.gateway.state.base import State
-from agentrun.gateway.tracing import EXPORTER, Tracing
+from agentrun.gateway.tracing import TracingError, find_tracing
 
 CONFIG_VARIABLE = "AGENTRUN_GATEWAY_CONFIG"
 _DRAIN_SECONDS = 30
@@ -36,7 +35,10 @@ def build() -> GatewayApp:
 
 def application(file: GatewayFile) -> GatewayApp:
     """The application of a file; raises GatewayFileError."""
-    gateway = Gateway(_state(), functions=functions_of(file), tracing=_tracing())
+    try:
+        gateway = Gateway(open_state(), functions=functions_of(file), tracing=find_tracing())
+    except (ImportError, ValueError, TracingError) as error:
+        raise GatewayFileError(str(error)) from error
     plans = file.plans()
     for plan in plans:
         _check(gateway, plan)
@@ -48,23 +50,6 @@ def _check(gateway: Gateway, plan: Plan) -> None:
         gateway.check(plan)
     except PlanError as error:
         raise GatewayFileError(f"proxies.{plan.name}: {error}") from error
-
-
-def _state() -> State:
-    try:
-        return open_state()
-    except (ImportError, ValueError) as error:
-        raise GatewayFileError(str(error)) from error
-
-
-def _tracing() -> Tracing | None:
-    if not os.environ.get(EXPORTER):
-        return None
-    try:
-        from agentrun.gateway.opentelemetry import exporting  # what traces loads much, and few want it
-    except ImportError as error:
-        raise GatewayFileError(f"{EXPORTER} needs OpenTelemetry: pip install 'agentrun[tracing]'") from error
-    return exporting()
 
 
 def functions_of(file: GatewayFile) -> Mapping[str, CheckFunction]:

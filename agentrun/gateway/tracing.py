@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from agentrun.gateway.call import Call
@@ -44,3 +46,22 @@ class Tracing(Protocol):
     def begin(self, plan: Plan, call: Call) -> CallSpan:
         """The span of a call."""
         ...
+
+
+class TracingError(Exception):
+    """Calls were to be traced, and cannot be."""
+
+
+def find_tracing() -> Tracing | None:
+    """Tracing that sends spans where OTEL_EXPORTER_OTLP_ENDPOINT says, None where nothing does.
+
+    Raises TracingError when what sends them is not installed.
+    """
+    if not os.environ.get(EXPORTER):
+        return None
+    try:
+        module = import_module("agentrun.gateway.opentelemetry")
+    except ImportError as error:
+        raise TracingError(f"{EXPORTER} needs OpenTelemetry: pip install 'agentrun[tracing]'") from error
+    tracing: Tracing = module.exporting()
+    return tracing

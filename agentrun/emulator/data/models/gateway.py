@@ -17,6 +17,7 @@ from agentrun.gateway.app import answer_models, check_method, read_body
 from agentrun.gateway.call import Call, Caller
 from agentrun.gateway.gateway import Gateway, check_operation
 from agentrun.gateway.keys import missing_key, presented_key, wrong_key
+from agentrun.gateway.metrics import render
 from agentrun.gateway.outlet import CallerGone, Outlet
 
 PROXIES, SERVICES = "/models/", "/model-services/"
@@ -43,6 +44,10 @@ class ModelGateway:
         except CallerGone as error:
             raise ConnectionAbortedError(str(error)) from error
         return outlet.status
+
+    def metrics(self) -> str:
+        """Everything that was counted, for Prometheus."""
+        return render(self._gateway.stats)
 
     async def start(self) -> None:
         """Begin to work."""
