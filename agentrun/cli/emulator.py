@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from agentrun._core import local
-from agentrun.cli import images, journal, processes
+from agentrun.cli import images, journal, processes, recording
 from agentrun.cli.doctor import examine
 from agentrun.cli.execute import execute, until_stopped
 from agentrun.cli.options import PortOption, with_choices
@@ -91,9 +91,11 @@ def execute_command(
         if choices != Choices():
             raise CommandError("a running emulator keeps its options: leave them out, or else --running and --port")
         raise typer.Exit(execute(command, find(port).environment))
-    with processes.own_emulator(replace(choices, port=0)) as started:
-        code = execute(command, started.record.environment)
-    raise typer.Exit(code)
+    raise typer.Exit(recording.execute_with_receipt(command, replace(choices, port=0)))
+
+
+app.command("record", context_settings={"allow_interspersed_args": False})(recording.record)
+app.command("receipt")(recording.receipt)
 
 
 @app.command()

@@ -62,6 +62,18 @@ def emulator_choices(
             help="An access key with a secret of its own; the usual secret still fits every id. May be repeated.",
         ),
     ] = None,
+    replay: Annotated[
+        Optional[Path],  # noqa: UP045  # as above
+        typer.Option(help="A recording that answers model calls, instead of the scripted model.", dir_okay=False),
+    ] = None,
+    speed: Annotated[str, typer.Option(help="How fast a recording is replayed: at-once or original.")] = "at-once",
+    no_repeat: Annotated[
+        bool, typer.Option("--no-repeat", help="Refuse a request that comes more often than it was recorded.")
+    ] = False,
+    receipt: Annotated[
+        Optional[Path],  # noqa: UP045  # as above
+        typer.Option(help="A file to write at the end: which models were called, and what served them."),
+    ] = None,
 ) -> Choices:
     """The choices that the options say."""
     return Choices(
@@ -78,6 +90,10 @@ def emulator_choices(
         mount_root=tuple(str(root.absolute()) for root in mount_root or ()),
         allow_network=tuple(allow_network or ()),
         access_key=tuple(access_key or ()),
+        replay=replay.absolute() if replay else None,
+        speed=speed,
+        no_repeat=no_repeat,
+        receipt=receipt.absolute() if receipt else None,
     )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentrun.emulator.app import build_app as build_app
     from agentrun.emulator.clock import ManualClock as ManualClock
+    from agentrun.emulator.recordings import RecordTo as RecordTo
+    from agentrun.emulator.recordings import ReplayFrom as ReplayFrom
     from agentrun.emulator.scripted import Conversation as Conversation
     from agentrun.emulator.scripted import Latency as Latency
     from agentrun.emulator.scripted import Reply as Reply
@@ -28,6 +30,8 @@ _WHERE = {
     "EmulatorError": "server",
     "Latency": "scripted",
     "ManualClock": "clock",
+    "RecordTo": "recordings",
+    "ReplayFrom": "recordings",
     "Reply": "scripted",
     "ReplyError": "scripted",
     "Rule": "scripted",
@@ -44,6 +48,8 @@ __all__ = [
     "EmulatorError",
     "Latency",
     "ManualClock",
+    "RecordTo",
+    "ReplayFrom",
     "Reply",
     "ReplyError",
     "Rule",

@@ -1,4 +1,4 @@
-"""The emulator's own interface, which the cloud does not have: `/_emulator/health`, `journal`, `metrics`, `reset`, ...
+"""The emulator's own interface, which the cloud does not have: `/_emulator/health`, `journal`, `receipt` and so on.
 
 It is for clients of this machine: code inside sandboxes and agent runtimes is refused.
 """
@@ -29,6 +29,7 @@ class Admin:
             ("GET", "health"): self._health,
             ("GET", "status"): self._status,
             ("GET", "journal"): self._journal,
+            ("GET", "receipt"): self._receipt,
             ("GET", "metrics"): self._metrics,
             ("POST", "reset"): self._reset,
         }
@@ -81,6 +82,10 @@ class Admin:
             account=query.get("account") or None,
         )
         return {"entries": [entry.to_json() for entry in entries]}
+
+    async def _receipt(self, request: Request) -> dict[str, Any]:
+        """Which models were called so far, and what served them."""
+        return self._platform.recordings.receipt().to_json()
 
     async def _metrics(self, request: Request) -> str:
         """What the gateway of models has counted, in the text format of Prometheus."""

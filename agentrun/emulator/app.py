@@ -16,6 +16,7 @@ from agentrun.emulator.data.proxy import CLIENT_GONE, BrokenOffError
 from agentrun.emulator.guard import Guard
 from agentrun.emulator.http import Handshake, Request, Response, emulator_marked
 from agentrun.emulator.platform import Platform
+from agentrun.emulator.recordings import RECORDED_PREFIX
 from agentrun.emulator.settings import Settings
 from agentrun.emulator.wire.envelope import ServiceError, failure, invalid, new_request_id, success, unsupported
 from agentrun.emulator.wire.schema import without_empty_lists
@@ -123,8 +124,14 @@ class App:
             return await self._admin.handle(request, request_id)
         if path.startswith(MODEL_PREFIX):
             note.plane, note.operation = "model", "scripted"
-            await self.platform.model(request.scope, request.receive, emulator_marked(request.send))
+            post = request.method == "POST"
+            receive = self.platform.recordings.counting(request.receive) if post else request.receive
+            await self.platform.model(request.scope, receive, emulator_marked(request.send))
             return 200
+        if path.startswith(RECORDED_PREFIX):
+            note.plane, note.operation = "model", "recorded"
+            recordings, send = self.platform.recordings, emulator_marked(request.send)
+            return await recordings.serve(request.scope, request.receive, send)
         if path.startswith(GATEWAY_PREFIXES):
             note.plane, note.operation = "model", path.split("/", 2)[1]
             self.platform.lifecycle.settle()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,11 @@ from agentrun._core import local
 
 # Access keys travel in the environment, because a command line can be read by every user of the machine.
 ACCESS_KEYS_VARIABLE = "AGENTRUN_EMULATOR_ACCESS_KEYS"
-_REPEATED = ("allow_host", "mount_root", "allow_network")
+PROVIDER_KEY_VARIABLE = "AGENTRUN_EMULATOR_PROVIDER_KEY"
+_REPEATED = ("allow_host", "mount_root", "allow_network", "record_model", "redact")
+_TEXTS = ("host", "profile", "backend", "speed", "record_url")
+_PATHS = ("state", "script", "replay", "receipt", "record")
+_SECRET = ("access_key", "provider_key")
 
 
 class ChoiceError(Exception):
@@ -24,6 +28,7 @@ class Choices:
     """The options of `agentrun emulator up`, each field named as its option.
 
     `port` 0 takes a free one. `access_key` are pairs written `ID:SECRET`. `allow_network` are domains and CIDR blocks.
+    `record` and those after it are said by `agentrun emulator record` alone.
     """
 
     port: int = local.PORT
@@ -40,10 +45,20 @@ class Choices:
     mount_root: tuple[str, ...] = ()
     allow_network: tuple[str, ...] = ()
     access_key: tuple[str, ...] = field(default=(), repr=False)
+    replay: Path | None = None
+    speed: str = "at-once"
+    no_repeat: bool = False
+    receipt: Path | None = None
+    record: Path | None = None
+    record_url: str = ""
+    record_model: tuple[str, ...] = ()
+    redact: tuple[str, ...] = ()
+    overwrite: bool = False
+    provider_key: str = field(default="", repr=False)
 
     def arguments(self) -> list[str]:
-        """The command line that says the same, without the access keys."""
-        return [argument for spec in fields(self) if spec.name != "access_key" for argument in self._said(spec.name)]
+        """The command line that says the same, without the secrets."""
+        return [argument for spec in fields(self) if spec.name not in _SECRET for argument in self._said(spec.name)]
 
     def _said(self, name: str) -> list[str]:
         value, flag = getattr(self, name), f"--{name.replace('_', '-')}"
@@ -54,8 +69,9 @@ class Choices:
         return [flag] if value is True else [f"{flag}={value}"]
 
     def variables(self) -> dict[str, str]:
-        """The environment that carries the access keys."""
-        return {ACCESS_KEYS_VARIABLE: " ".join(self.access_key)} if self.access_key else {}
+        """The environment that carries the secrets."""
+        said = {ACCESS_KEYS_VARIABLE: " ".join(self.access_key), PROVIDER_KEY_VARIABLE: self.provider_key}
+        return {name: value for name, value in said.items() if value}
 
     def access_keys(self) -> dict[str, str]:
         """The secrets by access key id; raises ChoiceError when one is not written `ID:SECRET`."""
@@ -67,18 +83,19 @@ class Choices:
 
 def add_choices(parser: argparse.ArgumentParser) -> None:
     """Let a parser read what `Choices.arguments` writes."""
-    for name, kind in (("port", int), ("host", str), ("state", Path), ("profile", str), ("backend", str)):
-        parser.add_argument(f"--{name}", type=kind, default=getattr(Choices, name))
-    parser.add_argument("--script", type=Path)
+    for name, kind in (("port", int), *dict.fromkeys(_TEXTS, str).items(), *dict.fromkeys(_PATHS, Path).items()):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=getattr(Choices, name))
     for name in _REPEATED:
         parser.add_argument(f"--{name.replace('_', '-')}", action="append", default=[])
-    for name in ("tls", "no-auth", "loose", "allow-unconfined"):
+    for name in ("tls", "no-auth", "loose", "allow-unconfined", "no-repeat", "overwrite"):
         parser.add_argument(f"--{name}", action="store_true")
 
 
-def read_choices(given: argparse.Namespace, access_keys: Sequence[str]) -> Choices:
-    """The choices that a parser has read."""
-    names = [spec.name for spec in fields(Choices) if spec.name not in (*_REPEATED, "access_key")]
+def read_choices(given: argparse.Namespace, environment: Mapping[str, str]) -> Choices:
+    """The choices that a parser has read; their secrets are in the environment."""
+    names = [spec.name for spec in fields(Choices) if spec.name not in (*_REPEATED, *_SECRET)]
     said: dict[str, Any] = {name: getattr(given, name) for name in names}
     said |= {name: tuple(getattr(given, name)) for name in _REPEATED}
-    return Choices(**said, access_key=tuple(access_keys))
+    access_keys = environment.get(ACCESS_KEYS_VARIABLE, "").split()
+    provider_key = environment.get(PROVIDER_KEY_VARIABLE, "")
+    return Choices(**said, access_key=tuple(access_keys), provider_key=provider_key)

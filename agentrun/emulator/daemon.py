@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import json
 import os
 import resource
 import select
@@ -17,9 +18,10 @@ from types import FrameType
 
 from agentrun.emulator import records
 from agentrun.emulator.backends.base import NetworkPolicy
-from agentrun.emulator.choices import ACCESS_KEYS_VARIABLE, ChoiceError, Choices, add_choices, read_choices
+from agentrun.emulator.choices import ChoiceError, Choices, add_choices, read_choices
 from agentrun.emulator.control.network_policies import read_destinations
 from agentrun.emulator.lifecycle import PROFILES
+from agentrun.emulator.recordings import Chosen, RecordTo, ReplayFrom
 from agentrun.emulator.script_file import ScriptFileError, load_script
 from agentrun.emulator.server import Emulator, EmulatorError
 from agentrun.emulator.settings import Settings
@@ -77,7 +79,16 @@ def settings_of(choices: Choices) -> Settings:
         script=load_script(choices.script) if choices.script else None,
         mount_roots=tuple(_folder(root) for root in choices.mount_root),
         network=_network(choices.allow_network),
+        recording=_recording(choices),
     )
+
+
+def _recording(choices: Choices) -> Chosen:
+    if choices.record:
+        key = choices.provider_key or None
+        models, redact = choices.record_model, choices.redact
+        return RecordTo(choices.record, choices.record_url, key, models, redact, overwrite=choices.overwrite)
+    return ReplayFrom(choices.replay, choices.speed, repeat=not choices.no_repeat) if choices.replay else None
 
 
 def _folder(root: str) -> Path:
@@ -122,6 +133,8 @@ def serve(choices: Choices, *lifelines: int) -> None:
         gc.freeze()
         _announce(record)
         stop.wait(*lifelines)
+        if choices.receipt:
+            choices.receipt.write_text(json.dumps(emulator.receipt.to_json(), indent=2, ensure_ascii=False) + "\n")
 
 
 def _raise_limit() -> None:
@@ -145,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     lifelines = [_STDIN] if given.until_stdin_closes else []
     try:
-        serve(read_choices(given, os.environ.get(ACCESS_KEYS_VARIABLE, "").split()), *lifelines)
+        serve(read_choices(given, os.environ), *lifelines)
     except _EXPECTED as error:
         return _failed(str(error))
     except OSError as error:

@@ -9,7 +9,9 @@ from agentrun._core import local
 _LOOPBACK = "127.0.0.1,localhost"
 
 
-def variables(url: str, model_url: str, access_key_id: str, secret: str, bundle: Path | None = None) -> dict[str, str]:
+def variables(
+    url: str, model_url: str, access_key_id: str, secret: str, bundle: Path | None = None, model_key: str = "scripted"
+) -> dict[str, str]:
     """All variables that this SDK, the official one and OpenAI clients read.
 
     Empty values take back what the environment may hold for the cloud. `bundle` is the file of certificates to trust.
@@ -32,7 +34,7 @@ def variables(url: str, model_url: str, access_key_id: str, secret: str, bundle:
         "DEVS_ENDPOINT": url,
         "BAILIAN_ENDPOINT": url,
         "OPENAI_BASE_URL": model_url,
-        "OPENAI_API_KEY": "scripted",
+        "OPENAI_API_KEY": model_key,
         "NO_PROXY": _LOOPBACK,
         "no_proxy": _LOOPBACK,
     }

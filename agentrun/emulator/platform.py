@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from socket import socket as Connection
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ from agentrun.emulator.journal import Journal
 from agentrun.emulator.lifecycle import Lifecycle, durations
 from agentrun.emulator.mounts import Mounts
 from agentrun.emulator.packages import Packages
+from agentrun.emulator.recordings import Recordings
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.scripted import ScriptedModel
 from agentrun.emulator.settings import Settings
@@ -63,6 +64,7 @@ class Platform:
         self.vault = Vault(state)
         key = self.vault.key
         self.store = Store(state)
+        self.recordings = Recordings(settings.recording, self._secrets)
         # What exists only while we run is outside the state, and its path is short enough for unix sockets.
         _sweep()
         self.directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
@@ -135,15 +137,28 @@ class Platform:
         """The unix socket on which clients reach an emulator without a port; its folder is shown to nobody inside."""
         return self.directory / "client" / SOCKET
 
+    @property
+    def port(self) -> int:
+        """The port of loopback at which the emulator is reached."""
+        return int(self.endpoint.rpartition(":")[2])
+
+    def _secrets(self) -> Iterator[str]:
+        """The secrets that the platform keeps for its accounts, and those of their access keys."""
+        yield from self.settings.access_keys.values()
+        for stored in self._models:
+            yield from stored.every_secret()
+
     async def model_gateway(self) -> ModelGateway:
         """The gateway of models; it comes with its first call, because it loads what most runs do not need."""
         if self._model_gateway is None:
             from agentrun.emulator.data.models.gateway import ModelGateway
             from agentrun.emulator.data.models.plans import Plans
+            from agentrun.emulator.recorded import PlatformUpstreams
             from agentrun.gateway.gateway import Gateway
             from agentrun.gateway.tracing import find_tracing
 
-            gateway = Gateway(functions=self.settings.content_checks, tracing=find_tracing())
+            upstreams = PlatformUpstreams(self.recordings.through, lambda: self.port)
+            gateway = Gateway(None, upstreams, functions=self.settings.content_checks, tracing=find_tracing())
             self._model_gateway = ModelGateway(Plans(*self._models), gateway, self.auth.data)
             await self._model_gateway.start()
         return self._model_gateway
@@ -154,7 +169,7 @@ class Platform:
             allow_unconfined=self.settings.allow_unconfined,
             run_directory=self.directory / "run",
             emulator_socket=self.socket,
-            emulator_port=int(self.endpoint.rpartition(":")[2]),
+            emulator_port=self.port,
             adopt=self._adopt,
         )
 
@@ -197,6 +212,7 @@ class Platform:
         await self.runtimes.close()
         await asyncio.gather(self.sandboxes.close(), self.instances.close())
         self.proxy.close()
+        await self.recordings.close()
         if self._model_gateway:
             await self._model_gateway.close()
         await self.backend.close()

@@ -35,9 +35,12 @@ from agentrun.emulator.environment import variables
 from agentrun.emulator.http import inside_marked
 from agentrun.emulator.journal import Journal
 from agentrun.emulator.platform import Platform
+from agentrun.emulator.recordings import RECORDED_PREFIX, Chosen
 from agentrun.emulator.settings import Settings
 from agentrun.emulator.store import StoreError
 from agentrun.emulator.vault import VaultError
+from agentrun.gateway.recording.exchange import RecordingError
+from agentrun.gateway.recording.receipt import Receipt
 
 with contextlib.suppress(ImportError):
     from uvloop import new_event_loop  # quicker, but not to be had on every platform
@@ -291,6 +294,26 @@ class Emulator:
     def script(self, script: Script) -> None:
         self.platform.model.script = script
 
+    @property
+    def recording(self) -> Chosen:
+        """Where model calls are recorded to or replayed from; assign another at any time, None for none.
+
+        Each begins a receipt of its own. Raises EmulatorError when its file cannot be used.
+        """
+        return self.platform.recordings.chosen
+
+    @recording.setter
+    def recording(self, chosen: Chosen) -> None:
+        try:
+            self._call(self.platform.recordings.use(chosen))
+        except RecordingError as error:
+            raise EmulatorError(str(error)) from error
+
+    @property
+    def receipt(self) -> Receipt:
+        """Which models were called so far, and what served them."""
+        return self.platform.recordings.receipt()
+
     def config(self, access_key_id: str = local.ACCESS_KEY_ID, **changes: Any) -> Config:
         """The settings for an SDK; each access key id is an account of its own."""
         secret = self.settings.access_keys.get(access_key_id, self.settings.secret)
@@ -314,7 +337,10 @@ class Emulator:
         """Every variable that an SDK reads, so that nothing half reaches the cloud."""
         secret = self.settings.access_keys.get(access_key_id, self.settings.secret)
         bundle = self._certificates.bundle if self._certificates else None
-        return variables(self.url, f"{self.url}{MODEL_PREFIX}v1", access_key_id, secret, bundle)
+        if self.recording is None:
+            return variables(self.url, f"{self.url}{MODEL_PREFIX}v1", access_key_id, secret, bundle)
+        key = self.platform.recordings.key
+        return variables(self.url, f"{self.url}{RECORDED_PREFIX}v1", access_key_id, secret, bundle, key)
 
     def reset(self, access_key_id: str | None = None) -> None:
         """Stop what runs and forget everything, of one access key's account or of all."""
@@ -324,7 +350,7 @@ class Emulator:
 def _build(settings: Settings, clock: Clock | None) -> Platform:
     try:
         return Platform(settings, clock)
-    except (StoreError, VaultError) as error:
+    except (StoreError, VaultError, RecordingError) as error:
         raise EmulatorError(str(error)) from error
     except OSError as error:
         raise EmulatorError(f"cannot use the state directory: {error}; choose another --state directory") from error

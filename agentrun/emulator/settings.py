@@ -11,6 +11,7 @@ from agentrun._core import local
 
 if TYPE_CHECKING:
     from agentrun.emulator.backends.base import NetworkPolicy
+    from agentrun.emulator.recordings import Chosen
     from agentrun.emulator.scripted.script import Script
     from agentrun.gateway.checks import CheckFunction
 
@@ -22,8 +23,9 @@ class Settings:
     `port` 0 takes a free one and None opens none. `state` is the directory that survives, None keeps everything in
     memory. `access_keys` are pairs of id and secret that are accepted beside the default secret, which fits every id.
     Only folders below `mount_roots` can be mounted into sandboxes. `network` is what sandboxes of PUBLIC templates may
-    reach unless their creator says something else; None is every public address. `content_checks` are the functions
-    that model proxies may name to check what is asked and answered.
+    reach unless their creator says something else; None is every public address. `recording` is where model calls are
+    recorded to, or replayed from. `content_checks` are the functions that model proxies may name to check what is asked
+    and answered.
     """
 
     host: str = local.HOST
@@ -41,6 +43,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     script: Script | None = None
+    recording: Chosen = None
     mount_roots: tuple[Path, ...] = ()
     network: NetworkPolicy | None = None
     content_checks: Mapping[str, CheckFunction] = field(default_factory=dict[str, "CheckFunction"])
