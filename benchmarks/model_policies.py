@@ -8,12 +8,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from agentrun.gateway.cache import MOST_VECTORS, AnswerCache
+from agentrun.gateway.cache.answer_cache import MOST_VECTORS, AnswerCache
+from agentrun.gateway.cache.vectors import Vector, plain_products, products
 from agentrun.gateway.call import Call, Caller, dump
 from agentrun.gateway.plan import Plan
-from agentrun.gateway.safety import ContentSafety
+from agentrun.gateway.safety.content_safety import ContentSafety
 from agentrun.gateway.state.memory import MemoryState
-from agentrun.gateway.vectors import Vector, plain_products, products
 from agentrun.model.policies import (
     ContentCheck,
     GatewayPolicies,

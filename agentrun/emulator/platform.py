@@ -155,7 +155,7 @@ class Platform:
             from agentrun.emulator.data.models.plans import Plans
             from agentrun.emulator.recorded import PlatformUpstreams
             from agentrun.gateway.gateway import Gateway
-            from agentrun.gateway.tracing import find_tracing
+            from agentrun.gateway.observability.tracing import find_tracing
 
             upstreams = PlatformUpstreams(self.recordings.through, lambda: self.port)
             gateway = Gateway(None, upstreams, functions=self.settings.content_checks, tracing=find_tracing())

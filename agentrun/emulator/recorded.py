@@ -23,7 +23,7 @@ from agentrun.gateway.recording.recorder import Recorder
 from agentrun.gateway.recording.redaction import Redactor
 from agentrun.gateway.recording.replay import Replay, Speed
 from agentrun.gateway.recording.secret_types import ALWAYS, SecretType
-from agentrun.gateway.upstreams import HTTPUpstreams, Reply, Upstreams, Wait
+from agentrun.gateway.routing.upstreams import HTTPUpstreams, Reply, Upstreams, Wait
 from agentrun.model.policies import GatewayPolicies, OutlierEjection, ProxyConfigPolicies, RetryPolicy
 
 _LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))

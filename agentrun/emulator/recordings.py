@@ -15,7 +15,7 @@ from agentrun.gateway.recording.receipt import Ledger, Receipt, Source, model_of
 
 if TYPE_CHECKING:
     from agentrun.emulator.recorded import RecordedModels
-    from agentrun.gateway.upstreams import Upstreams
+    from agentrun.gateway.routing.upstreams import Upstreams
 
 RECORDED_PREFIX = "/recorded/"
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agentrun.emulator.backends.base import NetworkPolicy
     from agentrun.emulator.recordings import Chosen
     from agentrun.emulator.scripted.script import Script
-    from agentrun.gateway.checks import CheckFunction
+    from agentrun.gateway.safety.checks import CheckFunction
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from agentrun._serving.openai_error import ApiError
 from agentrun.gateway.call import Call, Caller
 from agentrun.gateway.gateway import Gateway, check_operation
 from agentrun.gateway.keys import Keys
-from agentrun.gateway.metrics import MEDIA_TYPE, render
+from agentrun.gateway.observability.metrics import MEDIA_TYPE, render
 from agentrun.gateway.outlet import Outlet
 from agentrun.gateway.plan import Plan
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from agentrun._serving.openai_error import bad_request
 from agentrun._serving.values import is_list, is_object
-from agentrun.gateway.usage import estimate_tokens
+from agentrun.gateway.streaming.usage import estimate_tokens
 
 SESSION_HEADER = "x-agentrun-session-id"
 # What a gateway answers by asking a model, by the end of its path.

@@ -13,26 +13,26 @@ from typing import Any
 
 from agentrun._serving.asgi import Receive, Send
 from agentrun._serving.openai_error import ApiError
-from agentrun.gateway.attempt import Answer, Attempts, Failure, Order
-from agentrun.gateway.cache import CACHE_HEADER, CachedAnswer, Lookup, Recorder
+from agentrun.gateway.cache.answer_cache import CACHE_HEADER, CachedAnswer, Lookup, Recorder
 from agentrun.gateway.call import OPERATIONS, Call
-from agentrun.gateway.checks import SAFETY_HEADER, CheckFunction, Verdict, safety_header
-from agentrun.gateway.concurrency import Places
-from agentrun.gateway.failover import Failover
 from agentrun.gateway.governance import Governance, govern
-from agentrun.gateway.health import Health
+from agentrun.gateway.limits.concurrency import Places
+from agentrun.gateway.observability.stats import ProxyStats, Stats
+from agentrun.gateway.observability.tracing import CallSpan, Tracing
 from agentrun.gateway.outlet import CallerGone, Outlet, Presence
 from agentrun.gateway.plan import Plan, PlanError
 from agentrun.gateway.relay import BrokenOff, Filter, OutOfTimeError, relay
-from agentrun.gateway.router import Router
-from agentrun.gateway.screen import Screen
+from agentrun.gateway.routing.attempt import Answer, Attempts, Failure, Order
+from agentrun.gateway.routing.failover import Failover
+from agentrun.gateway.routing.health import Health
+from agentrun.gateway.routing.router import Router
+from agentrun.gateway.routing.upstreams import HTTPUpstreams, Upstreams, passed_on
+from agentrun.gateway.safety.checks import SAFETY_HEADER, CheckFunction, Verdict, safety_header
+from agentrun.gateway.safety.screen import Screen
 from agentrun.gateway.state.base import State
 from agentrun.gateway.state.memory import MemoryState
-from agentrun.gateway.stats import ProxyStats, Stats
-from agentrun.gateway.tracing import CallSpan, Tracing
-from agentrun.gateway.upstreams import HTTPUpstreams, Upstreams, passed_on
-from agentrun.gateway.usage import StreamUsage, Usage, estimate_tokens, find_usage
-from agentrun.gateway.usage_event import WithoutUsageEvent
+from agentrun.gateway.streaming.usage import StreamUsage, Usage, estimate_tokens, find_usage
+from agentrun.gateway.streaming.usage_event import WithoutUsageEvent
 
 log = logging.getLogger("agentrun.gateway")
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agentrun.gateway.budgets import Budgets
-from agentrun.gateway.cache import AnswerCache
-from agentrun.gateway.checks import CheckFunction
-from agentrun.gateway.helpers import Helpers
-from agentrun.gateway.limits import Limits
+from agentrun.gateway.cache.answer_cache import AnswerCache
+from agentrun.gateway.limits.budgets import Budgets
+from agentrun.gateway.limits.prices import cost_of
+from agentrun.gateway.limits.rate_limits import Limits
 from agentrun.gateway.plan import Plan
-from agentrun.gateway.prices import cost_of
-from agentrun.gateway.safety import ContentSafety
+from agentrun.gateway.routing.helpers import Helpers
+from agentrun.gateway.routing.upstreams import Upstreams
+from agentrun.gateway.safety.checks import CheckFunction
+from agentrun.gateway.safety.content_safety import ContentSafety
 from agentrun.gateway.state.base import State
-from agentrun.gateway.upstreams import Upstreams
-from agentrun.gateway.usage import Usage
+from agentrun.gateway.streaming.usage import Usage
 
 
 @dataclass(frozen=True)

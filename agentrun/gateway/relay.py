@@ -7,10 +7,10 @@ from typing import Protocol
 
 from agentrun._serving.openai_error import ApiError
 from agentrun._serving.upstream import Headers, UpstreamError, UpstreamTimeout
-from agentrun.gateway.attempt import Answer
 from agentrun.gateway.outlet import Outlet
-from agentrun.gateway.upstreams import Reply
-from agentrun.gateway.whole_events import WholeEvents
+from agentrun.gateway.routing.attempt import Answer
+from agentrun.gateway.routing.upstreams import Reply
+from agentrun.gateway.streaming.whole_events import WholeEvents
 
 # What a target says of its answer that callers want to know; the rest is between it and us.
 _KEPT = frozenset(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentrun.gateway.health import Health
+from agentrun.gateway.routing.health import Health
 from agentrun.model.policies import OutlierEjection
 from tests.gateway.answers import completion, refusal
 from tests.gateway.serving import PATIENCE, before, one, serving_gateway, wait_until

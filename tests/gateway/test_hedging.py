@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agentrun.gateway.hedge import hedged
+from agentrun.gateway.routing.hedge import hedged
 from tests.gateway.answers import STREAM, completion, refusal, streamed
 from tests.gateway.serving import before, chat, one, serving_gateway, wait_until
 from tests.gateway.test_callers import silent

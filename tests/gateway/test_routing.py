@@ -13,10 +13,10 @@ import pytest
 
 from agentrun._serving.upstream import Host
 from agentrun.gateway.call import SESSION_HEADER, Call
-from agentrun.gateway.concurrency import Places
-from agentrun.gateway.health import Health
+from agentrun.gateway.limits.concurrency import Places
 from agentrun.gateway.plan import Plan, Target
-from agentrun.gateway.router import Router
+from agentrun.gateway.routing.health import Health
+from agentrun.gateway.routing.router import Router
 from agentrun.gateway.state.memory import MemoryState
 from agentrun.model.policies import GatewayPolicies, ProxyConfigPolicies
 from tests.gateway.answers import completion

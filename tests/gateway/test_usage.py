@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agentrun.gateway.usage import StreamUsage, Usage, find_usage
-from agentrun.gateway.usage_event import WithoutUsageEvent
+from agentrun.gateway.streaming.usage import StreamUsage, Usage, find_usage
+from agentrun.gateway.streaming.usage_event import WithoutUsageEvent
 from tests.gateway.answers import DONE, EVENTS, STREAM, USAGE, USAGE_EVENT, chunk_of, completion, event, streamed
 from tests.gateway.serving import MESSAGES, before, chat
 from tests.unit.servers import answer, stream

@@ -24,7 +24,7 @@ HOMES = {
     "docker": ("agentrun.emulator.backends.docker",),
     "jupyter_client": ("agentrun.emulator.guest",),
     "redis": ("agentrun.gateway.state.redis",),
-    "opentelemetry": ("agentrun.gateway.opentelemetry",),
+    "opentelemetry": ("agentrun.gateway.observability.opentelemetry",),
     "IPython": ("agentrun.emulator.guest.workers",),
 }
 

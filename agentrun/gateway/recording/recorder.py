@@ -15,7 +15,7 @@ from agentrun.gateway.recording.exchange import Ending, Exchange, Piece, Recordi
 from agentrun.gateway.recording.file import RecordingFile
 from agentrun.gateway.recording.receipt import Ledger, Source
 from agentrun.gateway.recording.redaction import Redactor, nothing_known
-from agentrun.gateway.upstreams import NotReached, Reply, Upstreams, Wait
+from agentrun.gateway.routing.upstreams import NotReached, Reply, Upstreams, Wait
 
 # What callers are told of an answer, and nothing that says whose account it was.
 _KEPT_HEADERS = frozenset(

@@ -20,7 +20,7 @@ from agentrun.gateway.recording.matching import Normalised, normalised
 from agentrun.gateway.recording.near_miss import Recorded, describe
 from agentrun.gateway.recording.receipt import Ledger, Source
 from agentrun.gateway.recording.redaction import nothing_known, restored
-from agentrun.gateway.upstreams import NotReached, Reply, Wait
+from agentrun.gateway.routing.upstreams import NotReached, Reply, Wait
 
 log = logging.getLogger("agentrun.gateway")
 

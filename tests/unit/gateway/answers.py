@@ -10,8 +10,8 @@ import httpx
 
 from agentrun.emulator.scripted import Reply, Rule, Script, ScriptedModel, ToolCall
 from agentrun.gateway.call import Call, Caller, dump
-from agentrun.gateway.events import data_of
 from agentrun.gateway.plan import Plan
+from agentrun.gateway.streaming.events import data_of
 from agentrun.model.policies import GatewayPolicies, ProxyConfigPolicies
 
 CREATED = 1_750_000_000

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from agentrun.gateway.concurrency import Places
+from agentrun.gateway.limits.concurrency import Places
 from agentrun.gateway.plan import Plan
 from agentrun.gateway.state.base import Take
 from agentrun.gateway.state.redis import RedisState

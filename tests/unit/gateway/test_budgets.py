@@ -7,12 +7,12 @@ from datetime import datetime, timezone
 import pytest
 
 from agentrun._serving.openai_error import ApiError
-from agentrun.gateway.budgets import Budgets
 from agentrun.gateway.call import Call, Caller
+from agentrun.gateway.limits.budgets import Budgets
+from agentrun.gateway.limits.prices import cost_of
 from agentrun.gateway.plan import Plan, PlanError
-from agentrun.gateway.prices import cost_of
 from agentrun.gateway.state.memory import MemoryState
-from agentrun.gateway.usage import Usage
+from agentrun.gateway.streaming.usage import Usage
 from agentrun.model.policies import (
     Budget,
     BudgetAction,

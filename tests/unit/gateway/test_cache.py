@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from agentrun.emulator import Reply, ReplyError
-from agentrun.gateway.cache import LARGEST_ANSWER, AnswerCache, CachedAnswer, Lookup
+from agentrun.gateway.cache.answer_cache import LARGEST_ANSWER, AnswerCache, CachedAnswer, Lookup
 from agentrun.gateway.call import Call, dump
 from agentrun.gateway.state.memory import MemoryState
-from agentrun.gateway.usage import Usage, find_usage
+from agentrun.gateway.streaming.usage import Usage, find_usage
 from agentrun.model.policies import CachePolicy, GatewayPolicies, SemanticCache
 from tests.unit.gateway.answers import (
     HELLO,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agentrun.emulator import Reply
-from agentrun.gateway.chat_answer import ChatJoin, UnknownPartError, chunks_of
-from agentrun.gateway.events import EventSplitter, data_of
+from agentrun.gateway.cache.chat_answer import ChatJoin, UnknownPartError, chunks_of
+from agentrun.gateway.streaming.events import EventSplitter, data_of
 from tests.unit.gateway.answers import TOOL_CALL, answer_of, chunk, chunks_in, cuts, streamed
 
 REPLIES = [

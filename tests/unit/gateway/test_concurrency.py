@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from agentrun._serving.openai_error import ApiError
-from agentrun.gateway.concurrency import Load, Place, Places
+from agentrun.gateway.limits.concurrency import Load, Place, Places
 from agentrun.gateway.plan import Plan, target
 from agentrun.gateway.state.memory import MemoryState
 from agentrun.gateway.state.redis import RedisState

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from agentrun.gateway.checks import PatternCheck
-from agentrun.gateway.guardrail import guardrail_checks, is_card_number, is_resident_id
 from agentrun.gateway.plan import PlanError
-from agentrun.gateway.scan import TextScan, scan_whole
+from agentrun.gateway.safety.checks import PatternCheck
+from agentrun.gateway.safety.guardrail import guardrail_checks, is_card_number, is_resident_id
+from agentrun.gateway.safety.scan import TextScan, scan_whole
 from agentrun.model.policies import ProxyConfigAIGuardrailConfig
 
 SENSITIVE = [

@@ -8,10 +8,10 @@ import pytest
 
 from agentrun._serving.openai_error import ApiError
 from agentrun.gateway.call import Call, Caller
-from agentrun.gateway.limits import Limits, duration
+from agentrun.gateway.limits.rate_limits import Limits, duration
 from agentrun.gateway.plan import Plan
 from agentrun.gateway.state.memory import MemoryState
-from agentrun.gateway.usage import Usage
+from agentrun.gateway.streaming.usage import Usage
 from agentrun.model.policies import (
     GatewayPolicies,
     LimitScope,

@@ -20,7 +20,7 @@ from agentrun.gateway.recording.file import Recording, RecordingFile
 from agentrun.gateway.recording.receipt import Ledger, Source
 from agentrun.gateway.recording.recorder import Recorder
 from agentrun.gateway.recording.replay import Replay, Speed
-from agentrun.gateway.upstreams import HTTPUpstreams, NotReached, Upstreams, Wait
+from agentrun.gateway.routing.upstreams import HTTPUpstreams, NotReached, Upstreams, Wait
 from tests.unit.servers import Behaviour, after, answer, chunk, closed_port, head, raw, reset, serving, stream, trickle
 
 pytestmark = pytest.mark.asyncio

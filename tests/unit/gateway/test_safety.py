@@ -12,10 +12,10 @@ import pytest
 from agentrun._serving.openai_error import ApiError
 from agentrun.emulator import Reply, ToolCall
 from agentrun.gateway.call import dump
-from agentrun.gateway.checks import CheckFunction, Moderate, Verdict, Where, safety_header
 from agentrun.gateway.plan import PlanError
-from agentrun.gateway.safety import ContentSafety
-from agentrun.gateway.screen import LARGEST_ANSWER, LONGEST_SEGMENT, Screen
+from agentrun.gateway.safety.checks import CheckFunction, Moderate, Verdict, Where, safety_header
+from agentrun.gateway.safety.content_safety import ContentSafety
+from agentrun.gateway.safety.screen import LARGEST_ANSWER, LONGEST_SEGMENT, Screen
 from agentrun.model.policies import ContentCheck, GatewayPolicies, ProxyConfigAIGuardrailConfig, SafetyAction
 from tests.unit.gateway.answers import (
     TOOL_CALL,

@@ -8,9 +8,9 @@ import re
 
 import pytest
 
-from agentrun.gateway.checks import LONGEST_MATCH, Pattern, PatternCheck
 from agentrun.gateway.plan import PlanError
-from agentrun.gateway.scan import STREAM_WINDOW, TextScan, scan_whole
+from agentrun.gateway.safety.checks import LONGEST_MATCH, Pattern, PatternCheck
+from agentrun.gateway.safety.scan import STREAM_WINDOW, TextScan, scan_whole
 from agentrun.model.policies import SafetyAction
 
 REDACT, BLOCK, FLAG = SafetyAction.REDACT, SafetyAction.BLOCK, SafetyAction.FLAG

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import pytest
 import pytest_asyncio
 
-from agentrun.gateway.concurrency import Places
+from agentrun.gateway.limits.concurrency import Places
 from agentrun.gateway.state.base import Spending, Take
 from agentrun.gateway.state.redis import RedisState
 from tests.unit.gateway.clocks import ManualClock

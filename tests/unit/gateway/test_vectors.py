@@ -7,7 +7,7 @@ from math import inf, nan, sqrt
 
 import pytest
 
-from agentrun.gateway.vectors import Vector, VectorIndex, plain_products, products
+from agentrun.gateway.cache.vectors import Vector, VectorIndex, plain_products, products
 
 
 def vector(*numbers: float) -> Vector:

@@ -17,7 +17,7 @@ from agentrun.gateway.app import answer_models, check_method, read_body
 from agentrun.gateway.call import Call, Caller
 from agentrun.gateway.gateway import Gateway, check_operation
 from agentrun.gateway.keys import missing_key, presented_key, wrong_key
-from agentrun.gateway.metrics import render
+from agentrun.gateway.observability.metrics import render
 from agentrun.gateway.outlet import CallerGone, Outlet
 
 PROXIES, SERVICES = "/models/", "/model-services/"

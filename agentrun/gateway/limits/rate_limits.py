@@ -9,10 +9,10 @@ from typing import Literal
 
 from agentrun._serving.openai_error import DO_NOT_RETRY, ApiError
 from agentrun.gateway.call import Call, Caller
+from agentrun.gateway.limits.scopes import member, whose
 from agentrun.gateway.plan import Plan
-from agentrun.gateway.scopes import member, whose
 from agentrun.gateway.state.base import State, Take, Taken
-from agentrun.gateway.usage import Usage
+from agentrun.gateway.streaming.usage import Usage
 from agentrun.model.policies import LimitScope, ProxyConfigTokenRateLimiter
 
 Unit = Literal["requests", "tokens"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from agentrun.gateway.checks import LONGEST_MATCH, Pattern, PatternCheck, Verdict
+from agentrun.gateway.safety.checks import LONGEST_MATCH, Pattern, PatternCheck, Verdict
 from agentrun.model.policies import SafetyAction
 
 REDACTED = "***"

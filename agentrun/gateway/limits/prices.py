@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agentrun.gateway.usage import Usage
+from agentrun.gateway.streaming.usage import Usage
 from agentrun.model.policies import ModelPrice
 
 _PER = 1_000_000

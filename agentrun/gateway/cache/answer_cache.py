@@ -20,12 +20,20 @@ from typing import Any, Literal, TypeAlias
 from typing_extensions import Self
 
 from agentrun._serving.values import is_list, is_object
+from agentrun.gateway.cache.chat_answer import ChatJoin, UnknownPartError, chunks_of
+from agentrun.gateway.cache.vectors import Vector, VectorIndex
 from agentrun.gateway.call import Call, dump
-from agentrun.gateway.chat_answer import ChatJoin, UnknownPartError, chunks_of
-from agentrun.gateway.events import DONE, EventSplitter, EventTooLongError, data_of, event_of, fields_of, rewritten
 from agentrun.gateway.plan import Plan
 from agentrun.gateway.state.base import State
-from agentrun.gateway.vectors import Vector, VectorIndex
+from agentrun.gateway.streaming.events import (
+    DONE,
+    EventSplitter,
+    EventTooLongError,
+    data_of,
+    event_of,
+    fields_of,
+    rewritten,
+)
 from agentrun.model.policies import CachePolicy
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from agentrun.gateway.usage import Usage
+from agentrun.gateway.streaming.usage import Usage
 
 _FASTEST, _GROWTH, _BUCKETS = 0.0001, 1.2, 90
 # Upper bounds in seconds, from a tenth of a millisecond to about twenty minutes; each is a fifth more than the last.

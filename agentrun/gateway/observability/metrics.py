@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 
-from agentrun.gateway.stats import BOUNDS, EndpointStats, Histogram, ProxyStats, Stats
+from agentrun.gateway.observability.stats import BOUNDS, EndpointStats, Histogram, ProxyStats, Stats
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Each fourth bound is shown: finer than anybody looks, and a quarter of the text.

@@ -14,11 +14,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace import TracerProvider as AnyProvider
 
-from agentrun.gateway.attempt import Answer
 from agentrun.gateway.call import Call
+from agentrun.gateway.observability.tracing import EXPORTER, CallSpan
 from agentrun.gateway.plan import Plan
-from agentrun.gateway.tracing import EXPORTER, CallSpan
-from agentrun.gateway.usage import Usage
+from agentrun.gateway.routing.attempt import Answer
+from agentrun.gateway.streaming.usage import Usage
 
 # The names of operations in the conventions.
 _OPERATIONS = {

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from agentrun.gateway.checks import Pattern, PatternCheck
 from agentrun.gateway.plan import PlanError
+from agentrun.gateway.safety.checks import Pattern, PatternCheck
 from agentrun.model.policies import ProxyConfigAIGuardrailConfig, SafetyAction
 
 SENSITIVE_DATA = "sensitive-data"

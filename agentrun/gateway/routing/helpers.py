@@ -10,7 +10,7 @@ from agentrun._serving.upstream import UpstreamError
 from agentrun._serving.values import is_list, is_object
 from agentrun.gateway.call import dump
 from agentrun.gateway.plan import Plan, Target
-from agentrun.gateway.upstreams import Upstreams, Wait
+from agentrun.gateway.routing.upstreams import Upstreams, Wait
 
 _WAIT = Wait(connect=2.0, first=10.0)
 _LARGEST_ANSWER = 4 * 2**20

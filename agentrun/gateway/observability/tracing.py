@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from agentrun.gateway.call import Call
 from agentrun.gateway.plan import Plan
-from agentrun.gateway.usage import Usage
+from agentrun.gateway.streaming.usage import Usage
 
 if TYPE_CHECKING:
-    from agentrun.gateway.attempt import Answer
+    from agentrun.gateway.routing.attempt import Answer
 
 EXPORTER = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -60,7 +60,7 @@ def find_tracing() -> Tracing | None:
     if not os.environ.get(EXPORTER):
         return None
     try:
-        module = import_module("agentrun.gateway.opentelemetry")
+        module = import_module("agentrun.gateway.observability.opentelemetry")
     except ImportError as error:
         raise TracingError(f"{EXPORTER} needs OpenTelemetry: pip install 'agentrun[tracing]'") from error
     tracing: Tracing = module.exporting()

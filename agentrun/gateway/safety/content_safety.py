@@ -10,7 +10,8 @@ from typing_extensions import Self
 
 from agentrun._serving.openai_error import ApiError
 from agentrun.gateway.call import Call, dump
-from agentrun.gateway.checks import (
+from agentrun.gateway.plan import Plan, PlanError
+from agentrun.gateway.safety.checks import (
     SAFETY_HEADER,
     AskingCheck,
     CheckFailedError,
@@ -21,10 +22,9 @@ from agentrun.gateway.checks import (
     moderation,
     safety_header,
 )
-from agentrun.gateway.guardrail import guardrail_checks
-from agentrun.gateway.plan import Plan, PlanError
-from agentrun.gateway.scan import TextScan
-from agentrun.gateway.screen import (
+from agentrun.gateway.safety.guardrail import guardrail_checks
+from agentrun.gateway.safety.scan import TextScan
+from agentrun.gateway.safety.screen import (
     AnswerChecks,
     EventScreen,
     Screen,
@@ -35,7 +35,7 @@ from agentrun.gateway.screen import (
     put_all,
     scan_slots,
 )
-from agentrun.gateway.texts import Slot, request_slots
+from agentrun.gateway.safety.texts import Slot, request_slots
 from agentrun.model.policies import ContentCheck, ProxyConfigAIGuardrailConfig, SafetyAction
 
 _PIECE = 8192

@@ -11,10 +11,10 @@ from typing import NamedTuple, TypedDict
 
 from agentrun._serving.openai_error import DO_NOT_RETRY, ApiError
 from agentrun.gateway.call import Call, Caller
+from agentrun.gateway.limits.scopes import member, whose
 from agentrun.gateway.plan import Plan, PlanError
-from agentrun.gateway.scopes import member, whose
 from agentrun.gateway.state.base import Spending, State
-from agentrun.gateway.usage import Usage
+from agentrun.gateway.streaming.usage import Usage
 from agentrun.model.policies import Budget, BudgetAction, BudgetPeriod, LimitScope
 
 # Money is added up in billionths, as whole numbers: a sum of floats drifts, and 64 bits hold nine billion of it.

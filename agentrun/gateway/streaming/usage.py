@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentrun._serving.values import is_object
-from agentrun.gateway.whole_events import end_of_events
+from agentrun.gateway.streaming.whole_events import end_of_events
 
 # An event of a usage is short, and in those that hold a whole answer it is near the end.
 _LONGEST_TAIL = 64 * 1024

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from agentrun._serving.openai_error import ApiError
 from agentrun.gateway.call import Call
-from agentrun.gateway.concurrency import Places
-from agentrun.gateway.health import Health
+from agentrun.gateway.limits.concurrency import Places
 from agentrun.gateway.plan import Plan, Target
+from agentrun.gateway.routing.health import Health
 
 
 @dataclass(frozen=True)

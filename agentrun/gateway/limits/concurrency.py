@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from agentrun._serving.openai_error import ApiError
-from agentrun.gateway.limits import retry_after
+from agentrun.gateway.limits.rate_limits import retry_after
 from agentrun.gateway.plan import Plan, Target
 from agentrun.gateway.state.base import State
 from agentrun.model.policies import QueuePolicy

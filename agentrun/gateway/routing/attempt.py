@@ -16,13 +16,13 @@ from agentrun._serving.openai_error import DO_NOT_RETRY, ApiError
 from agentrun._serving.upstream import Headers, UpstreamError, UpstreamTimeout
 from agentrun._serving.values import is_object
 from agentrun.gateway.call import Call
-from agentrun.gateway.concurrency import Place, Places
-from agentrun.gateway.health import Health
-from agentrun.gateway.limits import retry_after
+from agentrun.gateway.limits.concurrency import Place, Places
+from agentrun.gateway.limits.rate_limits import retry_after
 from agentrun.gateway.plan import Plan, Target
-from agentrun.gateway.router import Choice
-from agentrun.gateway.upstreams import NotReached, Reply, Upstreams, Wait
-from agentrun.gateway.whole_events import end_of_events
+from agentrun.gateway.routing.health import Health
+from agentrun.gateway.routing.router import Choice
+from agentrun.gateway.routing.upstreams import NotReached, Reply, Upstreams, Wait
+from agentrun.gateway.streaming.whole_events import end_of_events
 
 # An answer that is not streamed is held back until it is whole, so that one that is cut can be asked for elsewhere.
 _MOST_HELD_BACK = 8 * 2**20

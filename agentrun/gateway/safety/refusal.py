@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentrun.gateway.events import DONE, event_of
-from agentrun.gateway.texts import choices_of
+from agentrun.gateway.safety.texts import choices_of
+from agentrun.gateway.streaming.events import DONE, event_of
 
 _REASON = "content_filter"
 _INCOMPLETE = "response.incomplete"

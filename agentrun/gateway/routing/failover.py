@@ -7,13 +7,13 @@ import random
 from collections.abc import Callable
 
 from agentrun._serving.openai_error import ApiError
-from agentrun.gateway.attempt import REFUSALS, Answer, Attempts, Failure, Order
-from agentrun.gateway.health import Health
-from agentrun.gateway.hedge import Attempt, hedged
-from agentrun.gateway.limits import retry_after
+from agentrun.gateway.limits.rate_limits import retry_after
 from agentrun.gateway.plan import Plan
-from agentrun.gateway.retry_budget import RetryBudget
-from agentrun.gateway.router import Choice, Router
+from agentrun.gateway.routing.attempt import REFUSALS, Answer, Attempts, Failure, Order
+from agentrun.gateway.routing.health import Health
+from agentrun.gateway.routing.hedge import Attempt, hedged
+from agentrun.gateway.routing.retry_budget import RetryBudget
+from agentrun.gateway.routing.router import Choice, Router
 
 _DEFAULT_RETRIES = 2
 _FIRST_PAUSE_SECONDS = 0.1

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from agentrun._serving.openai_error import DO_NOT_RETRY, ApiError
 from agentrun._serving.values import is_list, is_object
 from agentrun.gateway.call import dump
-from agentrun.gateway.checks import (
+from agentrun.gateway.safety.checks import (
     SAFETY_HEADER,
     AskingCheck,
     CheckFailedError,
@@ -24,10 +24,10 @@ from agentrun.gateway.checks import (
     Where,
     safety_header,
 )
-from agentrun.gateway.events import DONE, EventSplitter, EventTooLongError, data_of, fields_of, rewritten
-from agentrun.gateway.refusal import RefusedStream, refused_answer
-from agentrun.gateway.scan import TextScan, scan_whole
-from agentrun.gateway.texts import Slot, answer_slots, delta_slots, ended_groups, whole_slots
+from agentrun.gateway.safety.refusal import RefusedStream, refused_answer
+from agentrun.gateway.safety.scan import TextScan, scan_whole
+from agentrun.gateway.safety.texts import Slot, answer_slots, delta_slots, ended_groups, whole_slots
+from agentrun.gateway.streaming.events import DONE, EventSplitter, EventTooLongError, data_of, fields_of, rewritten
 from agentrun.model.policies import SafetyAction
 
 LARGEST_ANSWER = 32 << 20

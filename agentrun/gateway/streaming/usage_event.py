@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from agentrun._serving.values import is_object
-from agentrun.gateway.whole_events import WholeEvents
+from agentrun.gateway.streaming.whole_events import WholeEvents
 
 _EVENT = re.compile(rb".+?(?:\n\r?\n|\r\r|\Z)", re.DOTALL)
 

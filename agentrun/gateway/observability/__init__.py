@@ -1,0 +1,1 @@
+"""What the gateway has done: counts, metrics and spans."""

@@ -1,0 +1,1 @@
+"""What passes in a stream: its events, and the usage in them."""
