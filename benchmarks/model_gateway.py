@@ -15,7 +15,7 @@ import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import uvloop
 
 from agentrun import Config, ModelService, ProviderSettings
 from benchmarks.emulator import answers, free_port, resident
-from benchmarks.model_load import Endpoint, Load, request
+from benchmarks.model_load import KEY, Endpoint, Load, request
 from benchmarks.peers import python_with
 from benchmarks.report import Figure, median
 
@@ -44,6 +44,7 @@ class Server:
 
     port: int
     process: psutil.Process
+    path: str = "/v1/chat/completions"
 
     @property
     def processor_seconds(self) -> float:
@@ -51,11 +52,11 @@ class Server:
         times = self.process.cpu_times()
         return float(times.user + times.system)
 
-    def measure(self, work: Callable[[Endpoint], Awaitable[Load]], path: str = "/v1/chat/completions") -> Load:
+    def measure(self, work: Callable[[Endpoint], Awaitable[Load]], path: str = "") -> Load:
         """What clients see of it."""
 
         async def measured() -> Load:
-            endpoint = Endpoint(self.port, path)
+            endpoint = Endpoint(self.port, path or self.path)
             try:
                 return await work(endpoint)
             finally:
@@ -104,11 +105,11 @@ def gateway(folder: Path, upstreams: Sequence[int]) -> Generator[Server]:
         "limited": {"endpoints": both[:1], "policies": limits},
     }
     file = folder / "gateway.yaml"
-    file.write_text(json.dumps({"services": services, "proxies": proxies, "keys": {"load": "sk-load"}}))
+    file.write_text(json.dumps({"services": services, "proxies": proxies, "keys": {"load": KEY}}))
     port = free_port()
     command = [str(BIN / "agentrun"), "gateway", "--config", str(file), "--port", str(port)]
     with served(command, port, "/health") as server:
-        yield server
+        yield replace(server, path="/models/plain/v1/chat/completions")
 
 
 @contextmanager
@@ -134,7 +135,7 @@ def litellm(folder: Path, upstream: int) -> Generator[Server | None]:
     ]
     file.write_text(json.dumps({"model_list": models, "litellm_settings": {"telemetry": False}}))
     command = [str(python.parent / "litellm"), "--config", str(file), "--port", str(port), "--num_workers", "1"]
-    quiet = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    quiet = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": KEY}
     with served(command, port, "/health/liveliness", **quiet) as server:
         yield server
 
@@ -232,7 +233,7 @@ def held(ours: Server) -> float:
     """The memory of the gateway with many streams open."""
 
     async def measured() -> float:
-        endpoint = Endpoint(ours.port)
+        endpoint = Endpoint(ours.port, ours.path)
         tasks = await endpoint.held("slow-600", OPEN_STREAMS)
         await asyncio.sleep(5)
         found = resident(ours.process.pid)
@@ -248,7 +249,7 @@ def held(ours: Server) -> float:
 def stats(server: Server, proxy: str) -> dict[str, Any]:
     """What the gateway has counted."""
     asked = urllib.request.Request(
-        f"http://127.0.0.1:{server.port}/models/{proxy}/stats", headers={"authorization": "Bearer sk-load"}
+        f"http://127.0.0.1:{server.port}/models/{proxy}/stats", headers={"authorization": f"Bearer {KEY}"}
     )
     with urllib.request.urlopen(asked) as answer:
         found: dict[str, Any] = json.load(answer)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from agentrun._serving.upstream import Exchange, Host, Pool, UpstreamError, head
 
+# LiteLLM starts with no weaker one.
+KEY = "sk-3f9a1c5e7b2d4860a1c3e5f7092b4d6e8f0a1b2c3d4e5f60718293a4b5c6d7e8"
 PROMPT = "What is the quickest way from here to there? " * 6
 
 
@@ -19,7 +21,7 @@ def request(model: str, path: str, *, stream: bool = False) -> bytes:
     body = json.dumps(fields).encode()
     headers = [
         (b"host", b"127.0.0.1"),
-        (b"authorization", b"Bearer sk-load"),
+        (b"authorization", b"Bearer " + KEY.encode()),
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
     ]

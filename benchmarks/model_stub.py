@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 import sys
+from typing import cast
 
 CONTENT = "The quick brown fox jumps over the lazy dog. " * 4
 WHOLE = {
@@ -44,8 +45,7 @@ class Model(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the connection."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's transports do not inherit from asyncio's
         self.rest = b""
         self.writable = asyncio.Event()
         self.writable.set()
