@@ -79,11 +79,10 @@ def box(config: Config) -> Iterator[FilesystemSandbox]:
 
 
 @pytest.fixture
-def folder(box: FilesystemSandbox, request: pytest.FixtureRequest) -> str:
-    """An empty folder of the workspace for one test."""
-    name = request.node.name.replace("[", "-").replace("]", "")
-    box.fs.mkdir(name)
-    return f"/workspace/{name}"
+def folder(box: FilesystemSandbox, tmp_path: Path) -> str:
+    """An empty folder of the workspace for one test, called as the one that pytest would give it."""
+    box.fs.mkdir(tmp_path.name)
+    return f"/workspace/{tmp_path.name}"
 
 
 def texts(answer: dict[str, Any]) -> dict[str | None, str]:

@@ -49,6 +49,7 @@ async def test_another_environment_is_another_shape(warm: DockerBackend) -> None
 
 
 async def test_one_that_died_while_waiting_is_not_handed_out(warm: DockerBackend) -> None:
+    await (await started(warm, PLAIN)).stop()
     await within(20, lambda: warm.pool.count(Shape.of(PLAIN)) == 1)
     for container in containers_of(warm):
         warm.engine.remove(container["Id"])
@@ -59,7 +60,8 @@ async def test_one_that_died_while_waiting_is_not_handed_out(warm: DockerBackend
 
 
 async def test_closing_ends_those_that_wait(engine: Engine, image: str, run_directory: Path) -> None:
-    backend = DockerBackend(run_directory=run_directory, emulator_socket=None, emulator_port=7000, warm=1)
+    # Its own folder: backends of one process would give the same names.
+    backend = DockerBackend(run_directory=run_directory / "r", emulator_socket=None, emulator_port=7000, warm=1)
     await backend.start()
     await started(backend, PLAIN)
     await within(20, lambda: backend.pool.count(Shape.of(PLAIN)) == 1)
