@@ -27,7 +27,7 @@ SANDBOXES = {"process": 200, "docker": 8}
 FEW_SANDBOXES = 10
 # Enough for all of them; what comes of too few is another test.
 DESCRIPTORS = 8192
-FEW_DESCRIPTORS = {"docker": 56}
+FEW_DESCRIPTORS = {"docker": 80}
 FEW = 256
 AT_ONCE = 8
 SECONDS = 8.0

@@ -162,9 +162,15 @@ class DockerBackend:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.pool.close()
         await asyncio.gather(*(running.stop() for running in list(self._running)), return_exceptions=True)
-        await self._egress.stop()
-        if self._services:
-            await self._services.close()
+        try:
+            await self._egress.stop()
+            if self._services:
+                await self._services.close()
+        finally:
+            await self._leave_engine()
+
+    async def _leave_engine(self) -> None:
+        """What could not be removed before may be by now, such as when descriptors had run out."""
         if self._engine:
             engine, self._engine = self._engine, None
             with contextlib.suppress(BackendError):
@@ -258,10 +264,12 @@ class DockerBackend:
             await way_out.open(place)
             await door.open()
             container, output = await self._create(draft)
-        except BaseException:
+        except BaseException as error:
             await door.close()
             await way_out.close()
             await self.engine.run(lambda: self._free(place))
+            if isinstance(error, OSError):
+                raise BackendError(f"the sandbox cannot be prepared: {error}") from None
             raise
         return await self._track(spec, draft, container, output, door, way_out, self._isolation)
 

@@ -69,8 +69,7 @@ class Pool:
         self._closed = True
         if self._filling:
             self._filling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._filling
+            await asyncio.wait([self._filling])
         for ready in self._ready.values():
             for sandbox in ready:
                 self._discard(sandbox)
