@@ -44,28 +44,33 @@ def test_the_emulator_s_own_files(arena: Arena) -> None:
 def test_environments_and_memory_hold_no_secret(arena: Arena, bystander: subprocess.Popen[bytes]) -> None:
     """Nothing of the emulator's environment, and nothing it knows, is in what interpreters were forked from."""
     assert SECRET.encode() in Path(f"/proc/{bystander.pid}/environ").read_bytes()
+    # Written backwards, so that the secret is not in memory because it is looked for.
     code = f"""
-import gc, glob, os
-half = {SECRET[:20]!r}
-needle = (half + {SECRET[20:]!r}).encode()
+import glob, os
+wanted = {SECRET[::-1]!r}.encode()
 found = []
 for path in glob.glob('/proc/[0-9]*/environ'):
     try:
-        if needle in open(path, 'rb').read(): found.append(path)
+        if wanted in open(path, 'rb').read()[::-1]: found.append(path)
     except OSError: pass
-if needle.decode() in repr(dict(os.environ)): found.append('environ')
-del path
-own = id(needle)
+if wanted in os.fsencode(repr(dict(os.environ)))[::-1]: found.append('environ')
 for line in open('/proc/self/maps'):
     addresses, rights, *_ = line.split()
     if not rights.startswith('rw') or '[v' in line: continue
     start, end = (int(number, 16) for number in addresses.split('-'))
-    try:
-        with open('/proc/self/mem', 'rb', 0) as memory:
-            memory.seek(start)
-            data = memory.read(end - start) or b''
-    except OSError: continue
-    if data.count({SECRET[20:]!r}.encode() + b' and more'): found.append(line)
+    tail = b''
+    with open('/proc/self/mem', 'rb', 0) as memory:
+        # In pieces, with the end of the last one before each: one region may be larger than what code here may have.
+        for at in range(start, end, 1 << 20):
+            try:
+                memory.seek(at)
+                data = tail + (memory.read(min(1 << 20, end - at)) or b'')
+            except OSError:
+                break
+            if wanted in data[::-1]:
+                found.append(line)
+                break
+            tail = data[-len(wanted):]
 print(found)
 """
     assert arena.python(code).said == "[]"
