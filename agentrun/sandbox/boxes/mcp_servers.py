@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -95,12 +96,20 @@ class McpServer:
         request_id = uuid4().hex  # Told from everything that the server has ever written.
         body = await self._open()
         try:
-            await self._send({"id": request_id, "method": method, "params": dict(params)})
+            await self._ask({"id": request_id, "method": method, "params": dict(params)})
             return await self._answer_to(request_id, body)
         except RequestTimeoutError as error:
             raise self._problem(f"did not answer {method} within {self._timeout:g} s") from error
         finally:
             await body.close()
+
+    async def _ask(self, message: Message) -> None:
+        """Send a request; a server that does not read it any more says in its output why."""
+        try:
+            await self._send(message)
+        except ClientError as error:
+            if error.status_code != HTTPStatus.CONFLICT:
+                raise
 
     async def _open(self) -> ByteStream:
         # The last line of before is asked for again, in case that the answer comes before the reading begins.
