@@ -17,7 +17,18 @@ from pathlib import Path
 
 import httpx
 
-from agentrun import Config, Credential, CredentialConfig, ModelService, ProviderSettings, Sandbox, Template
+from agentrun import (
+    Config,
+    Credential,
+    CredentialConfig,
+    ModelProxy,
+    ModelService,
+    ProviderSettings,
+    ProxyConfig,
+    ProxyConfigEndpoint,
+    Sandbox,
+    Template,
+)
 from agentrun.emulator import Settings, build_app
 from benchmarks.call_overhead import stub
 from benchmarks.peers import MOTO, python_with
@@ -114,6 +125,9 @@ def touch_everything(config: Config) -> None:
     ModelService.create(
         model_service_name="m", model_type="llm", provider="openai", provider_settings=settings, config=config
     )
+    endpoint = ProxyConfigEndpoint(base_url=f"{config.get_control_endpoint()}/scripted/v1", model_names=["m"])
+    proxy = ModelProxy.create(model_proxy_name="p", proxy_config=ProxyConfig(endpoints=[endpoint]), config=config)
+    proxy.completion([{"role": "user", "content": "hello"}])
     template = Template.create(template_name="t", template_type="CodeInterpreter", config=config)
     with Sandbox.create(template_name=template.template_name, config=config) as sandbox:
         sandbox.context.execute("1+1")

@@ -1,6 +1,6 @@
 """Models: providers and their keys under a name, proxies in front of several, and what they answer.
 
-What calls the platform is looked up when it is used: the gateway reads policies, which are values, without the client.
+All but the policies is looked up when it is used: the gateway reads policies, and needs nothing of the rest.
 """
 
 from __future__ import annotations
@@ -8,25 +8,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from agentrun.model.model import (
-    BackendType,
-    BaseInfo,
-    ModelFeatures,
-    ModelInfoConfig,
-    ModelParameterRule,
-    ModelProperties,
-    ModelProvider,
-    ModelProviderListInput,
-    ModelProxyCreateInput,
-    ModelProxyListInput,
-    ModelProxyUpdateInput,
-    ModelServiceCreateInput,
-    ModelServiceListInput,
-    ModelServiceUpdateInput,
-    ModelType,
-    Provider,
-    ProviderSettings,
-)
 from agentrun.model.policies import (
     Budget,
     BudgetAction,
@@ -51,27 +32,52 @@ from agentrun.model.policies import (
     SemanticCache,
     TimeoutPolicy,
 )
-from agentrun.model.stats import BudgetStats, EndpointStats, ModelProxyStats, Percentiles, TokenStats
 
 if TYPE_CHECKING:
     from agentrun.model.client import ModelClient
     from agentrun.model.completion import ModelCompletionAPI
     from agentrun.model.control import ModelControlAPI
     from agentrun.model.data import ModelDataAPI
+    from agentrun.model.model import (
+        BackendType,
+        BaseInfo,
+        ModelFeatures,
+        ModelInfoConfig,
+        ModelParameterRule,
+        ModelProperties,
+        ModelProvider,
+        ModelProviderListInput,
+        ModelProxyCreateInput,
+        ModelProxyListInput,
+        ModelProxyUpdateInput,
+        ModelServiceCreateInput,
+        ModelServiceListInput,
+        ModelServiceUpdateInput,
+        ModelType,
+        Provider,
+        ProviderSettings,
+    )
     from agentrun.model.model_proxy import ModelProxy
     from agentrun.model.model_service import ModelService
     from agentrun.model.rerank import RerankedDocument, RerankResult
+    from agentrun.model.stats import BudgetStats, EndpointStats, ModelProxyStats, Percentiles, TokenStats
 
-_CALLING = {
-    "RerankedDocument": "rerank",
-    "RerankResult": "rerank",
-    "ModelClient": "client",
-    "ModelCompletionAPI": "completion",
-    "ModelControlAPI": "control",
-    "ModelDataAPI": "data",
-    "ModelProxy": "model_proxy",
-    "ModelService": "model_service",
+_NAMES = {
+    "client": "ModelClient",
+    "completion": "ModelCompletionAPI",
+    "control": "ModelControlAPI",
+    "data": "ModelDataAPI",
+    "model": """
+        BackendType BaseInfo ModelFeatures ModelInfoConfig ModelParameterRule ModelProperties ModelProvider
+        ModelProviderListInput ModelProxyCreateInput ModelProxyListInput ModelProxyUpdateInput
+        ModelServiceCreateInput ModelServiceListInput ModelServiceUpdateInput ModelType Provider ProviderSettings
+    """,
+    "model_proxy": "ModelProxy",
+    "model_service": "ModelService",
+    "rerank": "RerankResult RerankedDocument",
+    "stats": "BudgetStats EndpointStats ModelProxyStats Percentiles TokenStats",
 }
+_WHERE = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = [
     "BackendType",
     "BaseInfo",
@@ -129,8 +135,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _CALLING:
+    if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_CALLING[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
     globals()[name] = value  # The next use does not come here again.
     return value
