@@ -6,10 +6,12 @@ import contextlib
 import signal
 import tempfile
 import threading
+import warnings
 from collections.abc import Generator
 from pathlib import Path
 from types import FrameType
 
+import httpx
 import pytest
 
 from tests.emulator.hostile.arena import Arena
@@ -62,8 +64,17 @@ def place(request: pytest.FixtureRequest) -> Generator[Ground]:
     try:
         with ground(request.param, folder) as found:
             yield found
+            _tell_if_gone(found)
     finally:
         remove(folder)
+
+
+def _tell_if_gone(place: Ground) -> None:
+    """Warn of an emulator that ended after its tests had passed: whatever did it is no attack of theirs."""
+    try:
+        assert place.status
+    except httpx.TransportError as error:
+        warnings.warn(f"the emulator of {place.name} (pid {place.pid}) is gone: {error}", stacklevel=2)
 
 
 @pytest.fixture(scope="session")

@@ -162,7 +162,8 @@ def test_a_fork_bomb(arena: Arena, language: str) -> None:
         assert arena.python(python_fork_bomb(), timeout=1).ending in ("timeout", "error")
     else:
         arena.command("bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 10", timeout=1)
-    assert time.monotonic() - began < 1 + 2 * GRACE
+    # Where the interpreter has to be started first, it shares the processors with the bomb of the worker beside us.
+    assert time.monotonic() - began < 1 + (2 if arena.ground.forks else 4) * GRACE
 
 
 @pytest.mark.parametrize("how", ["bytes", "numpy", "shared", "file in memory", "many processes"])
