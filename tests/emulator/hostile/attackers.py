@@ -40,7 +40,7 @@ class Attackers:
                 self._delete(attacker, without)
 
     def close(self) -> None:
-        """Delete the one that was kept; this is after all tests, and the fixture of the emulator tells if that is gone."""
+        """Delete the one that was kept; after all tests, so the emulator's fixture tells if that is gone."""
         with suppress(httpx.TransportError):
             if self._kept:
                 self._delete(*self._kept)
