@@ -36,7 +36,8 @@ as_root() {
 # With `as_root` in front the question is whether there is one, without it whether this user may use it.
 answers() { "$@" curl -fs --max-time 5 --unix-socket "$SOCKET" http://engine/_ping >/dev/null 2>&1; }
 
-is_running() { [ -f "$PID_FILE" ] && as_root kill -0 "$(as_root cat "$PID_FILE")" 2>/dev/null; }
+# A file that an ended engine left may name a process that is somebody else's by now.
+is_running() { [ -f "$PID_FILE" ] && [ "$(cat "/proc/$(as_root cat "$PID_FILE")/comm" 2>/dev/null)" = dockerd ]; }
 
 apt_install() {
     local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@")
