@@ -57,6 +57,8 @@ need_packages() {
 
 # A plain start works where there is no systemd; the engine outlives this script and the terminal.
 start_engine() {
+    # An engine does not start while the file names a process, whosever it is; ours would have answered.
+    as_root rm -f "$PID_FILE"
     # shellcheck disable=SC2024  # the log belongs to root, and `sh` inside opens it
     as_root sh -c "setsid dockerd >$LOG 2>&1 </dev/null &"
     local waited=0
