@@ -92,10 +92,7 @@ class GatewayApp:
             plans = [self._plan(name, "")] if name else list(self._plans.values())
             await answer_models(scope["method"], operation, plans, Outlet(send))
             return
-        check_operation(operation)
-        check_method(scope["method"], path)
-        check_length(headers)
-        call = Call.read(operation, await read_body(receive), headers, caller)
+        call = await read_call(scope["method"], path, operation, headers, receive, caller)
         await self._gateway.serve(self._plan(name, call.model), call, receive, send)
 
     def _plan(self, name: str, model: str) -> Plan:
@@ -131,6 +128,16 @@ def names_of(plans: Iterable[Plan]) -> list[str]:
 
 def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "agentrun"}
+
+
+async def read_call(
+    method: str, path: str, operation: str, headers: Mapping[str, str], receive: Receive, caller: Caller
+) -> Call:
+    """The call that a request is; raises ApiError (400, 404, 405, 413) that says what is wrong with it."""
+    check_operation(operation)
+    check_method(method, path)
+    check_length(headers)
+    return Call.read(operation, await read_body(receive), headers, caller)
 
 
 def check_method(method: str, path: str) -> None:

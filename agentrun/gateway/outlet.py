@@ -14,7 +14,6 @@ from agentrun._serving.openai_error import ApiError
 # Most answers come sooner; only those that do not are worth a task that watches whether the caller is still there.
 _WATCH_AFTER_SECONDS = 0.01
 _JSON = "application/json"
-EVENT_STREAM = "text/event-stream"
 
 
 class Outlet:

@@ -153,9 +153,5 @@ class Stats:
             found = self._proxies[key] = ProxyStats(name)
         return found
 
-    def forget(self, key: str) -> None:
-        """Drop the counts of a proxy that is gone."""
-        self._proxies.pop(key, None)
-
     def __iter__(self) -> Iterator[ProxyStats]:
         return iter(self._proxies.values())

@@ -13,9 +13,9 @@ from agentrun.emulator.auth import Tenant
 from agentrun.emulator.data.models.plans import Guard, Plans, Served
 from agentrun.emulator.http import Request, emulator_marked
 from agentrun.emulator.wire.envelope import ServiceError
-from agentrun.gateway.app import answer_models, check_method, read_body
-from agentrun.gateway.call import Call, Caller
-from agentrun.gateway.gateway import Gateway, check_operation
+from agentrun.gateway.app import answer_models, read_call
+from agentrun.gateway.call import Caller
+from agentrun.gateway.gateway import Gateway
 from agentrun.gateway.keys import missing_key, presented_key, wrong_key
 from agentrun.gateway.observability.metrics import render
 from agentrun.gateway.outlet import CallerGone, Outlet
@@ -71,9 +71,7 @@ class ModelGateway:
         if operation.partition("/")[0] == "models":
             await answer_models(request.method, operation, [served.plan], outlet)
             return outlet.status
-        check_operation(operation)
-        check_method(request.method, request.path)
-        call = Call.read(operation, await read_body(request.receive), request.headers, caller)
+        call = await read_call(request.method, request.path, operation, request.headers, request.receive, caller)
         return await self._gateway.serve(served.plan, call, request.receive, send)
 
     def _opened(self, request: Request, prefix: str, label: str) -> tuple[Served, Caller]:
