@@ -73,10 +73,10 @@ class OpenAIAPI(DataAPI):
         await _check_streams(stream)
         return Stream[Any].of_events(stream, lambda text: readers.piece(parsed(text.encode())))
 
-    def http_client(self) -> Any:
-        """An `httpx` client that signs what an OpenAI client sends with it; asynchronous in an asynchronous call."""
+    def http_client(self, asynchronous: bool | None = None) -> Any:
+        """An `httpx` client that signs what an OpenAI client sends with it, for one mode or else that of the call."""
         settings = self._config(None)
-        return signed_client(settings.session, self.headers, timeouts(settings))
+        return signed_client(settings.session, self.headers, timeouts(settings), asynchronous)
 
 
 # What answers are

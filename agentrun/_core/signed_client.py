@@ -41,13 +41,18 @@ class SharedConnections(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
 
 def signed_client(
-    session: Session, sign: Callable[[str, str], Mapping[str, str]], times: Timeouts
+    session: Session,
+    sign: Callable[[str, str], Mapping[str, str]],
+    times: Timeouts,
+    asynchronous: bool | None = None,
 ) -> httpx.Client | httpx.AsyncClient:
-    """A client for the mode in which this is called; closing it closes nothing of the session's."""
+    """A client for one mode, else for that in which this is called; closing it closes nothing of the session's."""
     settings: dict[str, Any] = {
         "auth": SignedRequests(sign),
         "transport": SharedConnections(session),
         "timeout": httpx.Timeout(times.read, connect=times.connect),
         "trust_env": False,
     }
-    return httpx.Client(**settings) if is_blocking() else httpx.AsyncClient(**settings)
+    if asynchronous is None:
+        asynchronous = not is_blocking()
+    return httpx.AsyncClient(**settings) if asynchronous else httpx.Client(**settings)

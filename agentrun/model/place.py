@@ -105,21 +105,26 @@ class Located:
         """
         return run(self.model_info_async(config))
 
-    async def openai_kwargs_async(self, config: Config | None = None) -> dict[str, Any]:
+    async def openai_kwargs_async(
+        self, config: Config | None = None, *, asynchronous: bool | None = None
+    ) -> dict[str, Any]:
         """What an OpenAI client of one's own needs: `OpenAI(**x.openai_kwargs())`.
 
-        `AsyncOpenAI` needs `await x.openai_kwargs_async()`: where requests are signed, an `http_client` does it.
+        Where requests are signed, an `http_client` does it, for the mode of this call. `asynchronous` says another:
+        `AsyncOpenAI(**x.openai_kwargs(asynchronous=True))`.
         """
         config = self._settings(config)
         place = await self._own_place(config)
         if place.api_key is None:
-            return {"api_key": NO_KEY, "base_url": place.base_url, "http_client": place.api(config).http_client()}
+            client = place.api(config).http_client(asynchronous)
+            return {"api_key": NO_KEY, "base_url": place.base_url, "http_client": client}
         headers = {"default_headers": place.headers} if place.headers else {}
         return {"api_key": place.api_key, "base_url": place.base_url, **headers}
 
-    def openai_kwargs(self, config: Config | None = None) -> dict[str, Any]:
+    def openai_kwargs(self, config: Config | None = None, *, asynchronous: bool | None = None) -> dict[str, Any]:
         """What an OpenAI client of one's own needs: `OpenAI(**x.openai_kwargs())`.
 
-        `AsyncOpenAI` needs `await x.openai_kwargs_async()`: where requests are signed, an `http_client` does it.
+        Where requests are signed, an `http_client` does it, for the mode of this call. `asynchronous` says another:
+        `AsyncOpenAI(**x.openai_kwargs(asynchronous=True))`.
         """
-        return run(self.openai_kwargs_async(config))
+        return run(self.openai_kwargs_async(config, asynchronous=asynchronous))

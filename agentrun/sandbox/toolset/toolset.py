@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agentrun._core.blocking import run
+from agentrun._core.closing import Closing
 from agentrun.config import Config
 from agentrun.errors import AgentRunError, Executed, InvalidInputError, ResourceNotExistError, SandboxTerminatedError
 from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox
@@ -22,7 +22,7 @@ from agentrun.sandbox.toolset.once import Once
 from agentrun.sandbox.toolset.tool import SandboxTool, error_result
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
     from agentrun.sandbox.options import SandboxOptions
 
@@ -33,7 +33,7 @@ _GONE = "Its files and variables are gone; a tool set made with recreate=True go
 _NEXT = "Its files and variables are gone; the next call gets a new sandbox"
 
 
-class SandboxToolSet:
+class SandboxToolSet(Closing):
     """The tools of a code interpreter, for any framework; safe to share between threads and tasks.
 
     `sandbox` is one that exists and stays the caller's, or a function that creates one, plain or async: it is called
@@ -88,15 +88,21 @@ class SandboxToolSet:
         """All tools; asks for nothing yet."""
         return [self._bound(definition) for definition in TOOLS]
 
-    async def call_async(self, name: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Call a tool by its name: its result, or `{"error": ...}` as `SandboxTool.call` gives it."""
+    def tool(self, name: str) -> SandboxTool:
+        """One tool by its name; raises InvalidInputError, which names those that there are."""
         definition = next((each for each in TOOLS if each.name == name), None)
         if definition is None:
             known = ", ".join(each.name for each in TOOLS)
-            return error_result(
-                InvalidInputError(f"there is no tool {name!r}", field="name", hint=f"There are {known}")
-            )
-        return await self._bound(definition).outcome({} if arguments is None else arguments)
+            raise InvalidInputError(f"there is no tool {name!r}", field="name", hint=f"There are {known}")
+        return self._bound(definition)
+
+    async def call_async(self, name: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Call a tool by its name: its result, or `{"error": ...}` as `SandboxTool.call` gives it."""
+        try:
+            found = self.tool(name)
+        except InvalidInputError as error:
+            return error_result(error)
+        return await found.outcome({} if arguments is None else arguments)
 
     def call(self, name: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Call a tool by its name: its result, or `{"error": ...}` as `SandboxTool.call` gives it."""
@@ -107,10 +113,6 @@ class SandboxToolSet:
         sandbox = await self._once.close()
         if sandbox is not None and sandbox is not self._given:
             await sandbox.delete_async()
-
-    def close(self) -> None:
-        """Delete the sandbox, if the tool set created it; calling it twice is allowed."""
-        run(self.close_async())
 
     def _bound(self, definition: ToolDefinition) -> SandboxTool:
         perform = partial(self._perform, definition)
@@ -138,27 +140,6 @@ class SandboxToolSet:
                 raise ended from error
         log.warning("sandbox %s has ended; %s goes on in a new one", sandbox.sandbox_id, definition.name)
         return await definition.run(await self._once.get(), **arguments)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            await self.close_async()
-        except AgentRunError as problem:
-            if error is None:
-                raise
-            log.warning("the sandbox of a tool set could not be deleted: %s", problem)
-
-    def __enter__(self) -> Self:
-        return run(self.__aenter__())
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        run(self.__aexit__(kind, error, trace))
 
 
 async def started(sandbox: CodeInterpreterSandbox) -> CodeInterpreterSandbox:

@@ -1,0 +1,90 @@
+"""Several tools together: named, chosen, handed to a framework, and closed when their user is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+from agentrun._core.closing import Closing
+from agentrun.integration._tool import Tool
+
+T = TypeVar("T")
+Modify: TypeAlias = Callable[[Tool], Tool]
+Filter: TypeAlias = Callable[[str], bool]
+
+
+class CommonToolSet(Closing):
+    """Tools of any origin, for any framework; `closing` are what they work with, which is closed with the set."""
+
+    def __init__(self, tools_list: Iterable[Tool] = (), closing: Sequence[Closing] = ()) -> None:
+        self._tools = list(tools_list)
+        self._closing = tuple(closing)
+
+    def tools(
+        self,
+        prefix: str | None = None,
+        modify_tool_name: Modify | None = None,
+        filter_tools_by_name: Filter | None = None,
+    ) -> list[Tool]:
+        """The tools whose names pass the filter, then changed, then with `prefix_` before their names."""
+        chosen = [tool for tool in self._tools if filter_tools_by_name is None or filter_tools_by_name(tool.name)]
+        if modify_tool_name is not None:
+            chosen = [modify_tool_name(tool) for tool in chosen]
+        return [tool.renamed(f"{prefix}_{tool.name}" if prefix else tool.name) for tool in chosen]
+
+    def converted(
+        self,
+        convert: Callable[[Tool], T],
+        prefix: str | None = None,
+        modify_tool_name: Modify | None = None,
+        filter_tools_by_name: Filter | None = None,
+    ) -> Tools[T]:
+        """The tools as a framework's own; the list closes what they work with."""
+        chosen = self.tools(prefix, modify_tool_name, filter_tools_by_name)
+        return Tools(map(convert, chosen), self._closing)
+
+    def to_openai_function(
+        self,
+        prefix: str | None = None,
+        modify_tool_name: Modify | None = None,
+        filter_tools_by_name: Filter | None = None,
+    ) -> list[dict[str, Any]]:
+        """The tools as the chat API of OpenAI takes them."""
+        return [tool.to_openai_function() for tool in self.tools(prefix, modify_tool_name, filter_tools_by_name)]
+
+    def to_anthropic_tool(
+        self,
+        prefix: str | None = None,
+        modify_tool_name: Modify | None = None,
+        filter_tools_by_name: Filter | None = None,
+    ) -> list[dict[str, Any]]:
+        """The tools as the messages API of Anthropic takes them."""
+        return [tool.to_anthropic_tool() for tool in self.tools(prefix, modify_tool_name, filter_tools_by_name)]
+
+    async def close_async(self) -> None:
+        """Close what the tools work with; calling it twice is allowed."""
+        await close_each(self._closing)
+
+
+class Tools(list[T], Closing):
+    """A list of a framework's tools, which closes what they work with: by `close` or as a context manager."""
+
+    def __init__(self, tools: Iterable[T] = (), closing: Sequence[Closing] = ()) -> None:
+        super().__init__(tools)
+        self._closing = tuple(closing)
+
+    async def close_async(self) -> None:
+        """Close what the tools work with; calling it twice is allowed."""
+        await close_each(self._closing)
+
+
+async def close_each(held: Iterable[Closing]) -> None:
+    """Close all of them, also when one cannot be; the first problem is raised at the end."""
+    problems: list[Exception] = []
+    for each in held:
+        try:
+            await each.close_async()
+        except Exception as problem:
+            problems.append(problem)
+    if problems:
+        raise problems[0]

@@ -1,0 +1,18 @@
+"""A model of the platform by its name."""
+
+from __future__ import annotations
+
+from agentrun.config import Config
+from agentrun.integration._model import CommonModel
+from agentrun.model import BackendType, ModelProxy, ModelService
+
+
+def model(
+    name: str | ModelProxy | ModelService,
+    *,
+    model: str | None = None,
+    backend_type: BackendType | None = None,
+    config: Config | None = None,
+) -> CommonModel:
+    """A model service or proxy; `model` is asked instead of the one that it names. Raises ResourceNotExistError."""
+    return CommonModel.find(name, model=model, backend_type=backend_type, config=config)

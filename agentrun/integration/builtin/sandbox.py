@@ -1,0 +1,91 @@
+"""The tools of sandboxes for agents: one sandbox for each session of an agent, made when it first needs one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from agentrun._core.closing import Closing, close_at_exit
+from agentrun.config import Config
+from agentrun.errors import UnsupportedError
+from agentrun.integration._session import current_session
+from agentrun.integration._tool import Tool
+from agentrun.integration._toolset import CommonToolSet, close_each
+from agentrun.sandbox.model import TemplateType
+from agentrun.sandbox.toolset import SandboxTool, SandboxToolSet
+
+
+class SessionSandboxes(Closing):
+    """A sandbox for each session, known by the session's name; `make` gives the tool set of a new one."""
+
+    def __init__(self, make: Callable[[], SandboxToolSet]) -> None:
+        self._make = make
+        self._sets: dict[str | None, SandboxToolSet] = {}
+        self._lock = threading.Lock()
+        close_at_exit(self)
+
+    def of_session(self, session_id: str | None) -> SandboxToolSet:
+        """The tools of a session's sandbox; nothing is created before one of them is called."""
+        with self._lock:
+            if session_id not in self._sets:
+                self._sets[session_id] = self._make()
+            return self._sets[session_id]
+
+    async def close_session_async(self, session_id: str | None) -> None:
+        """Delete a session's sandbox, because the session is over; the next call in it would make a new one."""
+        with self._lock:
+            found = self._sets.pop(session_id, None)
+        if found is not None:
+            await found.close_async()
+
+    def tool(self, described: SandboxTool) -> Tool:
+        """A tool that works in the sandbox of whichever session calls it."""
+        return Tool(described.name, described.description, described.parameters, perform=self._performing(described))
+
+    def _performing(self, described: SandboxTool) -> Callable[[dict[str, Any]], Awaitable[Any]]:
+        async def perform(arguments: dict[str, Any]) -> Any:
+            found = self.of_session(current_session()).tool(described.name)
+            return await found.perform(found.checked(arguments))
+
+        return perform
+
+    async def close_async(self) -> None:
+        """Delete all sandboxes; calling it twice is allowed."""
+        with self._lock:
+            sets, self._sets = list(self._sets.values()), {}
+        await close_each(sets)
+
+
+def sandbox_toolset(
+    template_name: str,
+    *,
+    template_type: TemplateType | str = TemplateType.CODE_INTERPRETER,
+    config: Config | None = None,
+    sandbox_idle_timeout_seconds: int = 600,
+    local_artifact_dir: str | None = None,
+    **options: Any,
+) -> CommonToolSet:
+    """The tools of a sandbox that is made from a template when one of them is first called.
+
+    Each agent's session has a sandbox of its own. It is deleted by `close`, at the end of the process, or by the
+    platform when nobody has used it for `sandbox_idle_timeout_seconds`. The other options are those of Sandbox.create.
+    With `local_artifact_dir` there are tools that carry files between that folder and the sandbox. Raises
+    UnsupportedError for templates whose sandboxes have no tools.
+    """
+    if template_type != TemplateType.CODE_INTERPRETER:
+        raise UnsupportedError(
+            501,
+            f"sandboxes of type {TemplateType(template_type).value} have no tools in this version",
+            hint="Use a template of type CODE_INTERPRETER",
+        )
+    make = partial(
+        SandboxToolSet.of_template,
+        template_name,
+        sandbox_idle_timeout_seconds=sandbox_idle_timeout_seconds,
+        config=config,
+        **options,
+    )
+    sandboxes = SessionSandboxes(make)
+    return CommonToolSet(map(sandboxes.tool, make().tools()), [sandboxes])

@@ -1,0 +1,13 @@
+"""The tools of a tool set."""
+
+from __future__ import annotations
+
+from agentrun.config import Config
+from agentrun.integration._toolset import CommonToolSet
+from agentrun.toolset import ToolSet
+
+
+def toolset(name: str | ToolSet, *, config: Config | None = None) -> CommonToolSet:
+    """The tools of a tool set; raises ResourceNotExistError."""
+    found = ToolSet.get_by_name(name, config) if isinstance(name, str) else name
+    return CommonToolSet.from_agentrun_toolset(found, config)
