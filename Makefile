@@ -2,7 +2,7 @@
 # Pass options through ARGS, as in: make test ARGS="tests/unit -k signing"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker check bench docs official clean
+.PHONY: help setup demo test test-docker test-integrations check bench docs official clean
 .PHONY: check-lint check-format check-mypy check-pyright check-layers check-sizes
 
 BIN := .venv/bin
@@ -29,6 +29,10 @@ test-docker:  ## Get a container engine and the image of sandboxes, and run the 
 	@scripts/docker_engine.sh >/dev/null
 	@$(BIN)/agentrun emulator images build
 	@$(BIN)/python -m pytest tests/emulator/backends/docker tests/emulator/hostile -k docker $(ARGS)
+
+test-integrations:  ## Run the tests of each framework in its own environment; ARGS="langchain crewai -- -k stream".
+	@scripts/setup.sh test integrations
+	@$(BIN)/python scripts/integrations.py $(ARGS)
 
 check:  ## Run the linters, type checkers, layer contracts and size limits.
 	@scripts/setup.sh test check

@@ -32,11 +32,12 @@ _REQUEST_ID_HEADERS = ("x-acs-request-id", "x-agentrun-request-id", "x-request-i
 
 
 class Operation(NamedTuple):
-    """A control operation: its action, method and path with `{placeholders}`."""
+    """A control operation: its action, method and path with `{placeholders}`, in a version of its service."""
 
     action: str
     method: str
     path: str
+    version: str = API_VERSION
 
 
 def segment(value: str) -> str:
@@ -137,8 +138,8 @@ def parsed(content: bytes) -> Any:
         return content.decode(errors="replace")
 
 
-def enveloped(reply: Reply) -> dict[str, Any]:
-    """The data of an envelope; raises the error that the answer means, or InvalidResponseError."""
+def object_of(reply: Reply) -> dict[str, Any]:
+    """The JSON object that an answer is; raises the error that the answer means, or InvalidResponseError."""
     if reply.status >= 400:
         raise error_of(reply.status, reply.headers, reply.content)
     body = parsed(reply.content)
@@ -146,7 +147,12 @@ def enveloped(reply: Reply) -> dict[str, Any]:
         raise InvalidResponseError(
             f"the service's answer is not JSON: {reply.content[:200]!r}", hint="Check the endpoint"
         )
-    envelope = cast("dict[str, Any]", body)
+    return cast("dict[str, Any]", body)
+
+
+def enveloped(reply: Reply) -> dict[str, Any]:
+    """The data of an envelope; raises the error that the answer means, or InvalidResponseError."""
+    envelope = object_of(reply)
     code = envelope.get("code")
     if code != "SUCCESS":
         raise from_response(
@@ -174,7 +180,7 @@ def control_signer(operation: Operation, credentials: Credentials) -> Signer:
             "accept": "application/json",
             "user-agent": USER_AGENT,
             "x-acs-action": operation.action,
-            "x-acs-version": API_VERSION,
+            "x-acs-version": operation.version,
             "x-acs-date": signing.timestamp(datetime.now(timezone.utc)),
             "x-acs-signature-nonce": uuid4().hex,
             "x-acs-content-sha256": hashlib.sha256(content).hexdigest() if content else signing.EMPTY_SHA256,
@@ -237,6 +243,14 @@ class ControlAPI(API):
 
     kind: ClassVar[str] = "resource"
 
+    def _endpoint(self, settings: Config) -> str:
+        """The base URL; other services than AgentRun's own have one of theirs."""
+        return settings.get_control_endpoint()
+
+    def _data(self, reply: Reply) -> dict[str, Any]:
+        """The data of an answer; other services have other envelopes."""
+        return enveloped(reply)
+
     async def _call(
         self,
         operation: Operation,
@@ -256,7 +270,7 @@ class ControlAPI(API):
         settings = self._config(config)
         request = Request(
             operation.method,
-            _url(settings.get_control_endpoint(), _filled(operation.path, names), query_pairs(query)),
+            _url(self._endpoint(settings), _filled(operation.path, names), query_pairs(query)),
             _lower(headers),
             None if body is None else _json(body),
             timeouts(settings),
@@ -264,7 +278,7 @@ class ControlAPI(API):
         )
         signer = control_signer(operation, settings.get_credentials())
         try:
-            return enveloped(await settings.session.send(request, signer))
+            return self._data(await settings.session.send(request, signer))
         except HTTPError as error:
             raise error.to_resource_error(kind or self.kind, label or (names[-1] if names else "")) from error
 

@@ -43,6 +43,11 @@ class Resource(Model):
         return Config.with_configs(self._config, config)
 
     @property
+    def state(self) -> Status | str | None:
+        """How far the service is: its `status`, unless the resource has another word for it."""
+        return self.status
+
+    @property
     def label(self) -> str:
         """The name or id that messages use."""
         raise NotImplementedError
@@ -93,9 +98,9 @@ class Resource(Model):
         when it ends in another state, and WaitTimeoutError after `timeout_seconds`.
         """
         await self.wait_until_ready_or_failed_async(callback, interval_seconds, timeout_seconds, config)
-        if self.status != Status.READY:
+        if self.state != Status.READY:
             reason = getattr(self, "status_reason", None) or "the service gave no reason"
-            raise ResourceFailedError(f"{self.kind} {self.title!r} is {self.status}: {reason}")
+            raise ResourceFailedError(f"{self.kind} {self.title!r} is {self.state}: {reason}")
         return self
 
     def wait_until_ready(
@@ -132,7 +137,7 @@ class Resource(Model):
 
         return await wait_until(
             look,
-            lambda seen: Status.is_final_status(seen.status),
+            lambda seen: Status.is_final_status(seen.state),
             what=f"{self.kind} {self.title!r}",
             interval=interval_seconds,
             timeout=timeout_seconds,
@@ -171,8 +176,8 @@ class Resource(Model):
                 return True
             if callback:
                 callback(self)
-            if self.status not in (Status.DELETING, None):
-                raise DeleteResourceError(f"{self.kind} {self.title!r} is {self.status} after it was deleted")
+            if self.state not in (Status.DELETING, None):
+                raise DeleteResourceError(f"{self.kind} {self.title!r} is {self.state} after it was deleted")
             return False
 
         try:

@@ -6,14 +6,12 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from agentrun._core.blocking import run
+from agentrun._core.progress import Progress, watched
 from agentrun.integration._outcome import Image, ToolOutcome, as_json
-from agentrun.integration._session import current_session, session, watched
-
-if TYPE_CHECKING:
-    from agentrun.integration._session import Progress
+from agentrun.integration._session import current_session, session
 
 Schema: TypeAlias = Mapping[str, Any]
 Perform: TypeAlias = Callable[[dict[str, Any]], Awaitable[Any]]

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from agentrun._core.closing import Closing
+from agentrun.errors import ToolError
 from agentrun.integration._tool import Tool
+
+if TYPE_CHECKING:
+    from agentrun.config import Config
+    from agentrun.tool import Tool as ToolResource
+    from agentrun.toolset import ToolDefinition, ToolSet
 
 T = TypeVar("T")
 Modify: TypeAlias = Callable[[Tool], Tool]
@@ -43,6 +49,30 @@ class CommonToolSet(Closing):
         chosen = self.tools(prefix, modify_tool_name, filter_tools_by_name)
         return Tools(map(convert, chosen), self._closing)
 
+    @classmethod
+    def from_agentrun_toolset(
+        cls, toolset: ToolSet, config: Config | None = None, refresh: bool = False
+    ) -> CommonToolSet:
+        """The tools of a tool set; what an API or an MCP server calls an error is raised as ToolError."""
+        return cls._of_resource(toolset, config, refresh)
+
+    @classmethod
+    def from_agentrun_tool(
+        cls, tool_resource: ToolResource, config: Config | None = None, refresh: bool = False
+    ) -> CommonToolSet:
+        """What a tool of the platform offers; what an API or an MCP server calls an error is raised as ToolError."""
+        return cls._of_resource(tool_resource, config, refresh)
+
+    @classmethod
+    def _of_resource(cls, resource: ToolSet | ToolResource, config: Config | None, refresh: bool) -> CommonToolSet:
+        def tool(described: ToolDefinition) -> Tool:
+            async def perform(arguments: dict[str, Any]) -> Any:
+                return without_error(described.name, await resource.call_tool_async(described.name, arguments, config))
+
+            return Tool(described.name, described.description, described.parameters, perform=perform)
+
+        return cls(map(tool, resource.definitions(config, refresh=refresh)), [resource])
+
     def to_openai_function(
         self,
         prefix: str | None = None,
@@ -76,6 +106,13 @@ class Tools(list[T], Closing):
     async def close_async(self) -> None:
         """Close what the tools work with; calling it twice is allowed."""
         await close_each(self._closing)
+
+
+def without_error(name: str, result: Any) -> Any:
+    """The result of a tool; raises ToolError when it is an error."""
+    if getattr(result, "is_error", False):
+        raise ToolError(result.error_text, tool_name=name, content=result)
+    return result
 
 
 async def close_each(held: Iterable[Closing]) -> None:

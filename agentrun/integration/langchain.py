@@ -17,8 +17,8 @@ with framework("langchain", "langchain_core"):
 if TYPE_CHECKING:
     from langchain_openai import ChatOpenAI
 
+    from agentrun._core.progress import Progress
     from agentrun.integration._model import CommonModel
-    from agentrun.integration._session import Progress
 
 
 def to_tool(tool: Tool) -> StructuredTool:

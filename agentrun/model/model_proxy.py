@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentrun._core.blocking import run
+from agentrun._core.managed import Operations
 from agentrun._core.paging import AsyncLazyList, LazyList
 from agentrun.config import Config
 from agentrun.model.control import ModelControlAPI
@@ -19,7 +20,7 @@ from agentrun.model.model import (
 )
 from agentrun.model.place import Place
 from agentrun.model.policies import ProxyConfig, ProxyConfigEndpoint, ProxyMode
-from agentrun.model.resource import ModelResource, Operations
+from agentrun.model.resource import ModelResource
 from agentrun.model.stats import ModelProxyStats
 from agentrun.status import Status
 
@@ -39,6 +40,7 @@ class ModelProxy(
 
     kind = "ModelProxy"
     operations = Operations(
+        ModelControlAPI,
         ModelProxyCreateInput,
         ModelProxyUpdateInput,
         ModelControlAPI.create_model_proxy_async,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentrun._core.blocking import run
+from agentrun._core.managed import Operations
 from agentrun._core.paging import AsyncLazyList, LazyList
 from agentrun.config import Config
 from agentrun.errors import ConfigError
@@ -21,7 +22,7 @@ from agentrun.model.model import (
 )
 from agentrun.model.place import Place
 from agentrun.model.provider_keys import VARIABLES, provider_key
-from agentrun.model.resource import ModelResource, Operations
+from agentrun.model.resource import ModelResource
 
 
 class ModelService(
@@ -38,6 +39,7 @@ class ModelService(
 
     kind = "ModelService"
     operations = Operations(
+        ModelControlAPI,
         ModelServiceCreateInput,
         ModelServiceUpdateInput,
         ModelControlAPI.create_model_service_async,

@@ -1,0 +1,46 @@
+"""Tools of the platform: MCP servers, APIs that are called as functions, and skills."""
+
+from __future__ import annotations
+
+from agentrun.tool.client import ToolClient
+from agentrun.tool.control import ToolControlAPI
+from agentrun.tool.model import (
+    McpConfig,
+    SessionAffinity,
+    ToolCodeConfiguration,
+    ToolContainerConfiguration,
+    ToolCreateInput,
+    ToolCreateMethod,
+    ToolListInput,
+    ToolLogConfiguration,
+    ToolNASConfig,
+    ToolNetworkConfiguration,
+    ToolOSSMountConfig,
+    ToolType,
+    ToolUpdateInput,
+    mcp_servers,
+)
+from agentrun.tool.tool import Tool
+from agentrun.toolset.schema import ToolInfo, ToolSchema
+
+__all__ = [
+    "McpConfig",
+    "SessionAffinity",
+    "Tool",
+    "ToolClient",
+    "ToolCodeConfiguration",
+    "ToolContainerConfiguration",
+    "ToolControlAPI",
+    "ToolCreateInput",
+    "ToolCreateMethod",
+    "ToolInfo",
+    "ToolListInput",
+    "ToolLogConfiguration",
+    "ToolNASConfig",
+    "ToolNetworkConfiguration",
+    "ToolOSSMountConfig",
+    "ToolSchema",
+    "ToolType",
+    "ToolUpdateInput",
+    "mcp_servers",
+]

@@ -1,0 +1,106 @@
+"""Runs the tests of the integrations, each in an environment of its own, against an emulator of its own.
+
+usage: scripts/integrations.py [--jobs N] [NAME ...] [-- PYTEST_ARGUMENT ...]
+
+An environment is made anew when what it consists of has changed: the requirements, the project's dependencies, or the
+interpreter. Frameworks want versions of the same packages that do not go together, so there is one for each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+INTEGRATIONS = ROOT / "integrations"
+ENVIRONMENTS = ROOT / ".venv-integrations"
+MAIN = ROOT / ".venv" / "bin"
+COMMON = ("pytest>=8.2", "pytest-asyncio>=0.24", "mypy>=1.13")
+
+
+def names() -> list[str]:
+    """The integrations that there are."""
+    return sorted(path.parent.name for path in INTEGRATIONS.glob("*/requirements.txt"))
+
+
+def fingerprint(name: str) -> str:
+    """What an environment consists of."""
+    parts = [INTEGRATIONS / name / "requirements.txt", ROOT / "pyproject.toml", Path(__file__)]
+    content = b"\0".join(path.read_bytes() for path in parts) + sys.version.encode() + str(ROOT).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def environment(name: str) -> Path:
+    """The environment of an integration, made when it is not there or has become another."""
+    folder = ENVIRONMENTS / name
+    mark, wanted = folder / ".ready", fingerprint(name)
+    if mark.exists() and mark.read_text() == wanted:
+        return folder
+    uv = [str(MAIN / "python"), "-m", "uv", "--quiet"]
+    subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, str(folder)], check=True)
+    requirements = INTEGRATIONS / name / "requirements.txt"
+    install = [*uv, "pip", "install", "--python", str(folder / "bin" / "python")]
+    subprocess.run([*install, "--editable", f"{ROOT}[tools,model]", "-r", str(requirements), *COMMON], check=True)
+    mark.write_text(wanted)
+    return folder
+
+
+def run(name: str, arguments: list[str]) -> tuple[str, int, float, str]:
+    """Test one integration: its name, status, seconds and output."""
+    began = time.monotonic()
+    try:
+        python = environment(name) / "bin" / "python"
+    except subprocess.CalledProcessError as error:
+        return name, error.returncode, time.monotonic() - began, f"the environment of {name} could not be made"
+    script = str(INTEGRATIONS / "scenario" / "model.py")
+    tests = [str(python), "-m", "pytest", "-q", str(INTEGRATIONS / name), *arguments]
+    emulator = [str(MAIN / "agentrun"), "emulator", "exec", "--script", script, "--", *tests]
+    done = subprocess.run(
+        emulator, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=quiet(os.environ)
+    )
+    return name, done.returncode, time.monotonic() - began, done.stdout
+
+
+def quiet(environment: os._Environ[str]) -> dict[str, str]:
+    """The environment without what frameworks would send to their makers."""
+    silent = {
+        "ANONYMIZED_TELEMETRY": "false",
+        "CREWAI_DISABLE_TELEMETRY": "true",
+        "CREWAI_TRACING_ENABLED": "false",
+        "OTEL_SDK_DISABLED": "true",
+        "LANGSMITH_TRACING": "false",
+        "OPENAI_AGENTS_DISABLE_TRACING": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+    return {**environment, **silent}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Test the integrations, each in its own environment.")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at the same time")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(names())}; all by default")
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    chosen, pytest_arguments = parser.parse_args(given[:end]), given[end + 1 :]
+    unknown = sorted(set(chosen.names) - set(names()))
+    if unknown:
+        parser.error(f"there is no integration {unknown[0]}; there are {', '.join(names())}")
+    failed = []
+    with ThreadPoolExecutor(chosen.jobs) as pool:
+        for name, status, seconds, output in pool.map(lambda name: run(name, pytest_arguments), chosen.names or names()):
+            print(f"==> {name}: {'passed' if status == 0 else 'FAILED'} in {seconds:.0f} s")
+            print(output.rstrip() if status else "\n".join(output.rstrip().splitlines()[-1:]), flush=True)
+            failed += [name] if status else []
+    if failed:
+        print(f"==> failed: {', '.join(failed)}")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
