@@ -25,6 +25,7 @@ from referencing.exceptions import Unresolvable
 
 from agentrun._core.names import nearest
 from agentrun.errors import InvalidInputError
+from agentrun.toolset.values import as_list, as_object, is_object
 
 _most_wrong = cast("Callable[[Iterable[ValidationError]], ValidationError | None]", best_match)
 # What `jsonschema` raises in the middle of its work when a schema is none.
@@ -38,7 +39,7 @@ def checked_arguments(tool_name: str, schema: Mapping[str, Any], arguments: Mapp
     Raises InvalidInputError, whose `field` is the path to what does not fit, such as `pet.tags[1].name`. The schema's
     validator is kept, so the schema must not be changed afterwards.
     """
-    if arguments is not None and not isinstance(arguments, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers
+    if arguments is not None and not is_object(arguments):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers
         raise InvalidInputError(f"the arguments of {tool_name} must be a mapping, not {_kind(arguments)}")
     given = dict(arguments or {})
     try:
@@ -131,26 +132,22 @@ def path_text(path: Iterable[int | str]) -> str:
 
 
 def _missing(fault: ValidationError) -> str:
-    instance = cast("Mapping[str, Any]", fault.instance)
-    return next(str(name) for name in cast("Iterable[str]", fault.validator_value) if name not in instance)
+    instance = as_object(fault.instance)
+    return next(str(name) for name in as_list(fault.validator_value) if name not in instance)
 
 
 def _unknown(fault: ValidationError) -> str | None:
     """The property that may not be there, None when the fault is another."""
     if fault.validator not in ("additionalProperties", "unevaluatedProperties"):
         return None
-    schema = _as_mapping(fault.schema)
-    known, patterns = _properties(fault), _as_mapping(schema.get("patternProperties"))
-    found = (str(name) for name in _as_mapping(fault.instance))
+    schema = as_object(fault.schema)
+    known, patterns = _properties(fault), as_object(schema.get("patternProperties"))
+    found = (str(name) for name in as_object(fault.instance))
     return next((n for n in found if n not in known and not any(re.search(p, n) for p in patterns)), None)
 
 
 def _properties(fault: ValidationError) -> list[str]:
-    return list(_as_mapping(_as_mapping(fault.schema).get("properties")))
-
-
-def _as_mapping(value: Any) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+    return list(as_object(as_object(fault.schema).get("properties")))
 
 
 def _words(fault: ValidationError, unknown: str | None) -> tuple[str, str | None]:
@@ -204,14 +201,14 @@ def _known(unknown: str, known: list[str]) -> str:
 
 
 def _described(schema: Any, name: str) -> str | None:
-    spec = _as_mapping(_as_mapping(_as_mapping(schema).get("properties")).get(name))
+    spec = as_object(as_object(as_object(schema).get("properties")).get(name))
     if "enum" in spec:
         return f"Allowed are: {_listed(spec['enum'])}"
     return f"It is {_types(spec['type'])}" if "type" in spec else None
 
 
 def _forms(branches: Sequence[Any]) -> str | None:
-    kinds = [_types(_as_mapping(branch)["type"]) for branch in branches if "type" in _as_mapping(branch)]
+    kinds = [_types(as_object(branch)["type"]) for branch in branches if "type" in as_object(branch)]
     return f"Allowed are: {', '.join(dict.fromkeys(kinds))}" if kinds else None
 
 
@@ -228,14 +225,17 @@ def _types(kinds: str | list[str]) -> str:
     return " or ".join(_NAMES.get(name, f"a {name}") for name in names)
 
 
-def _kind(value: Any) -> str:
+_KINDS: Mapping[type, str] = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def _kind(value: object) -> str:
     """The JSON type of a value in words, or its Python type where JSON has none."""
-    kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
-        (bool, "a boolean"),
-        ((int, float), "a number"),
-        (str, "a string"),
-        (list, "an array"),
-        (dict, "an object"),
-        (type(None), "null"),
-    )
-    return next((name for kind, name in kinds if isinstance(value, kind)), type(value).__name__)
+    return _KINDS.get(type(value), type(value).__name__)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
+
+from agentrun.toolset.values import is_list, is_object
 
 Schema: TypeAlias = "dict[str, Any]"
 
@@ -45,7 +47,7 @@ def _nullable(schema: Schema) -> Schema:
     kind = schema.get("type")
     if isinstance(kind, str):
         schema["type"] = [kind, "null"]
-    elif isinstance(kind, list) and "null" not in kind:
+    elif is_list(kind) and "null" not in kind:
         schema["type"] = [*kind, "null"]
     if "enum" in schema and None not in schema["enum"]:
         schema["enum"] = [*schema["enum"], None]
@@ -64,15 +66,15 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_mapping(value: Any) -> bool:
-    return isinstance(value, Mapping)
+    return is_object(value)
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
+    return is_list(value)
 
 
 def _is_filled(value: Any) -> bool:
-    return isinstance(value, list) and bool(cast("list[Any]", value))
+    return is_list(value) and bool(value)
 
 
 def _is_text(value: Any) -> bool:
@@ -84,9 +86,9 @@ def _is_flag(value: Any) -> bool:
 
 
 def _is_names(value: Any) -> bool:
-    if not isinstance(value, list):
+    if not is_list(value):
         return False
-    names = cast("list[Any]", value)
+    names = value
     return all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
 
 

@@ -16,6 +16,7 @@ from agentrun.config import Config
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.openapi import reading
 from agentrun.toolset.openapi.reading import Source
+from agentrun.toolset.values import as_object, is_list, is_object
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -36,7 +37,7 @@ class Node(NamedTuple):
 
     def object(self) -> Object:
         """The part as a mapping, empty when it is none."""
-        return cast("Object", self.value) if isinstance(self.value, Mapping) else {}
+        return as_object(self.value)
 
     def part(self, name: str) -> Node:
         """What the part has under a name, None when there is nothing."""
@@ -57,7 +58,7 @@ class Document:
         self.root = _checked(sources[0].value)
         self.is_3_0 = str(self.root["openapi"]).startswith("3.0")
         resources = [(source.uri, SPECIFICATION.create_resource(source.value)) for source in sources]
-        registry: Registry[Any] = Registry().with_resources(resources)  # pyright: ignore[reportUnknownVariableType]
+        registry = EMPTY.with_resources(resources)
         if not self.is_3_0 and any(_names_schemas(source.value) for source in sources):
             registry = registry.crawl()
         self.top = Node(self.root, registry.resolver(self.uri))
@@ -131,9 +132,9 @@ def _outside(reference: str) -> str | None:
 
 
 def _checked(value: Any) -> Object:
-    if not isinstance(value, Mapping):
+    if not is_object(value):
         raise _no_document(f"it is {_kind(value)}")
-    root = cast("Object", value)
+    root = value
     if "swagger" in root:
         hint = "Convert it to OpenAPI 3, for example with swagger2openapi"
         raise InvalidInputError(f"swagger: version {root['swagger']} is not supported", field="swagger", hint=hint)
@@ -149,7 +150,7 @@ def _checked(value: Any) -> Object:
 def _check_shape(root: Object) -> None:
     for name in ("paths", "components", "info"):
         _require_mapping(root.get(name, {}), name)
-    for path, item in cast("Object", root.get("paths", {})).items():
+    for path, item in as_object(root.get("paths")).items():
         _require_mapping(item, f"paths.{path}")
         for method in METHODS:
             if method in item:
@@ -157,7 +158,7 @@ def _check_shape(root: Object) -> None:
 
 
 def _require_mapping(value: Any, place: str) -> None:
-    if not isinstance(value, Mapping):
+    if not is_object(value):
         raise InvalidInputError(f"{place} must be an object, not {_kind(value)}", field=place)
 
 
@@ -217,18 +218,18 @@ def _mappings(value: Any) -> Iterator[Object]:
     waiting = [value]
     while waiting:
         part = waiting.pop()
-        if isinstance(part, Mapping):
-            yield cast("Object", part)
-            waiting.extend(cast("Object", part).values())
-        elif isinstance(part, list):
-            waiting.extend(cast("list[Any]", part))
+        if is_object(part):
+            yield part
+            waiting.extend(part.values())
+        elif is_list(part):
+            waiting.extend(part)
 
 
 # What `referencing` has to know of OpenAPI: only schemas of 3.1 have names, and they may be anywhere.
 
 
 def _id_of(value: Any) -> str | None:
-    found: Any = cast("Object", value).get("$id") if isinstance(value, Mapping) else None
+    found: Any = value.get("$id") if is_object(value) else None
     return found if isinstance(found, str) else None
 
 
@@ -240,14 +241,15 @@ def _anchors_in(specification: Specification[Any], value: Any) -> Iterator[Ancho
     for part in _mappings(value):
         for word in ("$anchor", "$dynamicAnchor"):
             if isinstance(part.get(word), str):
-                yield Anchor(name=part[word], resource=specification.create_resource(part))
+                yield cast("Any", Anchor)(name=part[word], resource=specification.create_resource(part))
 
 
 def _maybe_in_subresource(segments: Any, resolver: Any, subresource: Resource[Any]) -> Any:
     return resolver.in_subresource(subresource) if subresource.id() else resolver
 
 
-SPECIFICATION: Specification[Any] = Specification(
+EMPTY: Registry[Any] = cast("Any", Registry)()
+SPECIFICATION: Specification[Any] = cast("Any", Specification)(  # For mypy its class takes no arguments.
     name="OpenAPI",
     id_of=_id_of,
     subresources_of=_subresources_of,

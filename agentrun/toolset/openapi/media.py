@@ -7,6 +7,7 @@ from collections.abc import Iterable
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 JSON = "application/json"
+_TEXTS = ("xml", "yaml", "javascript", "graphql", "ndjson", "jsonl", "json-seq")
 
 
 def essence(media_type: str) -> str:
@@ -23,7 +24,7 @@ def is_json(media_type: str) -> bool:
 def is_text(media_type: str) -> bool:
     """Whether it is text."""
     kind = essence(media_type)
-    return kind.startswith("text/") or kind.endswith(("+xml", "/xml", "+yaml", "/yaml"))
+    return kind.startswith("text/") or kind.endswith(_TEXTS)
 
 
 def is_binary(media_type: str) -> bool:

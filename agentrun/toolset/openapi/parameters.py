@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.dialect import Schema
@@ -13,6 +13,7 @@ from agentrun.toolset.openapi import styles
 from agentrun.toolset.openapi.document import Node, follow
 from agentrun.toolset.openapi.media import is_json
 from agentrun.toolset.openapi.schemas import Schemas
+from agentrun.toolset.values import as_list, is_list, is_object
 
 LOCATIONS = ("path", "query", "header", "cookie")
 _DEFAULT_STYLES = {"path": "simple", "query": "form", "header": "simple", "cookie": "form"}
@@ -82,9 +83,9 @@ def read_parameters(item: Node, operation: Node, schemas: Schemas, uses: set[str
 
 def _listed(holder: Node, place: str) -> Iterator[Node]:
     parts = holder.part("parameters").value
-    if not isinstance(parts, list | None):
+    if parts is not None and not is_list(parts):
         raise InvalidInputError(f"{place}.parameters must be a list", field=f"{place}.parameters")
-    for number, part in enumerate(cast("list[Any]", parts or [])):
+    for number, part in enumerate(as_list(parts)):
         yield follow(Node(part, holder.resolver), f"{place}.parameters[{number}]")
 
 
@@ -122,7 +123,7 @@ def _schema(node: Node) -> tuple[str | None, Node]:
 
 def _noted(schema: Any, raw: Mapping[str, Any]) -> Any:
     """The schema with what the parameter says about itself."""
-    noted: Schema = dict(cast("Schema", schema)) if isinstance(schema, Mapping) else {}
+    noted: Schema = dict(schema) if is_object(schema) else {}
     if schema is False:
         return False
     if isinstance(raw.get("description"), str):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -16,6 +15,7 @@ from agentrun._core.session import Request
 from agentrun.config import Config
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.openapi.yaml import parse_yaml
+from agentrun.toolset.values import is_object
 
 MOST_BYTES = 64 * 1024 * 1024
 _FILES = (".json", ".yaml", ".yml")
@@ -37,8 +37,8 @@ class Source:
 
 async def read(source: Any, config: Config) -> Source:
     """The values of a source; raises InvalidInputError when it cannot be read, and what a failed request means."""
-    if isinstance(source, Mapping):
-        return Source(cast("Mapping[str, Any]", source))
+    if is_object(source):
+        return Source(source)
     if isinstance(source, bytes):
         return Source(parse(_decoded(source, "the document"), "the document"))
     if isinstance(source, PathLike):

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from agentrun.toolset.dialect import Schema, translated
 from agentrun.toolset.openapi.document import Document, Node, follow, lookup
+from agentrun.toolset.values import is_list, is_object
 
 _MAPS = ("properties", "patternProperties", "dependentSchemas")
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
@@ -46,7 +47,7 @@ class Schemas:
 
     def convert(self, node: Node, uses: set[str]) -> Any:
         """A schema in 2020-12; the names of the definitions that it refers to are added to `uses`."""
-        if not isinstance(node.value, Mapping):
+        if not is_object(node.value):
             return node.value if isinstance(node.value, bool) else True
         node = node.within()
         raw = node.object()
@@ -111,11 +112,11 @@ class Schemas:
         return translated({**rest, **nested})
 
     def _nested(self, word: str, value: Any, node: Node, uses: set[str]) -> Any:
-        if word in _MAPS and isinstance(value, Mapping):
-            parts = cast("Mapping[str, Any]", value).items()
+        if word in _MAPS and is_object(value):
+            parts = value.items()
             return {str(name): self.convert(Node(part, node.resolver), uses) for name, part in parts}
-        if word in _LISTS and isinstance(value, list):
-            return [self.convert(Node(part, node.resolver), uses) for part in cast("list[Any]", value)]
+        if word in _LISTS and is_list(value):
+            return [self.convert(Node(part, node.resolver), uses) for part in value]
         if word in _ONES and isinstance(value, (Mapping, bool)):
             return self.convert(Node(value, node.resolver), uses)
         return value
@@ -127,11 +128,11 @@ class Schemas:
         if not hidden:
             return raw
         shown = dict(raw)
-        if isinstance(raw.get("properties"), Mapping):
+        if is_object(raw.get("properties")):
             shown["properties"] = {name: part for name, part in raw["properties"].items() if name not in hidden}
-        if isinstance(raw.get("required"), list):
+        if is_list(raw.get("required")):
             shown["required"] = [name for name in raw["required"] if name not in hidden]
-        if isinstance(raw.get("allOf"), list):
+        if is_list(raw.get("allOf")):
             shown["allOf"] = [_not_requiring(part, hidden) for part in raw["allOf"]]
         return shown
 
@@ -143,7 +144,7 @@ def read_only_names(node: Node) -> set[str]:
         if _is_read_only(Node(part, node.resolver)):
             found.add(name)
     parts = node.part("allOf").value
-    for part in cast("list[Any]", parts) if isinstance(parts, list) else []:
+    for part in parts if is_list(parts) else []:
         target = follow(Node(part, node.resolver), "allOf")
         properties = target.part("properties").object()
         found.update(name for name, each in properties.items() if _is_read_only(Node(each, target.resolver)))
@@ -159,17 +160,17 @@ def _is_read_only(node: Node) -> bool:
 
 def _not_requiring(part: Any, hidden: set[str]) -> Any:
     """A part of an `allOf` that does not ask for what only answers have; one that is referred to stays."""
-    if not isinstance(part, Mapping) or not isinstance(part.get("required"), list):
+    if not is_object(part) or not is_list(part.get("required")):
         return cast("Any", part)
-    known = cast("Mapping[str, Any]", part)
+    known = part
     return {**known, "required": [name for name in known["required"] if name not in hidden]}
 
 
 def _is_leaf(schema: Any) -> bool:
     """Whether a schema is so small that it is better written out than referred to: text, number, boolean."""
-    if not isinstance(schema, Mapping):
+    if not is_object(schema):
         return isinstance(schema, bool)
-    words = cast("Mapping[str, Any]", schema)
+    words = schema
     if "$ref" in words or "$id" in words or any(word in words for word in _NESTED):
         return False
     return words.get("type") in ("string", "number", "integer", "boolean")

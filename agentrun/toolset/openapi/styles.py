@@ -6,9 +6,11 @@ OpenAPI leaves open how objects in objects are written: they are JSON here, exce
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 from urllib.parse import quote
+
+from agentrun.toolset.values import is_list, is_object
 
 Quote: TypeAlias = Callable[[str], str]
 Pairs: TypeAlias = "list[tuple[str, str]]"
@@ -54,8 +56,8 @@ def in_path(name: str, value: Any, style: str, explode: bool) -> str:
 
 
 def _matrix(name: str, value: Any, explode: bool) -> str:
-    if explode and isinstance(value, list):
-        return "".join(f";{encoded(name)}={encoded(plain(item))}" for item in cast("list[Any]", value))
+    if explode and is_list(value):
+        return "".join(f";{encoded(name)}={encoded(plain(item))}" for item in value)
     if explode and isinstance(value, dict):
         return ";" + joined(value, ";", True, encoded)
     return f";{encoded(name)}={joined(value, ',', False, encoded)}"
@@ -63,8 +65,8 @@ def _matrix(name: str, value: Any, explode: bool) -> str:
 
 def joined(value: Any, separator: str, explode: bool, quoted: Quote) -> str:
     """The items of a list or an object in one text; of an object `k=v` when exploded, and `k,v` otherwise."""
-    if isinstance(value, list):
-        return separator.join(quoted(plain(item)) for item in cast("list[Any]", value))
+    if is_list(value):
+        return separator.join(quoted(plain(item)) for item in value)
     if isinstance(value, dict):
         between = "=" if explode else separator
         items = cast("dict[str, Any]", value).items()
@@ -77,8 +79,8 @@ def in_query(name: str, value: Any, style: str, explode: bool, quoted: Quote = e
     if style == "deepObject" and isinstance(value, (dict, list)):
         return [(_bracketed(key), quoted(text)) for key, text in deep_pairs(name, value)]
     key = encoded(name)
-    if isinstance(value, list):
-        items = cast("list[Any]", value)
+    if is_list(value):
+        items = value
         if explode or not items:
             return [(key, quoted(plain(item))) for item in items]
         return [(key, joined(items, _DELIMITERS.get(style, ","), False, quoted))]
@@ -93,11 +95,11 @@ def _bracketed(key: str) -> str:
 
 def deep_pairs(name: str, value: Any) -> Pairs:
     """The pairs of a nested value: `a[b][c]`, `a[]` for single values of a list, `a[0][b]` for others."""
-    if isinstance(value, Mapping):
-        items = cast("Mapping[str, Any]", value).items()
+    if is_object(value):
+        items = value.items()
         return [pair for key, item in items for pair in deep_pairs(f"{name}[{key}]", item)]
-    if isinstance(value, list):
-        listed = cast("list[Any]", value)
+    if is_list(value):
+        listed = value
         simple = not any(isinstance(item, (dict, list)) for item in listed)
         places = [f"{name}[]" if simple else f"{name}[{number}]" for number in range(len(listed))]
         return [pair for place, item in zip(places, listed, strict=True) for pair in deep_pairs(place, item)]
