@@ -93,7 +93,7 @@ class OpenAPIEngine:
 
     def apiset(self) -> ApiSet:
         """The tools as an ApiSet."""
-        return ApiSet.from_openapi(self._api)
+        return ApiSet(self._api.definitions(), self._api)
 
     async def close_async(self) -> None:
         """Nothing is held."""

@@ -11,7 +11,7 @@ from agentrun._core.api import USER_AGENT, query_pairs, timeouts
 from agentrun._core.blocking import run
 from agentrun._core.credentials import Secret
 from agentrun._core.names import nearest
-from agentrun._core.session import Request, Timeouts
+from agentrun._core.session import Request, Signer, Timeouts
 from agentrun.config import Config
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.openapi import naming, servers
@@ -42,7 +42,7 @@ class OpenAPI:
     whose variables are `server_variables`. `headers` and `query_params` go with every call; the Config's own headers
     only where `base_url` was given, since a document may name anybody's server. `auth` has a value for each security
     scheme: a text, a tuple of user name and password, or a function without arguments that gives one, which is asked
-    at each call. `timeout` is in seconds and bounds a whole call.
+    at each call. `timeout` is in seconds and bounds a whole call. `sign` gives the headers that sign a request.
 
     Raises InvalidInputError, with the place, when the document is none.
     """
@@ -58,11 +58,13 @@ class OpenAPI:
         *,
         auth: Mapping[str, Value] | None = None,
         server_variables: Mapping[str, str] | None = None,
+        sign: Signer | None = None,
     ) -> None:
         self.document = schema if isinstance(schema, Document) else Document.read(schema, config)
         self.base_url = servers.base_url(base_url) if base_url else None
         self.timeout = timeout
         self.config = config
+        self._sign = sign
         self._headers = {name.lower(): Secret(value) for name, value in (headers or {}).items()}
         self._query: list[tuple[str, str]] = [(name, Secret(value)) for name, value in query_pairs(query_params)]
         self._security = Security.of(self.document, auth)
@@ -128,7 +130,7 @@ class OpenAPI:
         request = Request(
             draft.method, url, draft.headers, draft.content, self._timeouts(settings), settings.get_max_retries()
         )
-        return OpenAPIResult.of(await settings.session.send(request), draft.method, shown)
+        return OpenAPIResult.of(await settings.session.send(request, self._sign), draft.method, shown)
 
     def invoke_tool(
         self, name: str, arguments: Mapping[str, Any] | None = None, config: Config | None = None
