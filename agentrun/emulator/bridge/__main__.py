@@ -17,11 +17,11 @@ import uvicorn
 
 from agentrun.emulator.bridge.app import BridgeApp
 from agentrun.emulator.bridge.messages import Message, dump, is_object, read
+from agentrun.emulator.bridge.plan import PLAN, Rules
 from agentrun.emulator.bridge.process import ProcessPeer
 from agentrun.emulator.bridge.session import Start
-from agentrun.emulator.bridge.sessions import Rules, Sessions
+from agentrun.emulator.bridge.sessions import Sessions
 
-PLAN = "AGENTRUN_BRIDGE_PLAN"
 _INHERITED_FD = 3
 # Below the time that a service has to come up.
 _TRIAL_SECONDS = 25.0

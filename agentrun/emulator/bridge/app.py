@@ -12,10 +12,10 @@ from urllib.parse import parse_qs
 
 from agentrun.emulator.bridge.http import EVENTS, JSON, PING_SECONDS, Exchange, Receive, Refused, Scope, Send
 from agentrun.emulator.bridge.messages import INVALID_REQUEST, Message, MessageError, read
+from agentrun.emulator.bridge.plan import MESSAGES, SSE, STATE, STREAMABLE
 from agentrun.emulator.bridge.session import Session, Stream
 from agentrun.emulator.bridge.sessions import Sessions, TooMany
 
-STREAMABLE, SSE, MESSAGES, STATE = "/mcp", "/sse", "/messages", "/_bridge"
 SESSION_HEADER, VERSION_HEADER = "mcp-session-id", "mcp-protocol-version"
 _INITIALIZE = "initialize"
 

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass
 from functools import partial
 
+from agentrun.emulator.bridge.plan import Rules
 from agentrun.emulator.bridge.session import Session, Start
 
 _SWEEP_SECONDS = 0.25
 # A server that ends sooner than this has not worked; the next start waits a while, and longer each time.
 _WORKED_SECONDS = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How long sessions may last, in seconds, and how many there may be."""
-
-    idle: float = 1800.0
-    life: float = 21600.0
-    most: int = 64
 
 
 class TooMany(Exception):
