@@ -98,12 +98,9 @@ class BridgeApp:
         try:
             async with exchange.watching(stream):
                 await session.peer.send(message)
-                answered = await self._answer(exchange, session, stream)
+                return await self._answer(exchange, session, stream)
         finally:
             session.forget(message)
-        if answered and session.ended is None:
-            self._sessions.worked()
-        return answered
 
     async def _answer(self, exchange: Exchange, session: Session, stream: Stream) -> bool:
         """Send the answer alone as JSON, or as the last of the events that came before it."""
@@ -185,5 +182,4 @@ class BridgeApp:
         if session is None:
             raise Refused(404, f"there is no such session (any more): open {SSE}")
         await session.peer.send(read(await exchange.body()))
-        self._sessions.worked()
         await exchange.answer(202)

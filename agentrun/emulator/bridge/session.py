@@ -49,10 +49,11 @@ class Stream:
 
 
 class Session:
-    """A client and its server."""
+    """A client and its server; `begun` is called once that has answered `initialize`."""
 
-    def __init__(self, id: str, *, all_on_one: bool = False) -> None:
+    def __init__(self, id: str, begun: Callable[[], None], *, all_on_one: bool = False) -> None:
         self.id = id
+        self._begun = begun
         self.protocol_version: str | None = None
         self.used = asyncio.get_running_loop().time()
         self.began = self.used
@@ -138,3 +139,4 @@ class Session:
         result = message.fields.get("result")
         if is_object(result) and isinstance(result.get("protocolVersion"), str):
             self.protocol_version = result["protocolVersion"]
+            self._begun()

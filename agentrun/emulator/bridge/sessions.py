@@ -40,7 +40,7 @@ class Sessions:
         """A new session, whose server was started. Raises TooMany, and OSError when it cannot be started."""
         if len(self._starting) + len(self._sessions) >= self._rules.most:
             raise TooMany(f"there are {self._rules.most} sessions: end one, or wait until one is idle for too long")
-        session = Session(secrets.token_hex(16), all_on_one=all_on_one)
+        session = Session(secrets.token_hex(16), self._worked, all_on_one=all_on_one)
         self._starting.add(session.id)
         try:
             await self._start_server(session)
@@ -86,7 +86,7 @@ class Sessions:
             self._pause_until = loop.time() + min(_FIRST_PAUSE * 2 ** (self._crashes - 1), _LONGEST_PAUSE)
         self._begin_to_end(session, reason)
 
-    def worked(self) -> None:
+    def _worked(self) -> None:
         """A server has answered: whatever went wrong before is over."""
         self.crash = None
         self._crashes = 0
