@@ -54,7 +54,7 @@ class Tool:
     ) -> ToolOutcome:
         """What a call came to, for arguments that a model wrote; an error is an outcome and is not raised.
 
-        The arguments may be JSON text, which models do get wrong: that too is an outcome. `session_id` tells the agent's
+        The arguments may be JSON text, which models get wrong: that too is an outcome. `session_id` tells the agent's
         session; tools that keep something, such as a sandbox, keep it for each.
         """
         with session(session_id or current_session()), watched(progress):
@@ -68,7 +68,7 @@ class Tool:
     ) -> ToolOutcome:
         """What a call came to, for arguments that a model wrote; an error is an outcome and is not raised.
 
-        The arguments may be JSON text, which models do get wrong: that too is an outcome. `session_id` tells the agent's
+        The arguments may be JSON text, which models get wrong: that too is an outcome. `session_id` tells the agent's
         session; tools that keep something, such as a sandbox, keep it for each.
         """
         return run(self.outcome_async(arguments, session_id, progress))

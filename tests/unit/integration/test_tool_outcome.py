@@ -31,6 +31,7 @@ def test_no_arguments_are_an_empty_object() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"), [('{"a": ', "the arguments are not JSON"), ("[1]", "the arguments are not an object: [1]")]
 )
+@pytest.mark.asyncio
 async def test_arguments_that_a_model_got_wrong_are_an_outcome(arguments: str, told: str) -> None:
     outcome = await ECHO.outcome_async(arguments)
     assert isinstance(outcome.error, InvalidInputError)
