@@ -13,6 +13,7 @@ from agentrun.emulator.control.addresses import check_from_inside
 from agentrun.emulator.control.call import Call
 from agentrun.emulator.data import invocations, sandboxes
 from agentrun.emulator.data.proxy import CLIENT_GONE, BrokenOffError
+from agentrun.emulator.data.tools import gateway as tools
 from agentrun.emulator.guard import Guard
 from agentrun.emulator.http import Handshake, Request, Response, emulator_marked
 from agentrun.emulator.platform import Platform
@@ -25,11 +26,11 @@ from agentrun.emulator.wire.table import PREFIX, table
 log = logging.getLogger("agentrun.emulator")
 
 MODEL_PREFIX = "/scripted/"
+TOOL_PREFIXES = (tools.PREFIX, tools.LOGS_PREFIX)
 GATEWAY_PREFIXES = ("/models/", "/model-services/")
 # Parts of the platform whose time has not come; each is answered with what it is and that it is not here.
 _ABSENT = {
     "/2023-07-14/": "tool sets are not served by this version of the emulator",
-    "/tools/": "tools are not served by this version of the emulator",
     "/templates/": "templates as MCP servers are not served by this version of the emulator",
 }
 
@@ -137,6 +138,8 @@ class App:
             self.platform.lifecycle.settle()
             gateway = await self.platform.model_gateway()
             return await gateway.handle(request, request_id, note.of_account)
+        if path.startswith(TOOL_PREFIXES):
+            return await self._tool(request, request_id, note)
         return await self._data(request, request_id, note)
 
     async def _control(self, request: Request, request_id: str, note: Note) -> int:
@@ -177,6 +180,13 @@ class App:
         note.account = tenant.scope.account
         self.platform.lifecycle.settle()
         return await gateway.handle(request, tenant, request_id)
+
+    async def _tool(self, request: Request, request_id: str, note: Note) -> int:
+        note.operation = request.path.split("/", 2)[1]
+        tenant = self.platform.auth.tool_caller(request)
+        note.account = tenant.scope.account
+        self.platform.lifecycle.settle()
+        return await self.platform.tool_gateway.handle(request, tenant, request_id)
 
     async def _by_url(self, request: Request, request_id: str, note: Note) -> int:
         gateway = self.platform.sandbox_gateway

@@ -30,7 +30,15 @@ from agentrun.emulator.wire.envelope import ServiceError, forbidden, unauthorize
 LARGEST_SKEW = 15 * 60.0
 TOKEN_SECONDS = 3600
 _STS_PREFIX = "STS."
-_COLLECTIONS = {"agent-runtimes": "runtime", "sandboxes": "sandbox", "models": "litellm"}
+_COLLECTIONS = {
+    "agent-runtimes": "runtime",
+    "sandboxes": "sandbox",
+    "models": "litellm",
+    "tools": "tool",
+    "templates": "template",
+}
+# How an unsigned call says whose tool it means.
+_ACCOUNT_HEADER = "x-acs-parent-id"
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 # What must be covered by a signature; without these, parts of a request could be changed unnoticed.
 _CONTROL_MUST_SIGN = (
@@ -176,6 +184,21 @@ class Authenticator:
         )
         _compare(expected, given)
         return self.tenant(_long_lived(given.access_key_id))
+
+    def tool_caller(self, request: Request) -> Tenant:
+        """The tenant of a call of a tool, which may do without a signature where a signature proves nothing.
+
+        The official client signs such calls for hosts of the cloud only. With the public default secret everybody on
+        this machine can sign, so who does not is taken for the default access key, or for the account that the
+        header X-Acs-Parent-Id names. Code inside has to sign as ever.
+        """
+        headers = request.headers
+        signed = signing.DATA_HEADER.lower() in headers or headers.get("authorization", "").startswith("Bearer at.")
+        account = headers.get(_ACCOUNT_HEADER) or account_id(ACCESS_KEY_ID)
+        guarded = {account_id(key) for key in self._settings.access_keys}
+        if signed or request.from_inside or self._settings.secret != ACCESS_KEY_SECRET or account in guarded:
+            return self.data(request)
+        return Tenant(ACCESS_KEY_ID, Scope(account, self._settings.region))
 
     def access_token(self, tenant: Tenant, kind: str, label: str) -> str:
         """A token that opens one resource of a tenant on the data plane, for an hour."""

@@ -1,9 +1,10 @@
-"""Agent runtimes as they run: one supervised process for each version that is asked for."""
+"""What resources run as services: one supervised process for each version of a resource that is asked for."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +22,10 @@ LATEST = "LATEST"
 
 @dataclass(frozen=True)
 class Key:
-    """Which process: a runtime's version in somebody's scope."""
+    """Which process: a resource's version in somebody's scope."""
 
     scope: Scope
-    runtime_id: str
+    resource_id: str
     version: str
 
 
@@ -39,15 +40,19 @@ def health_check(configuration: Mapping[str, Any]) -> HealthCheck:
     )
 
 
-class Instances:
-    """Starts, finds and stops the processes of agent runtimes."""
+class Processes(ABC):
+    """Starts, finds and stops the processes of one kind of resource; `noun` is the word for it in messages."""
 
-    def __init__(self, backend: Backend, packages: Packages, auth: Authenticator) -> None:
+    noun: str
+    unavailable: str
+
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._packages = packages
-        self._auth = auth
         self._running: dict[Key, Supervised] = {}
-        self.endpoint = ""
+
+    @abstractmethod
+    def _spec(self, key: Key, record: Record) -> ServiceSpec:
+        """What is to run for a resource. Raises ServiceError."""
 
     async def ready(self, key: Key, record: Record) -> Running:
         """The running process of a version, started if it does not run; `record` tells its code and settings.
@@ -61,10 +66,15 @@ class Instances:
         try:
             await found.wait_ready()
         except BackendError as error:
-            raise ServiceError(503, "ERR_RUNTIME_UNAVAILABLE", f"agent runtime {record.name}: {error}") from error
+            raise ServiceError(503, self.unavailable, f"{self.noun} {record.name}: {error}") from error
         if found.current is None:
-            raise ServiceError(503, "ERR_RUNTIME_UNAVAILABLE", f"agent runtime {record.name} has just ended; try again")
+            raise ServiceError(503, self.unavailable, f"{self.noun} {record.name} has just ended; try again")
         return found.current
+
+    def running(self, key: Key) -> Running | None:
+        """The process of a version if it answers at the moment."""
+        found = self._running.get(key)
+        return found.current if found and found.state is State.READY else None
 
     def logs(self, key: Key, tail: int | None) -> list[str]:
         """The last lines of a version's process."""
@@ -93,9 +103,9 @@ class Instances:
         if found is not None:
             await found.stop()
 
-    async def stop(self, scope: Scope, runtime_id: str) -> None:
-        """Stop every process of a runtime."""
-        keys = [key for key in self._running if key.scope == scope and key.runtime_id == runtime_id]
+    async def stop(self, scope: Scope, resource_id: str) -> None:
+        """Stop every process of a resource."""
+        keys = [key for key in self._running if key.scope == scope and key.resource_id == resource_id]
         await asyncio.gather(*(self.replace(key) for key in keys))
 
     async def reset(self, account: str | None) -> None:
@@ -108,6 +118,18 @@ class Instances:
         with contextlib.suppress(BackendError):
             await self.reset(None)
 
+
+class Instances(Processes):
+    """The processes of agent runtimes."""
+
+    noun, unavailable = "agent runtime", "ERR_RUNTIME_UNAVAILABLE"
+
+    def __init__(self, backend: Backend, packages: Packages, auth: Authenticator) -> None:
+        super().__init__(backend)
+        self._packages = packages
+        self._auth = auth
+        self.endpoint = ""
+
     def _spec(self, key: Key, record: Record) -> ServiceSpec:
         document = record.document
         code = section(document, "codeConfiguration")
@@ -116,7 +138,7 @@ class Instances:
         if not code.get("command"):
             raise ServiceError(400, "ERR_VALIDATION_FAILED", "codeConfiguration.command is required")
         return ServiceSpec(
-            service_id=f"{key.runtime_id}-{key.version}",
+            service_id=f"{key.resource_id}-{key.version}",
             folder=self._packages.folder(document["package"]),
             command=tuple(code["command"]),
             port=document["port"],

@@ -34,6 +34,8 @@ LIFECYCLES: Mapping[str, Mapping[str, Step]] = {
     "ModelService": _AT_ONCE,
     "ModelProxy": _ASYNCHRONOUS,
     "Credential": _AT_ONCE,
+    "Tool": _ASYNCHRONOUS,
+    "Toolset": _AT_ONCE,
 }
 
 # Seconds from the state that the answer shows to the one that follows, as seen on the service.
@@ -44,6 +46,7 @@ PROFILES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
         "AgentRuntimeEndpoint": {CREATE: 3.0, UPDATE: 3.0, DELETE: 2.0},
         "Template": {CREATE: 5.0, UPDATE: 3.0, DELETE: 3.0},
         "ModelProxy": {CREATE: 4.0, UPDATE: 3.0, DELETE: 2.0},
+        "Tool": {CREATE: 5.0, UPDATE: 3.0, DELETE: 2.0},
     },
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -38,6 +39,8 @@ _BROKEN = (
 _LONGEST_NAME = 255
 # A zip that grows more than this is made to fill a disk, not to carry code.
 LARGEST_RATIO = 200
+# What of an upload is not kept in a document: the zip itself is a file, found by its digest.
+_UPLOAD = ("zipFile",)
 
 
 def decoded(configuration: Mapping[str, Any]) -> bytes:
@@ -56,6 +59,15 @@ def decoded(configuration: Mapping[str, Any]) -> bytes:
         raise invalid(f"codeConfiguration.checksum is {checksum}, but the zip's CRC-64 is {actual}")
     check(content)
     return content
+
+
+def without_upload(body: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What is kept of a body: all but the zip, the code's settings over those from `before`."""
+    document = dict(body)
+    if code := document.get("codeConfiguration"):
+        kept = {**(before or {}), **code}
+        document["codeConfiguration"] = {key: value for key, value in kept.items() if key not in _UPLOAD}
+    return document
 
 
 def check(content: bytes) -> None:
@@ -112,6 +124,15 @@ class Packages:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
+
+    async def take(self, configuration: Mapping[str, Any]) -> str:
+        """Check, keep and unpack what was uploaded, in a thread because a large zip takes a while; its digest."""
+        return await asyncio.to_thread(self._taken, configuration)
+
+    def _taken(self, configuration: Mapping[str, Any]) -> str:
+        digest = self.keep(decoded(configuration))
+        self.folder(digest)
+        return digest
 
     def keep(self, content: bytes) -> str:
         """Store a checked zip; returns the digest that finds it again."""

@@ -28,12 +28,14 @@ from agentrun.emulator.control import (
     runtimes,
     sandboxes,
     templates,
+    tools,
 )
 from agentrun.emulator.control.call import Handler
 from agentrun.emulator.data.invocations import Invocations
 from agentrun.emulator.data.proxy import Proxy
 from agentrun.emulator.data.sandboxes import SandboxGateway
 from agentrun.emulator.data.signed_urls import SignedURLs
+from agentrun.emulator.data.tools.gateway import ToolGateway
 from agentrun.emulator.instances import Instances
 from agentrun.emulator.journal import Journal
 from agentrun.emulator.lifecycle import Lifecycle, durations
@@ -44,6 +46,7 @@ from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.scripted import ScriptedModel
 from agentrun.emulator.settings import Settings
 from agentrun.emulator.store import Store
+from agentrun.emulator.tool_instances import ToolInstances
 from agentrun.emulator.vault import Vault
 
 if TYPE_CHECKING:
@@ -76,7 +79,9 @@ class Platform:
         self.proxy = Proxy()
         self.model = ScriptedModel(settings.script)
         packages = Packages((state or self.directory) / "packages")
+        self.packages = packages
         self.instances = Instances(self.backend, packages, self.auth)
+        self.tool_instances = ToolInstances(self.backend, packages, self.directory / "empty")
         self._build(packages)
         self._sweeper: asyncio.Task[None] | None = None
         self.endpoint = ""
@@ -99,6 +104,7 @@ class Platform:
             stored_proxies, stored_services, stored_credentials, strict=self.settings.strict
         )
         self.model_services = model_services.ModelServices(stored_services, stored_credentials, stored_proxies)
+        self.tools = tools.Tools(kept(tools.KIND), stored_credentials, self.tool_instances, packages)
         parts = (
             credentials.Credentials(stored_credentials),
             model_providers.ModelProviders(),
@@ -109,11 +115,13 @@ class Platform:
             self.runtimes,
             self.endpoints,
             self.sandboxes,
+            self.tools,
         )
         self.handlers: Mapping[str, Handler] = {
             action: handler for part in parts for action, handler in part.handlers().items()
         }
         self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy)
+        self.tool_gateway = ToolGateway(self.tools, stored_credentials, self.tool_instances, self.proxy, packages)
         self.sandbox_gateway = SandboxGateway(self.sandboxes, self.proxy, SignedURLs(self.vault.key, self.clock))
         self._models = (stored_proxies, stored_services, stored_credentials)
         self._model_gateway: ModelGateway | None = None
@@ -192,13 +200,21 @@ class Platform:
         """Begin to work."""
         self.sandboxes.recover()
         self.runtimes.recover()
+        self.tools.recover()
+        self._clear_packages()
         await self.backend.start()
         self._sweeper = asyncio.get_running_loop().create_task(self.sandboxes.sweep())
+
+    def _clear_packages(self) -> None:
+        """Remove the code of what is not there any more."""
+        kinds = (runtimes.KIND, runtimes.VERSION, tools.KIND)
+        used = [record.document for kind in kinds for record in self.store.every(kind.name)]
+        self.packages.keep_only({document["package"] for document in used if "package" in document})
 
     async def reset(self, account: str | None = None) -> None:
         """Stop what runs and forget everything, of one account or of all."""
         await self.sandboxes.reset(account)
-        await self.instances.reset(account)
+        await asyncio.gather(self.instances.reset(account), self.tool_instances.reset(account))
         self.store.clear(account)
         if account is None:
             self.journal.clear()
@@ -209,8 +225,8 @@ class Platform:
             self._sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
-        await self.runtimes.close()
-        await asyncio.gather(self.sandboxes.close(), self.instances.close())
+        await asyncio.gather(self.runtimes.close(), self.tools.close())
+        await asyncio.gather(self.sandboxes.close(), self.instances.close(), self.tool_instances.close())
         self.proxy.close()
         await self.recordings.close()
         if self._model_gateway:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from agentrun._core.blocking import run
 from agentrun._core.closing import Closing
 from agentrun.errors import ToolError
+from agentrun.integration._outcome import as_text
 from agentrun.integration._session import PerSession
 from agentrun.integration._tool import Tool
 
@@ -121,10 +122,13 @@ class Tools(list[T], PerSession):
 
 
 def without_error(name: str, result: Any) -> Any:
-    """The result of a tool; raises ToolError when it is an error."""
-    if getattr(result, "is_error", False):
-        raise ToolError(result.error_text, tool_name=name, content=result)
-    return result
+    """The result of a tool; raises ToolError when it is an error of an API or of an MCP server."""
+    if not getattr(result, "is_error", False):
+        return result
+    if isinstance(result, Mapping):
+        answer = cast("Mapping[str, Any]", result)
+        raise ToolError(f"status {answer['status_code']}: {as_text(answer['body'])}", tool=name)
+    raise ToolError(result.text, tool=name, content=result.content)
 
 
 async def close_each(held: Iterable[Closing]) -> None:

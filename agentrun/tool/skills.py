@@ -16,21 +16,30 @@ LARGEST_SKILL = 256 * 1024 * 1024  # bytes, unpacked
 
 async def save_skill(api: ToolDataAPI, name: str, target_dir: str) -> str:
     """Fetch a skill's archive and unpack it below a folder; returns the skill's own folder."""
-    target = Path(target_dir)
-    target.mkdir(parents=True, exist_ok=True)
+    target = _folder(target_dir)
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=target) as beside:
         archive = Path(beside, "skill.zip")
-        stream = await api.download_async()
-        try:
-            with archive.open("wb") as file:
-                async for piece in stream:
-                    file.write(piece)
-        finally:
-            await stream.close()
+        await _fetch(api, archive)
         unpacked = Path(beside, "skill")
         unpack(archive, unpacked, name)
         _replace(unpacked, target / name)
     return str(target / name)
+
+
+def _folder(path: str) -> Path:
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+async def _fetch(api: ToolDataAPI, archive: Path) -> None:
+    stream = await api.download_async()
+    try:
+        with archive.open("wb") as file:  # A file of this machine, written as fast as it comes.
+            async for piece in stream:
+                file.write(piece)
+    finally:
+        await stream.close()
 
 
 def unpack(archive: Path, folder: Path, name: str) -> None:

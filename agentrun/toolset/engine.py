@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from agentrun._core.closing import Closing
+from agentrun._core.progress import watcher
 from agentrun.config import Config
-from agentrun.toolset.openapi import ApiSet
-from agentrun.toolset.schema import ToolDefinition
+from agentrun.toolset.mcp import McpClient
+from agentrun.toolset.openapi import ApiSet, OpenAPI
+from agentrun.toolset.schema import ToolDefinition, definition_of_mcp_tool
 
 
 class Engine(Protocol):
@@ -91,7 +93,7 @@ class OpenAPIEngine:
 
     def apiset(self) -> ApiSet:
         """The tools as an ApiSet."""
-        return ApiSet.from_openapi(self._api)
+        return ApiSet(self._api.definitions(), self._api)
 
     async def close_async(self) -> None:
         """Nothing is held."""

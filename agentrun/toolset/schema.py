@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agentrun._core.model import Model
 from agentrun.errors import InvalidInputError
+from agentrun.toolset.values import is_object
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -113,7 +114,7 @@ def definition_of_mcp_tool(tool: Any) -> ToolDefinition:
 
 
 def _part(tool: Any, name: str) -> Any:
-    return cast("Mapping[str, Any]", tool).get(name) if isinstance(tool, Mapping) else getattr(tool, name, None)
+    return tool.get(name) if is_object(tool) else getattr(tool, name, None)
 
 
 def _mapping(schema: Any) -> Mapping[str, Any]:
@@ -125,11 +126,11 @@ def _mapping(schema: Any) -> Mapping[str, Any]:
         found = _from_text(schema)
     elif hasattr(schema, "to_map"):  # A model of the cloud's own clients.
         found = schema.to_map()
-    if not isinstance(found, Mapping):
+    if not is_object(found):
         raise InvalidInputError(
             f"{type(schema).__name__} is no JSON schema", hint="Give a mapping such as {'type': 'object'}"
         )
-    return cast("Mapping[str, Any]", found)
+    return found
 
 
 def _from_text(text: str) -> Any:

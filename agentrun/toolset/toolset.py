@@ -28,7 +28,7 @@ from agentrun.toolset.model import (
     ToolSetUpdateInput,
     headers_and_query,
 )
-from agentrun.toolset.openapi import ApiSet
+from agentrun.toolset.openapi import ApiSet, OpenAPI
 from agentrun.toolset.schema import ToolDefinition, ToolInfo
 
 
@@ -197,4 +197,5 @@ class ToolSet(Managed[ToolSetCreateInput, ToolSetUpdateInput, ToolSetListInput],
             return McpEngine(server.url, transport, {**(server.headers or {}), **headers}, config)
         urls = outputs.urls or ToolSetStatusOutputsUrls()
         document = self.spec.tool_schema.detail if self.spec and self.spec.tool_schema else None
-        return OpenAPIEngine(document or "", urls.internet_url or urls.intranet_url, headers, query, config)
+        base = urls.internet_url or urls.intranet_url
+        return OpenAPIEngine(OpenAPI(document or "", base, headers, query, config))

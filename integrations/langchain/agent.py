@@ -12,7 +12,11 @@ from integrations.scenario.platform import Names, platform
 
 
 def answer(question: str, names: Names) -> str:
-    with toolset(names.weather) as weather, tool_resource(names.units) as units, sandbox_toolset(names.sandboxes) as python:
+    with (
+        toolset(names.weather) as weather,
+        tool_resource(names.units) as units,
+        sandbox_toolset(names.sandboxes) as python,
+    ):
         agent = create_agent(model(names.model), [*weather, *units, *python])
         state = agent.invoke({"messages": [("user", question)]})
         return state["messages"][-1].text

@@ -12,7 +12,6 @@ from pathlib import Path
 from agentrun import ModelService, ProviderSettings, SandboxClient, Template, TemplateType
 from agentrun.tool import McpConfig, SessionAffinity, Tool, ToolCreateMethod, ToolType, mcp_servers
 from agentrun.toolset import ToolSet, ToolSetSpec
-
 from integrations.scenario.weather import document, weather_service
 
 UNITS = Path(__file__).parent / "units.py"

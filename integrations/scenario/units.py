@@ -35,5 +35,9 @@ def result(method: str, params: dict[str, Any]) -> dict[str, Any]:
 for line in sys.stdin:
     message = json.loads(line)
     if "id" in message:
-        answer = {"jsonrpc": "2.0", "id": message["id"], "result": result(message["method"], message.get("params") or {})}
+        answer = {
+            "jsonrpc": "2.0",
+            "id": message["id"],
+            "result": result(message["method"], message.get("params") or {}),
+        }
         print(json.dumps(answer), flush=True)

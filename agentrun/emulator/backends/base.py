@@ -113,12 +113,15 @@ class SandboxSpec:
 
 @dataclass(frozen=True)
 class ServiceSpec:
-    """A program to start: the folder that holds its code, its command, and the port it will listen on."""
+    """A program to start: the folder that holds its code, its command, and the port it will listen on.
+
+    Without a port it serves the unix socket that it inherits as descriptor 3.
+    """
 
     service_id: str
     folder: Path
     command: Sequence[str]
-    port: int
+    port: int | None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     health: HealthCheck = HealthCheck()
     limits: Limits = Limits()

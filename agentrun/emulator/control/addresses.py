@@ -1,4 +1,4 @@
-"""Where code inside may let the emulator connect to: the gateway of models would reach what a sandbox must not."""
+"""Where code inside may let the emulator connect to: its gateways would reach what a sandbox must not."""
 
 from __future__ import annotations
 
@@ -6,28 +6,42 @@ from collections.abc import Iterator
 from typing import Any
 
 from agentrun._serving.values import is_list, is_object
-from agentrun.emulator.wire.envelope import forbidden
+from agentrun.emulator.control import tool_specs
+from agentrun.emulator.wire.envelope import ServiceError, forbidden
 
 _NAME = "baseUrl"
+# Texts that hold addresses, of tools and of tool sets.
+_TEXTS = ("protocolSpec", "detail")
 
 
 def check_from_inside(body: Any, own: str) -> None:
-    """Refuse (403) a request of code inside that names another address than the emulator's `own`."""
-    for url in _addresses(body):
-        if not url.startswith(f"{own}/"):
-            raise forbidden(
-                "ERR_INSIDE_REFUSED",
-                f"{_NAME} {url}: code in sandboxes and agent runtimes may only name models below {own}/, because the "
-                "emulator would connect to what they cannot reach; create this resource from outside of them",
-            )
+    """Refuse (403) a request of code inside that names another address than the emulator's `own`.
+
+    Of tools, not even that: who calls one through the emulator could reach all of the emulator as if from outside.
+    """
+    for name, value in _named(body):
+        if name == _NAME and not value.startswith(f"{own}/"):
+            raise _refusal(f"{_NAME} {value}", f"may only name models below {own}/")
+        if name in _TEXTS and (found := tool_specs.addresses(value)) != []:
+            raise _refusal(f"{name} {found[0] if found else 'cannot be read'}", "may name no addresses for tools")
 
 
-def _addresses(value: Any) -> Iterator[str]:
+def _refusal(what: str, rule: str) -> ServiceError:
+    return forbidden(
+        "ERR_INSIDE_REFUSED",
+        f"{what}: code in sandboxes and agent runtimes {rule}, because the emulator would connect to what they cannot "
+        "reach; create this resource from outside of them",
+    )
+
+
+def _named(value: Any) -> Iterator[tuple[str, str]]:
+    """Every text in a body that may hold addresses, with its name."""
     if is_object(value):
-        if isinstance(value.get(_NAME), str):
-            yield value[_NAME]
-        for entry in value.values():
-            yield from _addresses(entry)
+        for name, entry in value.items():
+            if isinstance(entry, str) and name in (_NAME, *_TEXTS):
+                yield name, entry
+            else:
+                yield from _named(entry)
     elif is_list(value):
         for entry in value:
-            yield from _addresses(entry)
+            yield from _named(entry)

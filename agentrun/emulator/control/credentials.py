@@ -31,6 +31,7 @@ _USERS = {
     "ModelProxy": "model_proxy",
     "ModelService": "model_service",
     "Template": "template",
+    "Tool": "tool",
 }
 
 

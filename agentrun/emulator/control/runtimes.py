@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from agentrun._serving.values import section
-from agentrun.emulator import packages
 from agentrun.emulator.control.call import Call, Handler
+from agentrun.emulator.control.starting import Starting
 from agentrun.emulator.instances import LATEST, Instances, Key
 from agentrun.emulator.lifecycle import CREATE, UPDATE
-from agentrun.emulator.packages import Packages
+from agentrun.emulator.packages import Packages, without_upload
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, Scope, field_in, field_is, matches
-from agentrun.emulator.wire.envelope import ServiceError, already_exists, conflict, invalid, not_found, unsupported
+from agentrun.emulator.wire.envelope import already_exists, conflict, invalid, not_found, unsupported
 
 KIND = Kind(
     "AgentRuntime",
@@ -39,8 +38,6 @@ VERSION = Kind(
 )
 ARTIFACTS = ("Code", "Container")
 _DEFAULTS = {"sessionConcurrencyLimitPerInstance": 1}
-# What of a package's upload is not kept in the document: the zip itself is a file, found by its digest.
-_UPLOAD = ("zipFile",)
 
 
 class Runtimes:
@@ -54,7 +51,7 @@ class Runtimes:
         self._endpoints = endpoints
         self._running = running
         self._packages = kept
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting = Starting(resources, running)
 
     def handlers(self) -> Mapping[str, Handler]:
         """The operations by their actions."""
@@ -71,16 +68,16 @@ class Runtimes:
     async def create(self, call: Call) -> dict[str, Any]:
         """Add a runtime and start it: CREATING, then READY once it answers, or CREATE_FAILED with the reason."""
         name, owner = call.body["agentRuntimeName"], call.tenant.access_key_id
-        document = {**_DEFAULTS, **_without_upload(call.body), "agentRuntimeVersion": LATEST, "owner": owner}
+        document = {**_DEFAULTS, **without_upload(call.body), "agentRuntimeVersion": LATEST, "owner": owner}
         self._check_runnable(document)
         # Before the code is kept, so that a refused request leaves nothing behind.
         if self.resources.find_by_name(call.scope, name):
             raise already_exists(KIND.noun, name)
-        document["package"] = await self._package(section(call.body, "codeConfiguration"))
+        document["package"] = await self._packages.take(section(call.body, "codeConfiguration"))
         record = self.resources.create(call.tenant, name, document)
         arn = f"acs:agentrun:{call.scope.region}:{call.scope.account}:runtimes/{record.id}"
         record = self.resources.hold(record.with_document(agentRuntimeArn=arn))
-        self._bring_up(record, CREATE, "CREATE_FAILED")
+        self._starting.begin(record, self.key(record), CREATE)
         return self.resources.shown(record)
 
     async def get(self, call: Call) -> dict[str, Any]:
@@ -92,16 +89,16 @@ class Runtimes:
     async def update(self, call: Call) -> dict[str, Any]:
         """Change a runtime and start it anew: UPDATING, then READY or UPDATE_FAILED."""
         record = self.resources.get(call.scope, call.label)
-        changes = _without_upload(call.body, record.document.get("codeConfiguration"))
+        changes = without_upload(call.body, record.document.get("codeConfiguration"))
         changes["artifactType"] = record.document["artifactType"]
         self._check_runnable({**record.document, **changes})
         code = section(call.body, "codeConfiguration")
         if code.get("zipFile") or code.get("ossBucketName"):
-            changes["package"] = await self._package(code)
+            changes["package"] = await self._packages.take(code)
             record = self.resources.get(call.scope, call.label)
         changed = self.resources.hold(self.resources.update(record, changes))
         await self._running.replace(self.key(changed))
-        self._bring_up(changed, UPDATE, "UPDATE_FAILED")
+        self._starting.begin(changed, self.key(changed), UPDATE)
         return self._shown(changed)
 
     async def delete(self, call: Call) -> dict[str, Any]:
@@ -167,15 +164,6 @@ class Runtimes:
 
     # Parts
 
-    async def _package(self, code: Mapping[str, Any]) -> str:
-        """Check, keep and unpack what was uploaded, in a thread because a large zip takes a while; its digest."""
-        return await asyncio.to_thread(self._kept, code)
-
-    def _kept(self, code: Mapping[str, Any]) -> str:
-        digest = self._packages.keep(packages.decoded(code))
-        self._packages.folder(digest)
-        return digest
-
     def _check_runnable(self, document: Mapping[str, Any]) -> None:
         artifact = document["artifactType"]
         if artifact not in ARTIFACTS:
@@ -190,38 +178,13 @@ class Runtimes:
             if section(document, name).get("mountPoints"):
                 raise unsupported(f"{name}: the emulator cannot mount network storage")
 
-    def _bring_up(self, record: Record, verb: str, failed: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._start(record, verb, failed))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _start(self, record: Record, verb: str, failed: str) -> None:
-        key = self.key(record)
-        at_least = asyncio.create_task(asyncio.sleep(self.resources.least_duration(verb)))
-        try:
-            await self._running.ready(key, record)
-            await at_least
-        except ServiceError as error:
-            await self._running.give_up(key)
-            self.resources.finish(record, failed, error.message)
-        else:
-            self.resources.finish(record, "READY")
-        finally:
-            at_least.cancel()
-
     def recover(self) -> None:
-        """Finish what an earlier emulator did not: a runtime that was coming up starts at its first call."""
-        for record in self.resources.store.every(KIND.name):
-            if record.status in ("CREATING", "UPDATING") and record.due is None:
-                self.resources.finish(record, "READY")
-        used = [*self.resources.store.every(KIND.name), *self.versions.store.every(VERSION.name)]
-        self._packages.keep_only({record.document["package"] for record in used if "package" in record.document})
+        """Finish what an earlier emulator did not."""
+        self._starting.recover()
 
     async def close(self) -> None:
         """Stop waiting for runtimes that are coming up."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._starting.close()
 
     def _shown(self, record: Record) -> dict[str, Any]:
         shown = self.resources.shown(record)
@@ -231,15 +194,6 @@ class Runtimes:
 
     def _version_shown(self, record: Record) -> dict[str, Any]:
         return {**self.versions.shown(record), "agentRuntimeName": record.document["runtimeName"]}
-
-
-def _without_upload(body: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What is kept of a body: all but the zip, the code's settings over those from `before`."""
-    document = dict(body)
-    if code := document.get("codeConfiguration"):
-        kept = {**(before or {}), **code}
-        document["codeConfiguration"] = {key: value for key, value in kept.items() if key not in _UPLOAD}
-    return document
 
 
 def named(name: str | None, mode: str | None) -> list[tuple[str, tuple[Any, ...]]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentrun._serving.asgi import Message
-from agentrun._serving.upstream import Connection, Exchange, Headers, Pool, UpstreamError, head
+from agentrun._serving.upstream import Address, Connection, Exchange, Headers, Pool, UpstreamError, head
 from agentrun.emulator.http import EMULATOR_HEADER, Request
 from agentrun.emulator.wire.envelope import ServiceError
 
@@ -27,7 +27,15 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
-_PRIVATE = frozenset((b"agentrun-authorization", b"x-acs-security-token", b"x-acs-date", b"x-acs-content-sha256"))
+_PRIVATE = frozenset(
+    (
+        b"agentrun-authorization",
+        b"x-acs-content-sha256",
+        b"x-acs-date",
+        b"x-acs-parent-id",
+        b"x-acs-security-token",
+    )
+)
 _NOT_PASSED_ON = HOP_BY_HOP | _PRIVATE
 CLIENT_GONE = 499
 # Most answers come sooner; only those that do not are worth a task that watches whether the caller is still there.
@@ -46,6 +54,10 @@ class BadGateway(ServiceError):
         super().__init__(502, "ERR_BAD_GATEWAY", f"{what} does not answer: {error}", executed=self.executed)
 
 
+def _kept(headers: Headers) -> Headers:
+    return [pair for pair in headers if pair[0] not in HOP_BY_HOP]
+
+
 @dataclass(frozen=True)
 class Passage:
     """How a request travels on: to whom, as what, and what becomes of the headers of its answer."""
@@ -53,7 +65,7 @@ class Passage:
     what: str
     target: str
     headers: Headers
-    answer_headers: Callable[[Headers], Headers]
+    answer_headers: Callable[[Headers], Headers] = _kept
 
 
 class Proxy:
@@ -71,15 +83,18 @@ class Proxy:
         Raises BadGateway when it cannot be reached or breaks off before its answer began, and BrokenOffError when it
         does so later.
         """
-        try:
-            connection = await self._pool.acquire(socket)
-        except UpstreamError as error:
-            raise BadGateway(what, error, sent=False) from error
         target = with_query(path or "/", request.query_string if query is None else query)
-        passage = Passage(what, target, passed_on(request, request_id), _kept)
+        return await self.pass_on(request, socket, Passage(what, target, passed_on(request, request_id)), request_id)
+
+    async def pass_on(self, request: Request, address: Address, passage: Passage, request_id: str) -> int:
+        """Do what `forward` does by a passage of one's own, to a server that may be elsewhere."""
+        try:
+            connection = await self._pool.acquire(address)
+        except UpstreamError as error:
+            raise BadGateway(passage.what, error, sent=False) from error
         exchange = await carry(request, connection, passage, request_id)
         if exchange.reusable:
-            self._pool.release(socket, connection)
+            self._pool.release(address, connection)
         else:
             connection.abort()
         return exchange.status
@@ -189,10 +204,6 @@ def _start(exchange: Exchange, passage: Passage, request_id: str) -> Message:
     if not any(name == b"x-acs-request-id" for name, _ in headers):
         headers.append((b"x-acs-request-id", request_id.encode()))
     return {"type": "http.response.start", "status": exchange.status, "headers": headers}
-
-
-def _kept(headers: Headers) -> Headers:
-    return [pair for pair in headers if pair[0] not in HOP_BY_HOP]
 
 
 def with_query(path: str, query: str) -> str:

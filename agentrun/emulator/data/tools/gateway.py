@@ -1,0 +1,139 @@
+"""`/tools/{name}/...`: an MCP server, the functions of an HTTP API or the files of a skill, each behind its tool."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from agentrun._serving.values import section
+from agentrun.emulator.auth import Tenant
+from agentrun.emulator.bridge.plan import MESSAGES, SSE, STREAMABLE
+from agentrun.emulator.control import tool_specs
+from agentrun.emulator.control.tool_kinds import FUNCTIONCALL, MCP_REMOTE, OPENAPI_IMPORT, SKILL, SPEC, is_hosted
+from agentrun.emulator.control.tools import Tools, key
+from agentrun.emulator.data.proxy import Proxy
+from agentrun.emulator.data.tools.endpoints import Endpoints
+from agentrun.emulator.data.tools.injection import Injection, injection_of
+from agentrun.emulator.data.tools.servers import Server
+from agentrun.emulator.http import Request, Response
+from agentrun.emulator.packages import Packages
+from agentrun.emulator.resources import Resources
+from agentrun.emulator.store import Record
+from agentrun.emulator.tool_instances import ToolInstances
+from agentrun.emulator.wire.envelope import ServiceError, conflict
+from agentrun.emulator.wire.table import whole_number
+
+PREFIX, LOGS_PREFIX = "/tools/", "/tool-logs/"
+_DOWNLOAD = "/download"
+_MOST_LINES = 1_000_000
+
+
+class ToolGateway:
+    """The gateway in front of the tools."""
+
+    def __init__(
+        self, tools: Tools, credentials: Resources, running: ToolInstances, proxy: Proxy, packages: Packages
+    ) -> None:
+        self._tools = tools
+        self._credentials = credentials
+        self._running = running
+        self._proxy = proxy
+        self._packages = packages
+        self._endpoints = Endpoints()
+
+    async def handle(self, request: Request, tenant: Tenant, request_id: str) -> int:
+        """Answer a request; returns the status."""
+        prefix = LOGS_PREFIX if request.path.startswith(LOGS_PREFIX) else PREFIX
+        label, slash, below = request.path.removeprefix(prefix).partition("/")
+        tool = self._tools.by_name(tenant.scope, unquote(label))
+        if prefix == LOGS_PREFIX:
+            return await self._logs(request, tool, request_id)
+        if tool.status in ("CREATE_FAILED", "DELETING"):
+            reason = tool.document.get("statusReason") or "see its logs"
+            raise conflict(f"tool {tool.name} is {tool.status}: {reason}")
+        kind = tool.document["toolType"]
+        if kind == SKILL:
+            return await self._download(request, tool, f"{slash}{below}", request_id)
+        if kind == FUNCTIONCALL:
+            server = await self._function_server(tool)
+            return await server.forward(self._proxy, request, f"{slash}{below}", request_id)
+        return await self._mcp(request, tool, f"{slash}{below}", request_id)
+
+    async def _logs(self, request: Request, tool: Record, request_id: str) -> int:
+        tail = whole_number(request.query, "tail", _MOST_LINES, most=_MOST_LINES, least=0)
+        lines = self._running.logs(key(tool), tail)
+        await Response.json({"lines": lines}).send(request.send, request_id)
+        return 200
+
+    # Skills
+
+    async def _download(self, request: Request, tool: Record, below: str, request_id: str) -> int:
+        if below != _DOWNLOAD:
+            raise _nothing_at(request, _DOWNLOAD)
+        if request.method != "GET":
+            raise ServiceError(405, "UnsupportedHTTPMethod", f"{request.path} does not take {request.method}")
+        content = self._packages.content(tool.document["package"])
+        await Response(content, media_type="application/zip").send(request.send, request_id)
+        return 200
+
+    # Functions
+
+    async def _function_server(self, tool: Record) -> Server:
+        document = tool.document
+        api = tool_specs.read_openapi(document[SPEC], SPEC) if document.get(SPEC) else {}
+        injection = injection_of(tool, self._credentials, tool_specs.security_scheme(api))
+        if document["createMethod"] == OPENAPI_IMPORT:
+            return Server.at(f"tool {tool.name}", tool_specs.server_url(api, SPEC), injection)
+        return await self._hosted(tool, injection)
+
+    async def _hosted(self, tool: Record, injection: Injection) -> Server:
+        """The server of a tool that runs here; it is told the address that it knows itself by."""
+        running = await self._running.ready(key(tool), tool)
+        return Server(f"tool {tool.name}", running.socket, f"http://127.0.0.1:{tool.document['port']}", injection)
+
+    # MCP servers
+
+    async def _mcp(self, request: Request, tool: Record, below: str, request_id: str) -> int:
+        if below not in (STREAMABLE, SSE, MESSAGES):
+            raise _nothing_at(request, STREAMABLE, SSE)
+        if is_hosted(tool.document) and not tool.document.get("port"):
+            running = await self._running.ready(key(tool), tool)
+            return await self._proxy.forward(request, running.socket, below, f"tool {tool.name}", request_id)
+        owner = (tool.scope, tool.id)
+        if below == MESSAGES:
+            there = self._endpoints.find(owner, request.query.get("sessionId", ""))
+            if there is None:
+                raise ServiceError(404, "ERR_NOT_FOUND", f"there is no such session (any more): open {PREFIX}.../sse")
+            request.query_string = ""
+            return await there.forward(self._proxy, request, "", request_id)
+        server = await self._mcp_server(tool, below)
+        if below == STREAMABLE:
+            return await server.forward(self._proxy, request, "", request_id)
+        with self._endpoints.naming(owner, server, request):
+            return await server.forward(self._proxy, request, "", request_id, plain=True)
+
+    async def _mcp_server(self, tool: Record, below: str) -> Server:
+        injection = injection_of(tool, self._credentials)
+        if tool.document["createMethod"] != MCP_REMOTE:
+            return (await self._hosted(tool, injection)).below(below)
+        remote = tool_specs.read_mcp_server(tool.document[SPEC], SPEC)
+        self._check_proxied(tool, below, remote)
+        return Server.at(f"tool {tool.name}", remote.url or "", Injection({**remote.headers, **injection.headers}))
+
+    def _check_proxied(self, tool: Record, below: str, remote: tool_specs.McpServer) -> None:
+        config: Any = section(tool.document, "mcpConfig")
+        if not config.get("proxyEnabled"):
+            raise conflict(
+                f"tool {tool.name} is not proxied: call {remote.url} yourself, or set mcpConfig.proxyEnabled"
+            )
+        by_affinity = SSE if config.get("sessionAffinity") == "MCP_SSE" else STREAMABLE
+        spoken = {tool_specs.SSE: SSE, tool_specs.STREAMABLE_HTTP: STREAMABLE}.get(remote.transport or "", by_affinity)
+        if spoken != below:
+            raise conflict(
+                f"the server of tool {tool.name} is called at {PREFIX}{tool.name}{spoken}: transportType in "
+                f"{SPEC}, or else mcpConfig.sessionAffinity, says which transport it speaks"
+            )
+
+
+def _nothing_at(request: Request, *known: str) -> ServiceError:
+    return ServiceError(404, "ERR_NOT_FOUND", f"there is nothing at {request.path}; the tool has {' and '.join(known)}")
