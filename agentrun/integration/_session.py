@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from agentrun._core.blocking import run
+from agentrun._core.closing import Closing
+
 _session: ContextVar[str | None] = ContextVar("agentrun_tool_session", default=None)
 
 
@@ -22,3 +25,15 @@ def session(name: str | None) -> Iterator[None]:
         yield
     finally:
         _session.reset(token)
+
+
+class PerSession(Closing):
+    """Something that keeps a thing for each session of an agent, and can give back that of one session."""
+
+    async def close_session_async(self, session_id: str | None) -> None:
+        """Give back what is held for a session, because it is over; calling it twice is allowed."""
+        raise NotImplementedError
+
+    def close_session(self, session_id: str | None) -> None:
+        """Give back what is held for a session, because it is over; calling it twice is allowed."""
+        run(self.close_session_async(session_id))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from agentrun._core.blocking import run
 from agentrun._core.progress import Progress, watched
+from agentrun.errors import InvalidInputError
 from agentrun.integration._outcome import ToolOutcome, plain_outcome
 from agentrun.integration._session import current_session, session
 
@@ -51,24 +53,26 @@ class Tool:
         return self.call(**arguments)
 
     async def outcome_async(
-        self, arguments: Mapping[str, Any], session_id: str | None = None, progress: Progress | None = None
+        self, arguments: Mapping[str, Any] | str, session_id: str | None = None, progress: Progress | None = None
     ) -> ToolOutcome:
         """What a call came to, for arguments that a model wrote; an error is an outcome and is not raised.
 
-        `session_id` tells the agent's session; tools that keep something, such as a sandbox, keep it for each.
+        The arguments may be JSON text, which models get wrong: that too is an outcome. `session_id` tells the agent's
+        session; tools that keep something, such as a sandbox, keep it for each.
         """
         with session(session_id or current_session()), watched(progress):
             try:
-                return self.present(await self.perform(dict(arguments)))
+                return self.present(await self.perform(parsed_arguments(arguments)))
             except Exception as error:
                 return ToolOutcome(error=error)
 
     def outcome(
-        self, arguments: Mapping[str, Any], session_id: str | None = None, progress: Progress | None = None
+        self, arguments: Mapping[str, Any] | str, session_id: str | None = None, progress: Progress | None = None
     ) -> ToolOutcome:
         """What a call came to, for arguments that a model wrote; an error is an outcome and is not raised.
 
-        `session_id` tells the agent's session; tools that keep something, such as a sandbox, keep it for each.
+        The arguments may be JSON text, which models get wrong: that too is an outcome. `session_id` tells the agent's
+        session; tools that keep something, such as a sandbox, keep it for each.
         """
         return run(self.outcome_async(arguments, session_id, progress))
 
@@ -101,3 +105,18 @@ def normalize_tool_name(name: str) -> str:
     if len(plain) <= LONGEST_NAME:
         return plain
     return plain[:_KEPT_OF_LONG] + hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+
+
+def parsed_arguments(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
+    """The arguments of a call as a dict, from JSON text if they are that; raises InvalidInputError, which says why."""
+    if not isinstance(arguments, str):
+        return dict(arguments)
+    try:
+        found = json.loads(arguments or "{}")
+    except ValueError as error:
+        raise InvalidInputError(f"the arguments are not JSON: {error}", field="arguments") from None
+    if not isinstance(found, dict):
+        raise InvalidInputError(
+            f"the arguments are not an object: {arguments:.200}", field="arguments", hint="Give an object of arguments"
+        )
+    return cast("dict[str, Any]", found)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from agentrun._core.blocking import run
 from agentrun._core.closing import Closing
 from agentrun.integration._resource import resource_tools
+from agentrun.integration._session import PerSession
 from agentrun.integration._tool import Tool
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class CommonToolSet(Closing):
         await close_each(self._closing)
 
 
-class Tools(list[T], Closing):
+class Tools(list[T], PerSession):
     """A list of a framework's tools, which closes what they work with: by `close` or as a context manager."""
 
     def __init__(self, tools: Iterable[T] = (), closing: Sequence[Closing] = ()) -> None:
@@ -96,6 +98,16 @@ class Tools(list[T], Closing):
     async def close_async(self) -> None:
         """Close what the tools work with; calling it twice is allowed."""
         await close_each(self._closing)
+
+    async def close_session_async(self, session_id: str | None) -> None:
+        """Close what the tools keep for an agent's session, because it is over: its sandbox, for example."""
+        for held in self._closing:
+            if isinstance(held, PerSession):
+                await held.close_session_async(session_id)
+
+    def close_session(self, session_id: str | None) -> None:
+        """Close what the tools keep for an agent's session, because it is over: its sandbox, for example."""
+        run(self.close_session_async(session_id))
 
 
 async def close_each(held: Iterable[Closing]) -> None:

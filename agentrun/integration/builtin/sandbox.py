@@ -7,17 +7,17 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from agentrun._core.closing import Closing, close_at_exit
+from agentrun._core.closing import close_at_exit
 from agentrun.config import Config
 from agentrun.errors import UnsupportedError
-from agentrun.integration._session import current_session
+from agentrun.integration._session import PerSession, current_session
 from agentrun.integration._tool import Tool
 from agentrun.integration._toolset import CommonToolSet, close_each
 from agentrun.sandbox.model import TemplateType
 from agentrun.sandbox.toolset import SandboxTool, SandboxToolSet
 
 
-class SessionSandboxes(Closing):
+class SessionSandboxes(PerSession):
     """A sandbox for each session, known by the session's name; `make` gives the tool set of a new one."""
 
     def __init__(self, make: Callable[[], SandboxToolSet]) -> None:
