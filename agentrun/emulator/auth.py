@@ -30,7 +30,12 @@ from agentrun.emulator.wire.envelope import ServiceError, forbidden, unauthorize
 LARGEST_SKEW = 15 * 60.0
 TOKEN_SECONDS = 3600
 _STS_PREFIX = "STS."
-_COLLECTIONS = {"agent-runtimes": "runtime", "sandboxes": "sandbox", "models": "litellm"}
+_COLLECTIONS = {
+    "agent-runtimes": "runtime",
+    "knowledgebases": "knowledgebase",
+    "models": "litellm",
+    "sandboxes": "sandbox",
+}
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 # What must be covered by a signature; without these, parts of a request could be changed unnoticed.
 _CONTROL_MUST_SIGN = (

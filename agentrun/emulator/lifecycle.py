@@ -34,6 +34,7 @@ LIFECYCLES: Mapping[str, Mapping[str, Step]] = {
     "ModelService": _AT_ONCE,
     "ModelProxy": _ASYNCHRONOUS,
     "Credential": _AT_ONCE,
+    "KnowledgeBase": _AT_ONCE,
 }
 
 # Seconds from the state that the answer shows to the one that follows, as seen on the service.
