@@ -25,6 +25,9 @@ HOMES = {
     "jupyter_client": ("agentrun.emulator.guest",),
     "redis": ("agentrun.gateway.state.redis",),
     "opentelemetry": ("agentrun.gateway.observability.opentelemetry",),
+    "jsonschema": ("agentrun.emulator", "agentrun.toolset"),
+    "referencing": ("agentrun.emulator", "agentrun.toolset"),
+    "yaml": ("agentrun.emulator", "agentrun.gateway", "agentrun.toolset"),
     "IPython": ("agentrun.emulator.guest.workers",),
 }
 
