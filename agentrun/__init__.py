@@ -47,7 +47,7 @@ _NAMES = {
         AgentRunError AuthenticationError BlockingError BrowserToolError ClientError ConfigError ConnectError
         DeleteResourceError Executed HTTPError InvalidInputError InvalidResponseError PermissionDeniedError
         RateLimitError RequestTimeoutError ResourceAlreadyExistError ResourceFailedError ResourceNotExistError
-        SandboxError SandboxTerminatedError ServerError TransportError UnsupportedError WaitTimeoutError
+        SandboxError SandboxTerminatedError ServerError ToolError TransportError UnsupportedError WaitTimeoutError
     """,
     "agentrun.knowledgebase": """
         ADBDataAPI ADBProviderSettings ADBRerankModel ADBRetrieveSettings BailianDataAPI
