@@ -85,9 +85,7 @@ class McpSession:
             if self._ended.done():
                 raise self._ended.result()
             if not self._opened.done():
-                raise RequestTimeoutError(
-                    f"the MCP server opened no session in {timeout:g} s", hint="Raise timeout="
-                )
+                raise RequestTimeoutError(f"the MCP server opened no session in {timeout:g} s", hint="Raise timeout=")
         except BaseException:
             self._task.cancel()
             raise
@@ -202,9 +200,7 @@ class McpSession:
         if not task.cancelled() and task.exception() is not None:
             log.debug("a request could not be cancelled", exc_info=task.exception())
 
-    def _meaning(
-        self, error: BaseException, sent: Sent, *, opening: bool, tool: str | None = None
-    ) -> AgentRunError:
+    def _meaning(self, error: BaseException, sent: Sent, *, opening: bool, tool: str | None = None) -> AgentRunError:
         """The error of the tree for one that came up."""
         if isinstance(error, AgentRunError):
             return error

@@ -48,9 +48,7 @@ def way_to(address: Address, lost: Callable[[], None], broken: Callable[[AgentRu
 class HttpWay:
     """To a server at a URL."""
 
-    def __init__(
-        self, address: HttpAddress, lost: Callable[[], None], broken: Callable[[AgentRunError], None]
-    ) -> None:
+    def __init__(self, address: HttpAddress, lost: Callable[[], None], broken: Callable[[AgentRunError], None]) -> None:
         self._address = address
         self._settings = address.settings
         self._connections = Session(self._settings.transport)  # Of this session alone: it closes them with itself.
