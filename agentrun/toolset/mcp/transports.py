@@ -64,9 +64,10 @@ class HttpWay:
         client = foreign_client(library().http, self._relay.exchange)
         connect = library().sse if self._address.transport == "sse" else library().streamable_http
         try:
-            async with client, connect(self._address.target(), client) as streams:
+            async with connect(self._address.target(), client) as streams:
                 yield streams[0], streams[1]
         finally:
+            await self._relay.close()
             if self._settings.transport is None:
                 await self._connections.close_async()
 

@@ -41,7 +41,7 @@ def wire(name: str, **fields: Any) -> Any:
 
 
 def build(**settings: Any) -> Any:
-    server: Any = Server("testing", instructions="Be kind.", **settings)
+    server: Any = Server("testing", instructions="Be kind.", log_level="ERROR", **settings)
 
     @server.tool()  # type: ignore[untyped-decorator]
     def echo(text: str) -> str:
@@ -157,6 +157,8 @@ def main(kind: str, *options: str) -> None:
         build().run(transport="stdio")
         return
     listening = socket.create_server(("127.0.0.1", int(options[0])), backlog=512)
+    # Connections inherit it; asyncio only sees to sockets that it made itself, and 40 ms would be lost with each answer.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     print(listening.getsockname()[1], flush=True)
     flags = {"stateless_http": "stateless" in options, "json_response": "json" in options}
     if kind == "sse":
