@@ -35,9 +35,9 @@ def seen(what: str) -> None:
             file.write(what + "\n")
 
 
-def wire(name: str, **fields: Any) -> Any:
+def wire(model: str, /, **fields: Any) -> Any:
     """One of the package's models, by the names that are on the wire."""
-    return getattr(types, name).model_validate(fields)
+    return getattr(types, model).model_validate(fields)
 
 
 def build(**settings: Any) -> Any:
