@@ -61,7 +61,9 @@ class McpClient:
         config: Config | None = None,
     ) -> None:
         found = transport or ("stdio" if command else "streamable_http")
-        self._address = _address(found, url, headers, command, CommandAddress("", tuple(args), env or {}, cwd), config, sign)
+        self._address = _address(
+            found, url, headers, command, CommandAddress("", tuple(args), env or {}, cwd), config, sign
+        )
         self._timeout = (config or Config()).get_timeout() if timeout is None else _positive(timeout)
         self._listening = _listening(on_log, on_elicitation)
         self._kept: KeptSession | None = None
@@ -136,7 +138,9 @@ class McpClient:
     async def set_log_level_async(self, level: str) -> None:
         """Ask for log messages of this level (`debug` to `emergency`) and above, which go to `on_log`."""
         if level not in LOG_LEVELS:
-            raise InvalidInputError(f"{level!r} is not a log level", field="level", hint=f"One of {', '.join(LOG_LEVELS)}")
+            raise InvalidInputError(
+                f"{level!r} is not a log level", field="level", hint=f"One of {', '.join(LOG_LEVELS)}"
+            )
         await self._request("logging/setLevel", {"level": level})
 
     def set_log_level(self, level: str) -> None:

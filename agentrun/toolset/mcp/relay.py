@@ -123,9 +123,7 @@ class Relay:
 
     async def _once(self, request: Outgoing, url: str) -> ByteStream:
         headers = {
-            name: value
-            for name, value in request.headers.items()
-            if name in _FORWARDED or name.startswith("mcp-")
+            name: value for name, value in request.headers.items() if name in _FORWARDED or name.startswith("mcp-")
         }
         headers |= {"user-agent": USER_AGENT, **await self._authenticate(request.method, url)}
         total = _SECONDS_TO_SAY_GOODBYE if request.method == "DELETE" else _FOREVER
@@ -201,7 +199,6 @@ class StreamableRelay(Relay):
             self.last_failure = error
         finally:
             self._lost()
-
 
     def _streamed(
         self, stream: ByteStream, read: Callable[[AsyncIterator[bytes]], AsyncGenerator[bytes, None]]

@@ -48,9 +48,7 @@ def way_to(address: Address, lost: Callable[[], None], broken: Callable[[AgentRu
 class HttpWay:
     """To a server at a URL."""
 
-    def __init__(
-        self, address: HttpAddress, lost: Callable[[], None], broken: Callable[[AgentRunError], None]
-    ) -> None:
+    def __init__(self, address: HttpAddress, lost: Callable[[], None], broken: Callable[[AgentRunError], None]) -> None:
         self._address = address
         self._settings = address.settings
         self._connections = Session(self._settings.transport)  # Of this session alone: it closes them with itself.
@@ -61,8 +59,9 @@ class HttpWay:
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[tuple[Any, Any], None]:
         """What to read from and to write to."""
-        client = foreign_client(library().http, self._relay.exchange)
-        connect = library().sse if self._address.transport == "sse" else library().streamable_http
+        mcp = await asyncio.to_thread(library)  # It may have to be loaded, which would hold everybody up.
+        client = foreign_client(mcp.http, self._relay.exchange)
+        connect = mcp.sse if self._address.transport == "sse" else mcp.streamable_http
         try:
             async with connect(self._address.target(), client) as streams:
                 yield streams[0], streams[1]
@@ -91,13 +90,13 @@ class ProcessWay:
     async def open(self) -> AsyncGenerator[tuple[Any, Any], None]:
         """What to read from and to write to."""
         parameters = self._address.parameters()
+        mcp = await asyncio.to_thread(library)
         reading, writing = os.pipe()
-        errors = os.fdopen(writing, "w")
+        loop = asyncio.get_running_loop()
+        pipe, _ = await loop.connect_read_pipe(lambda: self._complaints, os.fdopen(reading, "rb"))
         try:
-            with errors:
-                loop = asyncio.get_running_loop()
-                pipe, _ = await loop.connect_read_pipe(lambda: self._complaints, os.fdopen(reading, "rb"))
-                async with library().stdio(parameters, errors) as streams:
+            with os.fdopen(writing, "w") as errors:
+                async with mcp.stdio(parameters, errors) as streams:
                     errors.close()  # The process has it; what we kept would hide that it ended.
                     yield streams[0], streams[1]
         except OSError as error:

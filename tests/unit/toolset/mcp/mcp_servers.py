@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ class McpServer:
 
 
 @contextmanager
-def serving(folder: Path, kind: str = "http", *options: str) -> Iterator[McpServer]:
+def serving(folder: Path, kind: str = "http", *options: str) -> Generator[McpServer, None, None]:
     server = McpServer(folder, kind, *options)
     try:
         yield server

@@ -10,7 +10,8 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from agentrun.errors import (
     TransportError,
 )
 from agentrun.toolset.mcp import McpClient
-from tests.unit.servers import Behaviour, Line, Received, Server, after, answer, page, raw, reset
+from tests.unit.servers import Behaviour, Line, Received, Server, after, answer, closed_port, page, raw, reset
+from tests.unit.servers import serving as answering
 from tests.unit.toolset.mcp.mcp_servers import PROGRAM, McpServer, serving, until
 
 pytestmark = pytest.mark.xdist_group("mcp")
@@ -49,8 +51,6 @@ def test_a_server_that_restarted_is_called_over_a_new_session(tmp_path: Path, ki
 
 
 def test_many_callers_get_over_a_restart_together(server: McpServer) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     with McpClient(server.url, timeout=60) as client, ThreadPoolExecutor(20) as threads:
         client.ping()
         server.stop()
@@ -86,14 +86,11 @@ def test_a_call_that_may_have_been_carried_out_is_not_made_again(tmp_path: Path,
 # Servers that are none
 
 
-def opening(then: Behaviour) -> Behaviour:
-    return then
-
-
-@contextmanager
-def answering(*behaviours: Behaviour) -> Iterator[Server]:
-    with Server.running(*behaviours) as running:  # type: ignore[attr-defined]
-        yield running
+@pytest.fixture
+def make_server() -> Iterator[Callable[..., Server]]:
+    """Starts servers that behave as told."""
+    with ExitStack() as stack:
+        yield lambda *behaviours: stack.enter_context(answering(*behaviours))
 
 
 NO_SERVERS: dict[str, tuple[Behaviour, type[AgentRunError], str]] = {
@@ -127,7 +124,7 @@ def test_what_is_no_server_is_said_clearly(make_server: Callable[..., Server], n
 
 def test_nobody_there_is_a_connect_error() -> None:
     with pytest.raises(ConnectError) as caught:
-        McpClient("http://127.0.0.1:9/mcp", timeout=60).list_tools()
+        McpClient(f"http://127.0.0.1:{closed_port()}/mcp", timeout=60).list_tools()
     assert caught.value.executed is Executed.NO
 
 
@@ -238,7 +235,7 @@ def test_a_process_is_told_that_nobody_waits(tmp_path: Path) -> None:
 
 
 def program(source: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-X", "dev", "-c", textwrap.dedent(source), *arguments]
+    command = [sys.executable, "-W", "default::ResourceWarning", "-c", textwrap.dedent(source), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
