@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from agentrun.errors import InvalidResponseError, ToolError
 
@@ -27,9 +27,9 @@ class McpResult:
     def from_wire(cls, answer: Mapping[str, Any]) -> McpResult:
         """The result out of what the server sent; raises InvalidResponseError when it is none."""
         content = answer.get("content", [])
-        parts = cast("list[Any]", content) if isinstance(content, list) else [None]
         structured = answer.get("structuredContent")
-        if not all(isinstance(part, dict) and "type" in part for part in parts):
+        parts: list[Any] = content if isinstance(content, list) else [None]
+        if not all(map(_is_part, parts)):
             raise InvalidResponseError("the MCP server answered with content that has no type")
         return cls(parts, structured, bool(answer.get("isError")), answer.get("_meta"))
 
@@ -70,6 +70,10 @@ class McpResult:
 
     def _decoded(self, kind: str) -> Iterable[bytes]:
         return (b64decode(part.get("data", "")) for part in self.content if part["type"] == kind)
+
+
+def _is_part(part: Any) -> bool:
+    return isinstance(part, dict) and "type" in part
 
 
 def _text(part: Mapping[str, Any]) -> str | None:
