@@ -228,7 +228,7 @@ def test_a_credential_knows_who_uses_it(config: Config) -> None:
     with pytest.raises(ClientError, match="no credential nobody"):
         created(Mode("sync"), config, "ragflow", credential_name="nobody")
     base = created(Mode("sync"), config, "ragflow", credential_name="rag")
-    (user,) = Credential.get_by_name("rag", config).related_resources or ()
+    (user,) = Credential.get_by_name("rag", config).related_resources or []
     assert (user.resource_type, user.resource_name, user.resource_id) == (
         "knowledgebase",
         "one",
@@ -623,6 +623,7 @@ def of(config: Config) -> Any:
 
 
 def test_a_tool_of_nothing(config: Config) -> None:
-    for names in ([], "one"):
+    nothing: list[str] = []
+    for names in (nothing, "one"):
         with pytest.raises(InvalidInputError, match="must be a list of names"):
             knowledgebase_toolset(names, config=config)
