@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, TypedDict
+from typing import Any
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypedDict  # Pydantic takes that of `typing` only from Python 3.12 on.
 
 
 class EventType(str, Enum):
