@@ -29,10 +29,29 @@ with framework("openai_agents", "agents", "openai"):
     from agents.tool_context import ToolContext
     from openai import AsyncOpenAI
 
+from agentrun.integration.openai_agents_events import AgentRunConverter
+
 if TYPE_CHECKING:
     from agents.items import TResponseStreamEvent
 
     from agentrun.integration._model import CommonModel
+
+
+__all__ = [
+    "AgentRunConverter",
+    "ChatModel",
+    "ClosesSession",
+    "ToolFailure",
+    "knowledgebase_toolset",
+    "model",
+    "sandbox_toolset",
+    "session_of",
+    "skill_tools",
+    "to_model",
+    "to_tool",
+    "tool_resource",
+    "toolset",
+]
 
 
 class ToolFailure(str):

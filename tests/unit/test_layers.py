@@ -25,6 +25,10 @@ HOMES = {
     "jupyter_client": ("agentrun.emulator.guest",),
     "redis": ("agentrun.gateway.state.redis",),
     "opentelemetry": ("agentrun.gateway.observability.opentelemetry",),
+    "agents": ("agentrun.integration.openai_agents",),
+    "anthropic": ("agentrun.integration.anthropic",),
+    "llama_index": ("agentrun.integration.llama_index",),
+    "pydantic_ai": ("agentrun.integration.pydantic_ai",),
     "IPython": ("agentrun.emulator.guest.workers",),
 }
 
