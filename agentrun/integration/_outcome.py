@@ -27,11 +27,15 @@ class Image(NamedTuple):
 
 @dataclass(frozen=True)
 class ToolOutcome:
-    """What a call came to: `value` is JSON, or `error` says why there is none."""
+    """What a call came to: `value` is JSON, or `error` says why there is none.
+
+    `shown` is what a model is shown where that is less than the whole value.
+    """
 
     value: Any = None
     error: Exception | None = field(default=None, repr=False)
     images: Sequence[Image] = ()
+    shown: str | None = None
 
     @property
     def is_error(self) -> bool:
@@ -41,7 +45,14 @@ class ToolOutcome:
     @property
     def text(self) -> str:
         """What a model is shown: text as it is, anything else as JSON; of a failure, what happened and what to do."""
-        return as_text(self.value) if self.error is None else error_text(self.error)
+        if self.error is not None:
+            return error_text(self.error)
+        return as_text(self.value) if self.shown is None else self.shown
+
+
+def plain_outcome(result: Any) -> ToolOutcome:
+    """A result that is its own outcome, or a value that is shown as a whole."""
+    return result if isinstance(result, ToolOutcome) else ToolOutcome(as_json(result))
 
 
 def as_json(value: Any) -> Any:
@@ -53,7 +64,7 @@ def as_json(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return as_json(value.model_dump(mode="json", exclude_none=True))
     if isinstance(value, Mapping):
-        return {str(key): as_json(entry) for key, entry in cast("Mapping[Any, Any]", value).items()}
+        return {str(key): as_json(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [as_json(entry) for entry in cast("Sequence[Any]", value)]
     to_dict = getattr(value, "to_dict", None)

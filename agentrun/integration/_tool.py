@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, cast
 
 from agentrun._core.blocking import run
 from agentrun._core.progress import Progress, watched
 from agentrun.errors import InvalidInputError
-from agentrun.integration._outcome import Image, ToolOutcome, as_json
+from agentrun.integration._outcome import ToolOutcome, plain_outcome
 from agentrun.integration._session import current_session, session
 
 Schema: TypeAlias = Mapping[str, Any]
 Perform: TypeAlias = Callable[[dict[str, Any]], Awaitable[Any]]
+Present: TypeAlias = Callable[[Any], ToolOutcome]
 
 LONGEST_NAME = 64
 _KEPT_OF_LONG = 32
@@ -29,13 +30,15 @@ class Tool:
     """A tool: what a model is told of it, and what a call does.
 
     `parameters` is the JSON Schema of its arguments, whole: nested objects, enums, defaults and `$defs` stay as they
-    are. `perform` is its body; it checks its arguments, and is written once for both modes.
+    are. `perform` is its body; it checks its arguments, and is written once for both modes. `present` says what of a
+    result a model is shown.
     """
 
     name: str
     description: str
     parameters: Schema = field(default_factory=lambda: dict(NO_PARAMETERS), repr=False)
     perform: Perform = field(kw_only=True, repr=False)
+    present: Present = field(default=plain_outcome, kw_only=True, repr=False)
 
     async def call_async(self, /, **arguments: Any) -> Any:
         """Call the tool; its result. Raises InvalidInputError, ToolError, and what else its body raises."""
@@ -59,7 +62,7 @@ class Tool:
         """
         with session(session_id or current_session()), watched(progress):
             try:
-                return outcome_of(await self.perform(parsed_arguments(arguments)))
+                return self.present(await self.perform(parsed_arguments(arguments)))
             except Exception as error:
                 return ToolOutcome(error=error)
 
@@ -117,18 +120,3 @@ def parsed_arguments(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
             f"the arguments are not an object: {arguments:.200}", field="arguments", hint="Give an object of arguments"
         )
     return cast("dict[str, Any]", found)
-
-
-def outcome_of(result: Any) -> ToolOutcome:
-    """A tool's result as an outcome; pictures in it are taken out."""
-    if isinstance(result, ToolOutcome):
-        return result
-    return ToolOutcome(as_json(result), images=_images(result))
-
-
-def _images(result: Any) -> Sequence[Image]:
-    # Results of MCP tools and of code tell their pictures themselves.
-    found = getattr(result, "images", None)
-    if not isinstance(found, (list, tuple)):
-        return ()
-    return [Image(*image) for image in found]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from agentrun._core.blocking import run
 from agentrun._core.closing import Closing
-from agentrun.errors import ToolError
-from agentrun.integration._outcome import as_text
+from agentrun.integration._resource import resource_tools
 from agentrun.integration._session import PerSession
 from agentrun.integration._tool import Tool
 
 if TYPE_CHECKING:
     from agentrun.config import Config
     from agentrun.tool import Tool as ToolResource
-    from agentrun.toolset import ToolDefinition, ToolSet
+    from agentrun.toolset import ToolSet
 
 T = TypeVar("T")
 Modify: TypeAlias = Callable[[Tool], Tool]
@@ -57,24 +56,14 @@ class CommonToolSet(Closing):
         cls, toolset: ToolSet, config: Config | None = None, refresh: bool = False
     ) -> CommonToolSet:
         """The tools of a tool set; what an API or an MCP server calls an error is raised as ToolError."""
-        return cls._of_resource(toolset, config, refresh)
+        return cls(resource_tools(toolset, config, refresh=refresh), [toolset])
 
     @classmethod
     def from_agentrun_tool(
         cls, tool_resource: ToolResource, config: Config | None = None, refresh: bool = False
     ) -> CommonToolSet:
         """What a tool of the platform offers; what an API or an MCP server calls an error is raised as ToolError."""
-        return cls._of_resource(tool_resource, config, refresh)
-
-    @classmethod
-    def _of_resource(cls, resource: ToolSet | ToolResource, config: Config | None, refresh: bool) -> CommonToolSet:
-        def tool(described: ToolDefinition) -> Tool:
-            async def perform(arguments: dict[str, Any]) -> Any:
-                return without_error(described.name, await resource.call_tool_async(described.name, arguments, config))
-
-            return Tool(described.name, described.description, described.parameters, perform=perform)
-
-        return cls(map(tool, resource.definitions(config, refresh=refresh)), [resource])
+        return cls(resource_tools(tool_resource, config, refresh=refresh), [tool_resource])
 
     def to_openai_function(
         self,
@@ -119,16 +108,6 @@ class Tools(list[T], PerSession):
     def close_session(self, session_id: str | None) -> None:
         """Close what the tools keep for an agent's session, because it is over: its sandbox, for example."""
         run(self.close_session_async(session_id))
-
-
-def without_error(name: str, result: Any) -> Any:
-    """The result of a tool; raises ToolError when it is an error of an API or of an MCP server."""
-    if not getattr(result, "is_error", False):
-        return result
-    if isinstance(result, Mapping):
-        answer = cast("Mapping[str, Any]", result)
-        raise ToolError(f"status {answer['status_code']}: {as_text(answer['body'])}", tool=name)
-    raise ToolError(result.text, tool=name, content=result.content)
 
 
 async def close_each(held: Iterable[Closing]) -> None:
