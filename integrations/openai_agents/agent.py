@@ -5,6 +5,8 @@ agentrun emulator exec --script integrations/scenario/model.py -- python -m inte
 
 from __future__ import annotations
 
+import asyncio
+
 from agents import Agent, Runner
 
 from agentrun.integration.openai_agents import model, sandbox_toolset, tool_resource, toolset
@@ -18,7 +20,7 @@ def answer(question: str, names: Names) -> str:
         sandbox_toolset(names.sandboxes) as python,
     ):
         agent = Agent("Weather", model=model(names.model), tools=[*weather, *units, *python])
-        return str(Runner.run_sync(agent, question).final_output)
+        return str(asyncio.run(Runner.run(agent, question)).final_output)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,11 @@ def agent(names: Names, *tools: Any, asked: str | None = None) -> Agent[Any]:
     return Agent("Tester", model=model(asked or names.model), tools=list(tools))
 
 
+def run(agent: Agent[Any], question: str) -> Any:
+    # The SDK's own `run_sync` leaves its event loop open.
+    return asyncio.run(Runner.run(agent, question))
+
+
 def outputs(result: Any) -> list[ToolCallOutputItem]:
     return [item for item in result.new_items if isinstance(item, ToolCallOutputItem)]
 
@@ -50,7 +55,7 @@ def test_the_example_calls_an_api_an_mcp_server_and_a_sandbox(names: Names) -> N
 
 def test_an_error_of_a_tool_is_told_to_the_model_and_the_agent_goes_on(names: Names) -> None:
     with toolset(names.weather) as weather:
-        result = Runner.run_sync(agent(names, *weather), "How warm is it in Atlantis?")
+        result = run(agent(names, *weather), "How warm is it in Atlantis?")
     assert "I could not find out: ToolError: status 404" in result.final_output
     assert [item.custom_data for item in outputs(result)] == [{"is_error": True}]
 
@@ -59,8 +64,8 @@ def test_an_error_of_a_tool_is_told_to_the_model_and_the_agent_goes_on(names: Na
 async def test_a_run_streams_and_tells_its_events_and_its_usage(names: Names, python: Any) -> None:
     converter = AgentRunConverter()
     with toolset(names.weather) as weather, tool_resource(names.units) as units:
-        run = Runner.run_streamed(agent(names, *weather, *units, *python), "How warm is it in Oslo?")
-        events = [told async for event in run.stream_events() for told in converter.convert(event)]
+        streamed = Runner.run_streamed(agent(names, *weather, *units, *python), "How warm is it in Oslo?")
+        events = [told async for event in streamed.stream_events() for told in converter.convert(event)]
     chunks = [event.data for event in events if event.event == EventType.TOOL_CALL_CHUNK]
     assert [chunk["name"] for chunk in chunks if "name" in chunk] == ["get_weather", "to_fahrenheit", "run_code"]
     by_call: dict[str, str] = {}
@@ -71,14 +76,14 @@ async def test_a_run_streams_and_tells_its_events_and_its_usage(names: Names, py
     assert [result["id"] for result in results] == list(by_call)
     words = [event.data["delta"] for event in events if event.event == EventType.TEXT]
     assert len(words) > 1
-    assert "".join(words) == run.final_output == fahrenheit_squared("Oslo")
+    assert "".join(words) == streamed.final_output == fahrenheit_squared("Oslo")
     assert not [event for event in events if event.event == EventType.TOOL_CALL]
-    assert run.context_wrapper.usage.total_tokens > 0
+    assert streamed.context_wrapper.usage.total_tokens > 0
 
 
 def test_a_whole_run_becomes_the_same_events(names: Names) -> None:
     with toolset(names.weather) as weather:
-        result = Runner.run_sync(agent(names, *weather), "How warm is it in Atlantis?")
+        result = run(agent(names, *weather), "How warm is it in Atlantis?")
     converter = AgentRunConverter()
     events = [told for item in result.new_items for told in converter.convert(item)]
     assert [event.event for event in events] == [EventType.TOOL_CALL, EventType.TOOL_RESULT, EventType.TEXT]
@@ -114,20 +119,18 @@ async def test_the_memory_of_the_sdk_given_as_the_context_is_the_session(names: 
 
 @pytest.mark.asyncio
 async def test_a_hook_deletes_the_sandbox_of_a_session_whose_agent_is_done(names: Names, python: Any) -> None:
-    hooks = ClosesSession(python)
     for word in ("one", "two"):
-        result = await Runner.run(
-            agent(names, *python), f"Note {word}.", hooks=hooks, run_config=RunConfig(group_id=word)
-        )
+        hooks, settings = ClosesSession(python), RunConfig(group_id=word)
+        result = await Runner.run(agent(names, *python), f"Note {word}.", hooks=hooks, run_config=settings)
         assert result.final_output == f"The note says {word}."
         assert sandboxes_alive() == []
 
 
 def test_a_sandbox_that_died_is_a_typed_error_and_is_not_replaced(names: Names, python: Any) -> None:
-    Runner.run_sync(agent(names, *python), "Note one.")
+    run(agent(names, *python), "Note one.")
     (alive,) = sandboxes_alive()
     Sandbox.delete_by_id(alive)
-    result = Runner.run_sync(agent(names, *python), "Note two.")
+    result = run(agent(names, *python), "Note two.")
     first = outputs(result)[0]
     assert first.custom_data == {"is_error": True}
     assert str(first.output).startswith("SandboxTerminatedError: ")
@@ -136,7 +139,7 @@ def test_a_sandbox_that_died_is_a_typed_error_and_is_not_replaced(names: Names, 
 
 def test_the_model_is_sent_names_descriptions_and_schemas_as_they_are(names: Names, python: Any) -> None:
     with recorded_model() as (name, asked):
-        Runner.run_sync(agent(names, to_tool(ALERT), *python, asked=name), "Hello")
+        run(agent(names, to_tool(ALERT), *python, asked=name), "Hello")
     sent = {tool["function"]["name"]: tool["function"] for tool in asked[0]["tools"]}
     assert sent["send_alert"]["parameters"] == SCHEMA
     assert sent["send_alert"]["description"] == ALERT.description
