@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agentrun.config import Config as Config
     from agentrun.credential import *
     from agentrun.errors import *
+    from agentrun.knowledgebase import *
     from agentrun.model import *
     from agentrun.sandbox import *
     from agentrun.sandbox.boxes import *
@@ -46,7 +47,18 @@ _NAMES = {
         AgentRunError AuthenticationError BlockingError BrowserToolError ClientError ConfigError ConnectError
         DeleteResourceError Executed HTTPError InvalidInputError InvalidResponseError PermissionDeniedError
         RateLimitError RequestTimeoutError ResourceAlreadyExistError ResourceFailedError ResourceNotExistError
-        SandboxError SandboxTerminatedError ServerError TransportError UnsupportedError WaitTimeoutError
+        SandboxError SandboxTerminatedError ServerError ToolError TransportError UnsupportedError WaitTimeoutError
+    """,
+    "agentrun.knowledgebase": """
+        ADBDataAPI ADBProviderSettings ADBRerankModel ADBRetrieveSettings BailianDataAPI
+        BailianProviderSettings BailianRetrieveSettings Document KnowledgeBase KnowledgeBaseClient
+        KnowledgeBaseControlAPI KnowledgeBaseCreateInput KnowledgeBaseDataAPI KnowledgeBaseListInput
+        KnowledgeBaseListOutput KnowledgeBaseProvider KnowledgeBaseUpdateInput MultiRetrieveResult
+        OTSDataAPI OTSDenseVectorSearchConfig OTSEmbeddingConfiguration OTSFullTextSearchConfig
+        OTSMetadataField OTSModelConfig OTSProviderSettings OTSRRFConfig OTSRerankingConfig
+        OTSRetrieveSettings OTSWeightConfig RagFlowDataAPI RagFlowProviderSettings
+        RagFlowRetrieveSettings RetrieveInput RetrieveResult RetrieveSettings RetrievedDocument
+        StoredDocument get_data_api
     """,
     "agentrun.model": """
         BackendType BaseInfo Budget BudgetAction BudgetPeriod BudgetStats CachePolicy ContentCheck

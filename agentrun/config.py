@@ -77,6 +77,7 @@ class Config:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     connect_timeout: float | None = field(default=None, kw_only=True)
     max_retries: int | None = field(default=None, kw_only=True)
+    gpdb_endpoint: str | None = field(default=None, kw_only=True)
     transport: Transport | None = field(default=None, kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
@@ -113,6 +114,7 @@ class Config:
             data_endpoint=endpoint,
             devs_endpoint=endpoint,
             bailian_endpoint=endpoint,
+            gpdb_endpoint=endpoint,
         )
 
     @classmethod
@@ -246,6 +248,19 @@ class Config:
     def get_bailian_endpoint(self) -> str:
         """The base URL of Model Studio (`BAILIAN_ENDPOINT`)."""
         return _endpoint(self.bailian_endpoint, "BAILIAN_ENDPOINT", "https://bailian.cn-beijing.aliyuncs.com")
+
+    def get_gpdb_endpoint(self) -> str:
+        """The base URL of AnalyticDB for PostgreSQL (`GPDB_ENDPOINT`); its cloud default depends on the region."""
+        region = self.get_region_id()
+        host = f"gpdb-vpc.{region}" if self.get_use_vpc_endpoint() else f"gpdb.{region}"
+        # The region where the service began has no name of its own.
+        default = "gpdb" if host == f"gpdb.{DEFAULT_REGION}" else host
+        return _endpoint(self.gpdb_endpoint, "GPDB_ENDPOINT", f"https://{default}.aliyuncs.com")
+
+    def get_ots_endpoint(self, instance_name: str) -> str:
+        """The base URL of an instance of TableStore."""
+        network = "vpc.tablestore" if self.get_use_vpc_endpoint() else "ots"
+        return f"https://{instance_name}.{self.get_region_id()}.{network}.aliyuncs.com"
 
     def get_use_vpc_endpoint(self) -> bool:
         """Whether knowledge bases are reached through the VPC (`AGENTRUN_KB_USE_VPC`)."""

@@ -32,7 +32,7 @@ _REQUEST_ID_HEADERS = ("x-acs-request-id", "x-agentrun-request-id", "x-request-i
 
 
 class Operation(NamedTuple):
-    """A control operation: its action, method and path with `{placeholders}`, in a version of its service."""
+    """An operation of a signed API: its action, method and path with `{placeholders}`, and the API's version."""
 
     action: str
     method: str
@@ -186,7 +186,7 @@ def control_signer(operation: Operation, credentials: Credentials) -> Signer:
             "x-acs-content-sha256": hashlib.sha256(content).hexdigest() if content else signing.EMPTY_SHA256,
         }
         if content:
-            headers["content-type"] = "application/json; charset=utf-8"
+            headers["content-type"] = request.headers.get("content-type", "application/json; charset=utf-8")
         if credentials.security_token:
             headers["x-acs-accesskey-id"] = credentials.access_key_id
             headers["x-acs-security-token"] = credentials.security_token
@@ -236,6 +236,34 @@ class API:
 
     def _config(self, config: Config | None) -> Config:
         return Config.with_configs(self.config, config)
+
+
+class CloudAPI(API):
+    """The cloud's other services, which take the signature of the control plane and answer without its envelope."""
+
+    async def _ask(
+        self,
+        operation: Operation,
+        base: str,
+        *names: str,
+        query: Mapping[str, Any] | None = None,
+        form: Mapping[str, str] | None = None,
+        config: Config | None = None,
+    ) -> Any:
+        """The body of the answer, whose errors are raised; `names` fill the path's placeholders in order."""
+        settings = self._config(config)
+        request = Request(
+            operation.method,
+            _url(base, _filled(operation.path, names), query_pairs(query)),
+            {"content-type": "application/x-www-form-urlencoded"} if form else {},
+            urlencode(form, quote_via=quote, safe="~").encode() if form else None,
+            timeouts(settings),
+            settings.get_max_retries(),
+        )
+        reply = await settings.session.send(request, control_signer(operation, settings.get_credentials()))
+        if reply.status >= 400:
+            raise error_of(reply.status, reply.headers, reply.content)
+        return parsed(reply.content)
 
 
 class ControlAPI(API):

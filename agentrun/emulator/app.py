@@ -11,7 +11,7 @@ from agentrun.emulator.admin import Admin
 from agentrun.emulator.clock import Clock
 from agentrun.emulator.control.addresses import check_from_inside
 from agentrun.emulator.control.call import Call
-from agentrun.emulator.data import invocations, sandboxes
+from agentrun.emulator.data import documents, invocations, sandboxes
 from agentrun.emulator.data.proxy import CLIENT_GONE, BrokenOffError
 from agentrun.emulator.data.tools import gateway as tools
 from agentrun.emulator.guard import Guard
@@ -140,6 +140,10 @@ class App:
             return await gateway.handle(request, request_id, note.of_account)
         if path.startswith(TOOL_PREFIXES):
             return await self._tool(request, request_id, note)
+        if (operation := self.platform.retrieval.operation(request)) is not None:
+            note.operation = operation
+            self.platform.lifecycle.settle()
+            return await self.platform.retrieval.handle(request, operation, request_id, note.of_account)
         return await self._data(request, request_id, note)
 
     async def _control(self, request: Request, request_id: str, note: Note) -> int:
@@ -203,11 +207,13 @@ class App:
         note.account = tenant.scope.account
         return await gateway.connect(handshake, tenant, request_id, note.remarks)
 
-    def _gateway(self, path: str) -> invocations.Invocations | sandboxes.SandboxGateway:
+    def _gateway(self, path: str) -> invocations.Invocations | sandboxes.SandboxGateway | documents.Documents:
         if path.startswith(invocations.PREFIX):
             return self.platform.invocations
         if path == sandboxes.PREFIX or path.startswith(f"{sandboxes.PREFIX}/"):
             return self.platform.sandbox_gateway
+        if path.startswith(documents.PREFIX):
+            return self.platform.documents
         for prefix, reason in _ABSENT.items():
             if path.startswith(prefix):
                 raise unsupported(reason)

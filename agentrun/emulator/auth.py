@@ -34,6 +34,7 @@ _COLLECTIONS = {
     "agent-runtimes": "runtime",
     "sandboxes": "sandbox",
     "models": "litellm",
+    "knowledgebases": "knowledgebase",
     "tools": "tool",
     "templates": "template",
 }

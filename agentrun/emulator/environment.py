@@ -33,6 +33,7 @@ def variables(
         "AGENTRUN_DATA_ENDPOINT": url,
         "DEVS_ENDPOINT": url,
         "BAILIAN_ENDPOINT": url,
+        "GPDB_ENDPOINT": url,
         "OPENAI_BASE_URL": model_url,
         "OPENAI_API_KEY": model_key,
         "NO_PROXY": _LOOPBACK,

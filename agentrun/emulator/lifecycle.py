@@ -36,6 +36,7 @@ LIFECYCLES: Mapping[str, Mapping[str, Step]] = {
     "Credential": _AT_ONCE,
     "Tool": _ASYNCHRONOUS,
     "Toolset": _AT_ONCE,
+    "KnowledgeBase": _AT_ONCE,
 }
 
 # Seconds from the state that the answer shows to the one that follows, as seen on the service.

@@ -22,6 +22,7 @@ from agentrun.emulator.control import (
     access_tokens,
     credentials,
     endpoints,
+    knowledgebases,
     model_providers,
     model_proxies,
     model_services,
@@ -31,13 +32,16 @@ from agentrun.emulator.control import (
     tools,
 )
 from agentrun.emulator.control.call import Handler
+from agentrun.emulator.data.documents import Documents
 from agentrun.emulator.data.invocations import Invocations
 from agentrun.emulator.data.proxy import Proxy
+from agentrun.emulator.data.retrieval.gateway import RetrievalGateway
 from agentrun.emulator.data.sandboxes import SandboxGateway
 from agentrun.emulator.data.signed_urls import SignedURLs
 from agentrun.emulator.data.tools.gateway import ToolGateway
 from agentrun.emulator.instances import Instances
 from agentrun.emulator.journal import Journal
+from agentrun.emulator.knowledge.index import KnowledgeIndex
 from agentrun.emulator.lifecycle import Lifecycle, durations
 from agentrun.emulator.mounts import Mounts
 from agentrun.emulator.packages import Packages
@@ -105,8 +109,12 @@ class Platform:
         )
         self.model_services = model_services.ModelServices(stored_services, stored_credentials, stored_proxies)
         self.tools = tools.Tools(kept(tools.KIND), stored_credentials, self.tool_instances, packages)
+        self.knowledge_bases = knowledgebases.KnowledgeBases(
+            kept(knowledgebases.KIND), stored_credentials, KnowledgeIndex(self.settings.state)
+        )
         parts = (
             credentials.Credentials(stored_credentials),
+            self.knowledge_bases,
             model_providers.ModelProviders(),
             self.model_proxies,
             self.model_services,
@@ -123,6 +131,8 @@ class Platform:
         self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy)
         self.tool_gateway = ToolGateway(self.tools, stored_credentials, self.tool_instances, self.proxy, packages)
         self.sandbox_gateway = SandboxGateway(self.sandboxes, self.proxy, SignedURLs(self.vault.key, self.clock))
+        self.documents = Documents(self.knowledge_bases)
+        self.retrieval = RetrievalGateway(self.knowledge_bases, stored_credentials, self.auth)
         self._models = (stored_proxies, stored_services, stored_credentials)
         self._model_gateway: ModelGateway | None = None
 
@@ -193,7 +203,7 @@ class Platform:
         self.endpoint = f"http://127.0.0.1:{port}"
         self.instances.endpoint = self.endpoint
         public_url = f"https://localhost:{port}" if self.settings.tls else self.endpoint
-        for part in (self.endpoints, self.model_proxies, self.model_services):
+        for part in (self.endpoints, self.knowledge_bases, self.model_proxies, self.model_services):
             part.public_url = public_url
 
     async def start(self) -> None:
@@ -215,6 +225,7 @@ class Platform:
         """Stop what runs and forget everything, of one account or of all."""
         await self.sandboxes.reset(account)
         await asyncio.gather(self.instances.reset(account), self.tool_instances.reset(account))
+        self.knowledge_bases.forget(account)
         self.store.clear(account)
         if account is None:
             self.journal.clear()
@@ -232,6 +243,7 @@ class Platform:
         if self._model_gateway:
             await self._model_gateway.close()
         await self.backend.close()
+        self.knowledge_bases.index.close()
         self.store.close()
         host.remove(self.directory)
 

@@ -319,7 +319,7 @@ class Emulator:
         secret = self.settings.access_keys.get(access_key_id, self.settings.secret)
         config = Config.local(self.port, access_key_id=access_key_id, access_key_secret=secret)
         if self.settings.tls:
-            endpoints = ("control_endpoint", "data_endpoint", "devs_endpoint", "bailian_endpoint")
+            endpoints = ("control_endpoint", "data_endpoint", "devs_endpoint", "bailian_endpoint", "gpdb_endpoint")
             config = config.replace(**dict.fromkeys(endpoints, self.url))
         if self.settings.port is None or self.settings.tls:
             self._transport = self._transport or self._own_transport()

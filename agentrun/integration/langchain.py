@@ -9,10 +9,23 @@ from agentrun.integration._extra import framework
 from agentrun.integration._framework import Framework
 from agentrun.integration._outcome import ToolOutcome
 from agentrun.integration._tool import Tool
+from agentrun.integration.langgraph_events import AgentRunConverter
 
 with framework("langchain", "langchain_core"):
     from langchain_core.runnables import RunnableConfig
     from langchain_core.tools import StructuredTool, ToolException
+
+__all__ = [
+    "AgentRunConverter",
+    "knowledgebase_toolset",
+    "model",
+    "sandbox_toolset",
+    "skill_tools",
+    "to_model",
+    "to_tool",
+    "tool_resource",
+    "toolset",
+]
 
 if TYPE_CHECKING:
     from langchain_openai import ChatOpenAI

@@ -30,11 +30,12 @@ class AgentRunConverter:
         self._answered: set[str] = set()
         self._open_calls: dict[tuple[str, Any], str] = {}  # The call that a message's piece at an index goes on with.
         self._waiting: dict[str, list[str]] = {}  # Calls without a result yet, by the name of the tool.
+        self._has_begun = False
 
     def convert(self, event: Any, messages_key: str = "messages") -> Iterator[AgentEvent]:
         """What one event of the framework means; `messages_key` is where a graph's state keeps its messages."""
         if isinstance(event, tuple):
-            yield from self._of_tuple(cast("tuple[Any, ...]", event), messages_key)
+            yield from self._of_tuple(event, messages_key)
         elif not isinstance(event, Mapping):
             yield from self._message(event)
         elif self.is_astream_events_format(event):
@@ -76,7 +77,7 @@ class AgentRunConverter:
         for interrupt in state.get(INTERRUPT) or ():
             yield _question(interrupt)
         if isinstance(state.get(messages_key), Sequence):
-            for message in state[messages_key]:
+            for message in self._of_this_run(state[messages_key]):
                 yield from self._message(message)
             return
         for update in state.values():
@@ -84,6 +85,16 @@ class AgentRunConverter:
                 if isinstance(part, Mapping):
                     for message in _several(cast("Mapping[str, Any]", part).get(messages_key)):
                         yield from self._message(message)
+
+    def _of_this_run(self, messages: Sequence[Any]) -> Sequence[Any]:
+        """The messages of a whole state; the first one holds what was said in earlier runs too."""
+        if self._has_begun:
+            return messages
+        self._has_begun = True
+        last = max((index for index, each in enumerate(messages) if _kind(each) in ("human", "user")), default=-1)
+        for message in messages[: last + 1]:
+            list(self._message(message))  # Remembered, and not told.
+        return messages[last + 1 :]
 
     # Events of `astream_events`
 
@@ -104,7 +115,7 @@ class AgentRunConverter:
     # Messages
 
     def _message(self, message: Any, run_id: str = "") -> Iterator[AgentEvent]:
-        kind = _field(message, "type") or _field(message, "role") or ""
+        kind = _kind(message)
         if kind == "tool":
             yield from self._tool_message(message)
         elif kind == "AIMessageChunk":
@@ -172,6 +183,10 @@ def _event(kind: EventType, **data: Any) -> AgentEvent:
 
 def _field(value: Any, name: str) -> Any:
     return cast("Mapping[str, Any]", value).get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def _kind(message: Any) -> str:
+    return str(_field(message, "type") or _field(message, "role") or "")
 
 
 def _several(value: Any) -> Sequence[Any]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from agentrun._core.api import segment
 from agentrun._core.blocking import run
+from agentrun._sandbox_tools.definitions import HOME
 from agentrun.errors import AgentRunError, InvalidInputError, InvalidResponseError
 from agentrun.sandbox.calls import wait_of
 from agentrun.sandbox.checkpoints import CheckpointOperations
-from agentrun.sandbox.data import EXECUTE_SECONDS, HOME, execution
+from agentrun.sandbox.data import EXECUTE_SECONDS, execution
 from agentrun.sandbox.execution import Callbacks, ExecutionStream, OnError, OnResult, OnText
 from agentrun.sandbox.extensions import FORK, INTERRUPT, RESTART, STREAM
 from agentrun.sandbox.model import CodeLanguage

@@ -9,13 +9,13 @@ from typing import Any
 
 from agentrun._core.api import parsed, segment
 from agentrun._core.blocking import run
+from agentrun._sandbox_tools.definitions import HOME
 from agentrun.config import Config
 from agentrun.errors import HTTPError
 from agentrun.sandbox.calls import SandboxCalls, checked_fields, terminated, wait_of
 from agentrun.sandbox.model import CodeLanguage
 from agentrun.sandbox.transfer import Download, Upload
 
-HOME = "/home/user"
 EXECUTE_SECONDS = 30
 
 

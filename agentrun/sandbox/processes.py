@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from agentrun._core.api import segment
 from agentrun._core.blocking import run
+from agentrun._sandbox_tools.definitions import HOME
 from agentrun.errors import InvalidResponseError
 from agentrun.sandbox.calls import checked_fields, is_event_stream, wait_of, whole
-from agentrun.sandbox.data import EXECUTE_SECONDS, HOME
+from agentrun.sandbox.data import EXECUTE_SECONDS
 from agentrun.sandbox.events import ExitEvent, is_exit, process_event
 from agentrun.sandbox.execution import Callbacks, OnText
 from agentrun.sandbox.extensions import COMMAND_OPTIONS, COMMAND_STREAM, PTY, SIGNAL, START

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel, Field
-from typing_extensions import TypedDict  # Pydantic takes that of `typing` only from Python 3.12 on.
+from typing_extensions import TypedDict
 
 
 class EventType(str, Enum):

@@ -71,7 +71,8 @@ class Weather(BaseHTTPRequestHandler):
             self._answer(404, {"message": f"there is no city {city}"})
             return
         unit = parse_qs(url.query).get("unit", ["celsius"])[0]
-        self._answer(200, {"city": city, unit: CELSIUS[city]})
+        key = self.headers.get("x-key")  # Of callers who have one.
+        self._answer(200, {"city": city, unit: CELSIUS[city], **({"key": key} if key else {})})
 
     def do_POST(self) -> None:
         self._answer(200, json.loads(self.rfile.read(int(self.headers["content-length"]))))

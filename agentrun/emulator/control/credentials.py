@@ -28,6 +28,7 @@ SOURCE_TYPES = ("external_llm", "external_tool", "internal")
 # Which kinds of resources may name a credential, and what the service calls them there.
 _USERS = {
     "AgentRuntime": "runtime",
+    "KnowledgeBase": "knowledgebase",
     "ModelProxy": "model_proxy",
     "ModelService": "model_service",
     "Template": "template",

@@ -8,11 +8,11 @@ from agentrun.model import BackendType, ModelProxy, ModelService
 
 
 def model(
-    name: str | ModelProxy | ModelService,
+    input: str | ModelProxy | ModelService,
     *,
     model: str | None = None,
     backend_type: BackendType | None = None,
     config: Config | None = None,
 ) -> CommonModel:
     """A model service or proxy; `model` is asked instead of the one that it names. Raises ResourceNotExistError."""
-    return CommonModel.find(name, model=model, backend_type=backend_type, config=config)
+    return CommonModel.find(input, model=model, backend_type=backend_type, config=config)

@@ -10,9 +10,11 @@ from typing import Any
 from agentrun._core.closing import close_at_exit
 from agentrun.config import Config
 from agentrun.errors import UnsupportedError
+from agentrun.integration._artifacts import artifact_tools
 from agentrun.integration._session import PerSession, current_session
 from agentrun.integration._tool import Tool
 from agentrun.integration._toolset import CommonToolSet, close_each
+from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox
 from agentrun.sandbox.model import TemplateType
 from agentrun.sandbox.toolset import SandboxTool, SandboxToolSet
 
@@ -39,6 +41,10 @@ class SessionSandboxes(PerSession):
             found = self._sets.pop(session_id, None)
         if found is not None:
             await found.close_async()
+
+    async def sandbox_async(self) -> CodeInterpreterSandbox:
+        """The sandbox of the session in which this is called; creates it when that has not been done."""
+        return await self.of_session(current_session()).sandbox_async()
 
     def tool(self, described: SandboxTool) -> Tool:
         """A tool that works in the sandbox of whichever session calls it."""
@@ -88,4 +94,7 @@ def sandbox_toolset(
         **options,
     )
     sandboxes = SessionSandboxes(make)
-    return CommonToolSet(map(sandboxes.tool, make().tools()), [sandboxes])
+    tools = [sandboxes.tool(each) for each in make().tools()]
+    if local_artifact_dir is not None:
+        tools += artifact_tools(local_artifact_dir, sandboxes.sandbox_async)
+    return CommonToolSet(tools, [sandboxes])

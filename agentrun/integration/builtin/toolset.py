@@ -7,7 +7,7 @@ from agentrun.integration._toolset import CommonToolSet
 from agentrun.toolset import ToolSet
 
 
-def toolset(name: str | ToolSet, *, config: Config | None = None) -> CommonToolSet:
+def toolset(input: str | ToolSet, config: Config | None = None) -> CommonToolSet:
     """The tools of a tool set; raises ResourceNotExistError."""
-    found = ToolSet.get_by_name(name, config) if isinstance(name, str) else name
+    found = ToolSet.get_by_name(input, config) if isinstance(input, str) else input
     return CommonToolSet.from_agentrun_toolset(found, config)

@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from agentrun._core.blocking import run
+from agentrun._sandbox_tools.definitions import PYTHON
+from agentrun._sandbox_tools.schema import object_schema, required
 from agentrun.config import Config
 from agentrun.errors import (
     AgentRunError,
@@ -27,9 +29,7 @@ from agentrun.sandbox.model import TemplateType
 from agentrun.sandbox.result import ExecutionResult
 from agentrun.sandbox.sandbox import Sandbox
 from agentrun.sandbox.template import Template
-from agentrun.sandbox.toolset.code_interpreter import PYTHON
 from agentrun.sandbox.toolset.once import Once
-from agentrun.sandbox.toolset.schema import object_schema, required
 from agentrun.sandbox.toolset.tool import SandboxTool, is_for_the_caller
 from agentrun.sandbox.toolset.toolset import started
 

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentrun._core.blocking import gather
+from agentrun._sandbox_tools.schema import Parameter, object_schema, optional, required
 from agentrun.errors import AgentRunError
 from agentrun.sandbox.boxes.edits import difference, edited
 from agentrun.sandbox.boxes.results import Result, result, text
 from agentrun.sandbox.boxes.workspace import WORKSPACE, WorkspaceFiles, real, shown
-from agentrun.sandbox.toolset.schema import Parameter, object_schema, optional, required
 from agentrun.sandbox.toolset.tool import SandboxTool, is_for_the_caller
 
 if TYPE_CHECKING:

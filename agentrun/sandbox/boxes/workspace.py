@@ -14,8 +14,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from agentrun._core.blocking import gather, run
 from agentrun._core.streams import Stream
+from agentrun._sandbox_tools.definitions import HOME
 from agentrun.errors import InvalidInputError
-from agentrun.sandbox.data import HOME
 
 if TYPE_CHECKING:
     from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox

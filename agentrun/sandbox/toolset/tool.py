@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentrun._core.blocking import run
+from agentrun._sandbox_tools.schema import checked
 from agentrun.errors import (
     AgentRunError,
     AuthenticationError,
@@ -16,7 +17,6 @@ from agentrun.errors import (
     SandboxTerminatedError,
     UnsupportedError,
 )
-from agentrun.sandbox.toolset.schema import checked
 
 _NOT_THE_CALLERS = (AuthenticationError, RateLimitError, SandboxTerminatedError)
 

@@ -25,7 +25,7 @@ def shortened(name: str) -> str:
 
 def operation_name(method: str, path: str) -> str:
     """The name of an operation that has no id, such as `get_items_id`."""
-    return tool_name(f"{method}_{path}")
+    return tool_name(f"{method}{path}")
 
 
 def distinct_tool_name(name: str, method: str, path: str, taken: Container[str]) -> str:
@@ -36,8 +36,8 @@ def distinct_tool_name(name: str, method: str, path: str, taken: Container[str])
     """
     if name and name not in taken:
         return name
-    longer = tool_name(f"{name}_{method}_{path}")
-    return longer if longer not in taken else shortened(f"{name}_{method}_{path}".ljust(LONGEST + 1, "_"))
+    longer = tool_name(f"{name}_{method}{path}")
+    return longer if longer not in taken else shortened(f"{name}_{method}{path}".ljust(LONGEST + 1, "/"))
 
 
 def argument_name(name: str, location: str, taken: Container[str]) -> str:

@@ -59,8 +59,11 @@ class _Renaming:
         self._before: bytes | None = b""
 
     async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and message["status"] != 200:
-            self._before = None
+        if message["type"] == "http.response.start":
+            if message["status"] != 200:
+                self._before = None
+            else:  # It will have another length.
+                message = {**message, "headers": [pair for pair in message["headers"] if pair[0] != b"content-length"]}
         if message["type"] == "http.response.body" and self._before is not None:
             message = {**message, "body": self._renamed(self._before + message.get("body", b""))}
         await self._send(message)
