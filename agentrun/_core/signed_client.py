@@ -42,13 +42,16 @@ class SharedConnections(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
 def signed_client(
     session: Session,
-    sign: Callable[[str, str], Mapping[str, str]],
+    sign: Callable[[str, str], Mapping[str, str]] | None,
     times: Timeouts,
     asynchronous: bool | None = None,
 ) -> httpx.Client | httpx.AsyncClient:
-    """A client for one mode, else for that in which this is called; closing it closes nothing of the session's."""
+    """A client for one mode, else for that in which this is called; closing it closes nothing of the session's.
+
+    Without `sign` it leaves requests as they are.
+    """
     settings: dict[str, Any] = {
-        "auth": SignedRequests(sign),
+        "auth": SignedRequests(sign) if sign else None,
         "transport": SharedConnections(session),
         "timeout": httpx.Timeout(times.read, connect=times.connect),
         "trust_env": False,

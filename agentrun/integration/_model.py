@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agentrun._core.api import timeouts
 from agentrun._core.blocking import run
+from agentrun._core.signed_client import signed_client
 from agentrun.config import Config
 from agentrun.errors import ConfigError
 from agentrun.model import BackendType, ModelClient, ModelProxy, ModelService
@@ -71,6 +73,14 @@ class CommonModel:
     def openai_kwargs(self, *, asynchronous: bool = False) -> dict[str, Any]:
         """The arguments of an `OpenAI` client, or of an `AsyncOpenAI` one, that reaches the model."""
         return self.model_obj.openai_kwargs(self.config, asynchronous=asynchronous)
+
+    def shared_kwargs(self, *, asynchronous: bool = False) -> dict[str, Any]:
+        """The same, with an `http_client` in any case: its connections are the SDK's, and nobody need close it."""
+        settings = Config.with_configs(self.config)
+        given = self.openai_kwargs(asynchronous=asynchronous)
+        if "http_client" not in given:
+            given["http_client"] = signed_client(settings.session, None, timeouts(settings), asynchronous)
+        return given
 
     def completions(self, *args: Any, **kwargs: Any) -> Any:
         """Continue a conversation, as the model service and proxy do."""

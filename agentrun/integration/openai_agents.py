@@ -29,10 +29,29 @@ with framework("openai_agents", "agents", "openai"):
     from agents.tool_context import ToolContext
     from openai import AsyncOpenAI
 
+from agentrun.integration.openai_agents_events import AgentRunConverter
+
 if TYPE_CHECKING:
     from agents.items import TResponseStreamEvent
 
     from agentrun.integration._model import CommonModel
+
+
+__all__ = [
+    "AgentRunConverter",
+    "ChatModel",
+    "ClosesSession",
+    "ToolFailure",
+    "knowledgebase_toolset",
+    "model",
+    "sandbox_toolset",
+    "session_of",
+    "skill_tools",
+    "to_model",
+    "to_tool",
+    "tool_resource",
+    "toolset",
+]
 
 
 class ToolFailure(str):
@@ -73,17 +92,23 @@ def session_of(context: RunContextWrapper[Any]) -> str | None:
 class ClosesSession(RunHooks[Any]):
     """Hooks of a run that delete what tools keep for its session, such as a sandbox, when its agent is done.
 
-    `Runner.run(agent, question, hooks=ClosesSession(tools))`: for runs that are whole conversations. A run that fails
-    ends without a hook; what it held is deleted by `close` of the tools, or when nobody has used it for long.
+    `Runner.run(agent, question, hooks=ClosesSession(tools))`, new for each run: for runs that are whole conversations.
+    A run that fails ends without a hook; what it held is deleted by `close` of the tools, or when it is long unused.
     """
 
     def __init__(self, *tools: PerSession) -> None:
         self._tools = tools
+        self._used: set[str | None] = set()
+
+    async def on_tool_start(self, context: Any, agent: Agent[Any], tool: Any) -> None:
+        """Remember the session, which only calls of tools can tell."""
+        self._used.add(session_of(context))
 
     async def on_agent_end(self, context: Any, agent: Agent[Any], output: Any) -> None:
         """Close the session."""
-        for tools in self._tools:
-            await tools.close_session_async(session_of(context))
+        for session_id in self._used:
+            for tools in self._tools:
+                await tools.close_session_async(session_id)
 
 
 class ChatModel(OpenAIChatCompletionsModel):
@@ -99,7 +124,7 @@ class ChatModel(OpenAIChatCompletionsModel):
 
 def to_model(model: CommonModel) -> ChatModel:
     """A model as the SDK's own, over the chat API; it streams, and tells its usage."""
-    return ChatModel(model.name, AsyncOpenAI(**model.openai_kwargs(asynchronous=True)))
+    return ChatModel(model.name, AsyncOpenAI(**model.shared_kwargs(asynchronous=True)))
 
 
 def _answer(outcome: ToolOutcome) -> Any:

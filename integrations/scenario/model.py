@@ -63,6 +63,14 @@ def tell_note(conversation: Conversation) -> str:
     return f"The note says {field(last_result(conversation), 'content')}."
 
 
+def run_in_shell(conversation: Conversation) -> Reply:
+    return Reply(tool_calls=[ToolCall("exec_command", {"cmd": conversation.last_user.partition("Type ")[2]})])
+
+
+def tell_output(conversation: Conversation) -> str:
+    return f"The shell says: {last_result(conversation)}"
+
+
 script = Script(
     [
         Rule("warm", ask_weather),
@@ -72,6 +80,8 @@ script = Script(
         Rule("Note", note),
         Rule(When(tool="write_file"), read_back),
         Rule(When(tool="read_file"), tell_note),
+        Rule(When(tool="exec_command"), tell_output),
+        Rule("Type", run_in_shell),
         Rule("Hello", "Hello, this is a model with a script."),
     ],
     strict=True,
