@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from agentrun.integration import builtin
+from agentrun.integration._conversions import Filter, Modify
 from agentrun.integration._tool import Tool
-from agentrun.integration._toolset import CommonToolSet, Filter, Modify, Tools
+from agentrun.integration._toolset import CommonToolSet, Tools
 
 if TYPE_CHECKING:
     from agentrun.config import Config

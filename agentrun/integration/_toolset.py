@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from agentrun._core.closing import Closing
+from agentrun.integration._conversions import Filter, Modify, SetConversions
 from agentrun.integration._tool import Tool
 
 T = TypeVar("T")
-Modify: TypeAlias = Callable[[Tool], Tool]
-Filter: TypeAlias = Callable[[str], bool]
 
 
-class CommonToolSet(Closing):
-    """Tools of any origin, for any framework; `closing` are what they work with, which is closed with the set."""
+class CommonToolSet(SetConversions, Closing):
+    """Tools of any origin, for any framework; `closing` are what they work with, which is closed with the set.
 
-    def __init__(self, tools_list: Iterable[Tool] = (), closing: Sequence[Closing] = ()) -> None:
-        self._tools = list(tools_list)
+    A subclass has the methods that it decorates with `@tool` as tools, bound to the set, in the order of its text.
+    """
+
+    _closing: tuple[Closing, ...] = ()
+
+    def __init__(self, tools_list: Iterable[Tool] | None = None, closing: Sequence[Closing] = ()) -> None:
+        self._given = list(tools_list or ())
         self._closing = tuple(closing)
+
+    @property
+    def _tools(self) -> list[Tool]:
+        # A subclass need not call __init__ to have its own methods as tools.
+        classes = reversed(type(self).__mro__)
+        names = dict.fromkeys(name for kind in classes for name, value in vars(kind).items() if isinstance(value, Tool))
+        own = [value for name in names if isinstance(value := getattr(self, name), Tool)]
+        return [*own, *vars(self).get("_given", ())]
 
     def tools(
         self,
