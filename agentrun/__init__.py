@@ -46,7 +46,7 @@ _NAMES = {
         AgentRunError AuthenticationError BlockingError BrowserToolError ClientError ConfigError ConnectError
         DeleteResourceError Executed HTTPError InvalidInputError InvalidResponseError PermissionDeniedError
         RateLimitError RequestTimeoutError ResourceAlreadyExistError ResourceFailedError ResourceNotExistError
-        SandboxError SandboxTerminatedError ServerError TransportError UnsupportedError WaitTimeoutError
+        SandboxError SandboxTerminatedError ServerError ToolError TransportError UnsupportedError WaitTimeoutError
     """,
     "agentrun.model": """
         BackendType BaseInfo Budget BudgetAction BudgetPeriod BudgetStats CachePolicy ContentCheck

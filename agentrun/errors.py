@@ -22,7 +22,8 @@
     │  └─ DeleteResourceError      it could not be deleted
     ├─ WaitTimeoutError            a resource did not get ready in time              (is a TimeoutError)
     ├─ SandboxError                code, files or processes in a sandbox
-    └─ BrowserToolError            a browser tool failed
+    ├─ BrowserToolError            a browser tool failed
+    └─ ToolError                   a tool failed, or its server refused the call
 
 The root carries what helps to act: `status_code`, `error_code`, `request_id`, `executed` and `hint`, each None (or
 `Executed.UNKNOWN`) where it does not apply. `executed` says whether the service carried the request out, which
@@ -31,7 +32,7 @@ decides whether it may be sent again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -57,6 +58,7 @@ __all__ = [
     "SandboxError",
     "SandboxTerminatedError",
     "ServerError",
+    "ToolError",
     "TransportError",
     "UnsupportedError",
     "WaitTimeoutError",
@@ -305,6 +307,30 @@ class BrowserToolError(AgentRunError):
     def __init__(self, message: str, operation: str | None = None) -> None:
         super().__init__(message)
         self.operation = operation
+
+
+class ToolError(AgentRunError):
+    """A tool failed, or the server that has it refused the call; `tool` names it, `content` is all that it answered."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        tool: str | None = None,
+        content: Sequence[Mapping[str, Any]] = (),
+        error_code: str | None = None,
+        executed: Executed = Executed.YES,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.tool = tool
+        self.content = [dict(part) for part in content]
+        self.error_code = error_code
+        self.executed = executed
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"tool {self.tool!r}: {text}" if self.tool else text
 
 
 _BY_STATUS: dict[int, type[HTTPError]] = {

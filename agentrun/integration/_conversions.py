@@ -1,4 +1,4 @@
-"""Tools as those of a framework, by the official client's names; the framework's own module says what a tool becomes."""
+"""Tools as those of a framework, by the official names; the framework's own module says what a tool becomes."""
 
 from __future__ import annotations
 
