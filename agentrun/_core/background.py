@@ -11,7 +11,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from contextvars import Context
 from queue import SimpleQueue
 from typing import Any, Generic, TypeAlias, TypeVar, cast
@@ -80,6 +80,11 @@ _state = _State()
 # What a child inherited over a fork stays referenced: collecting it would disturb the parent's connections.
 _inherited: list[_State] = []
 _at_exit: list[Callable[[], None]] = []
+
+
+def changing() -> AbstractContextManager[Any]:
+    """The lock for whatever must be there once in this process; a child has another one after a fork."""
+    return _state.lock
 
 
 def acquire() -> BackgroundLoop:

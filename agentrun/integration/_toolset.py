@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from agentrun._core.closing import Closing
 from agentrun.integration._conversions import Filter, Modify, SetConversions
+from agentrun.integration._hooks import After, Audit, Before, Hooks
 from agentrun.integration._tool import Tool
 
 T = TypeVar("T")
@@ -54,6 +55,15 @@ class CommonToolSet(SetConversions, Closing):
         """The tools as a framework's own; the list closes what they work with."""
         chosen = self.tools(prefix, modify_tool_name, filter_tools_by_name)
         return Tools(map(convert, chosen), self._closing)
+
+    def with_hooks(
+        self,
+        before: Before | Sequence[Before] | None = None,
+        after: After | Sequence[After] | None = None,
+        audit: Audit | Sequence[Audit] | None = None,
+    ) -> CommonToolSet:
+        """The same tools between these hooks, which Hooks describes; closing it closes what this set works with."""
+        return CommonToolSet(map(Hooks(before, after, audit), self._tools), [self])
 
     def to_openai_function(
         self,
