@@ -19,13 +19,17 @@ from agentrun.sandbox.toolset.schema import checked
 
 @dataclass(frozen=True)
 class Body:
-    """A function as a tool's body; `read` makes its arguments out of what a model wrote."""
+    """A function as a tool's body; `read` makes its arguments out of what a model wrote.
+
+    One of `both_modes` is a coroutine function that does its waiting in place in blocking mode, as our own code does.
+    """
 
     name: str
     function: Callable[..., Any]
     schema: Schema
     read: Callable[[str, Mapping[str, Any]], Arguments]
     is_method: bool = False
+    both_modes: bool = False
 
     async def __call__(self, arguments: dict[str, Any]) -> Any:
         """What the function gives; raises InvalidInputError, and what the function raises."""
@@ -35,6 +39,8 @@ class Body:
                 hint="Take the tool from an instance, or bind it: tool.bind(instance)",
             )
         positional, keywords = self.read(self.name, arguments)
+        if self.both_modes:
+            return await self.function(*positional, **keywords)
         return await called(self.function, *positional, **keywords)
 
     def bound(self, instance: Any) -> Body:

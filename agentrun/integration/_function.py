@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
+from agentrun.integration._body import Body
 from agentrun.integration._signature import name_of
 from agentrun.integration._tool import Tool, normalize_tool_name
 
@@ -32,6 +34,15 @@ def tool(
 def from_function(function: Callable[..., Any], name: str | None = None, description: str | None = None) -> Tool:
     """A function as a tool; raises InvalidInputError when it takes what no model can be told of."""
     return Tool(normalize_tool_name(name or name_of(function)), description or "", func=function)
+
+
+def of_both_modes(
+    function: Callable[..., Awaitable[Any]], name: str | None = None, description: str | None = None
+) -> Tool:
+    """A tool of a coroutine function of our own kind, which in blocking mode does its waiting in place."""
+    made = from_function(function, name, description)
+    assert isinstance(made.perform, Body)
+    return replace(made, perform=replace(made.perform, both_modes=True))
 
 
 def from_pydantic(name: str, description: str, args_schema: type[BaseModel], func: Callable[..., Any]) -> Tool:

@@ -71,9 +71,9 @@ def _all(functions: Any) -> tuple[Callable[..., Any], ...]:
 class Hooks:
     """Functions around the calls of tools; each may be given alone or in a list, and be plain or asynchronous.
 
-    `before` gets a ToolCall: it may raise, so that the tool is not called and the model reads why; give other arguments
-    back; or give None back, which changes nothing. `after` gets the call and its ToolOutcome, also that of a failure: it
-    may give another result or outcome back, raise, or give None back. They run in their order, `after` in reverse.
+    `before` gets a ToolCall. It may raise, so that the tool is not called and the model reads why; give other arguments
+    back; or give None back, which changes nothing. `after` gets the call and its ToolOutcome, also that of a failure.
+    It may give another result or outcome back, raise, or give None back. They run in their order, `after` in reverse.
     `audit` gets an AuditRecord of each call when it is over; when it fails itself, that is logged and the call stands.
 
     Calling it with a tool gives the tool with these hooks, so it also goes wherever tools can be modified, such as
@@ -105,7 +105,9 @@ class _Hooked:
 
     async def __call__(self, arguments: dict[str, Any]) -> Any:
         call = ToolCall(self.tool, dict(arguments), current_session())
-        written = as_json(arguments) if self.hooks.audit else {}  # Hooks may change what is inside of them.
+        written: dict[str, Any] = (
+            as_json(arguments) if self.hooks.audit else {}
+        )  # Hooks may change what is inside of them.
         started_at, started = datetime.now(timezone.utc), time.monotonic()
         problem: BaseException | None = None
         try:

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from agentrun.errors import InvalidInputError, SandboxError, ToolError
 from agentrun.integration._body import Body
@@ -17,14 +18,13 @@ from agentrun.integration._outcome import as_json
 from agentrun.integration._session import current_session
 from agentrun.integration._signature import innermost
 from agentrun.integration._tool import Tool
+from agentrun.sandbox.toolset import SandboxToolSet
 
 if TYPE_CHECKING:
     from agentrun.integration.builtin.sandbox import SessionSandboxes
-    from agentrun.sandbox.toolset import SandboxToolSet
 
 SECONDS = 60
-_MARK = "\x1eagentrun:"
-# The function's output is its own; its result is on the last line, behind a mark that text does not hold by chance.
+# The function may print what it likes; its result is on a line of its own, behind a mark made for this call.
 _RUN = """
 import asyncio as _asyncio, inspect as _inspect, json as _json
 _value = {name}(**_json.loads({arguments!r}))
@@ -61,16 +61,17 @@ def in_sandbox(
         positional, keywords = body.read(whole.name, arguments)
         if positional:
             keywords = {**dict(zip(inspect.signature(body.function).parameters, positional, strict=False)), **keywords}
-        code = preamble + _RUN.format(name=name, arguments=json.dumps(as_json(keywords)), mark=_MARK)
+        mark = f"result-{uuid4().hex}:"
+        code = preamble + _RUN.format(name=name, arguments=json.dumps(as_json(keywords)), mark=mark)
         found = _of_session(sandboxes)
-        return _result(whole.name, await found.tool("run_code").perform({"code": code, "timeout": timeout}))
+        answer = await found.tool("run_code").perform({"code": code, "timeout": timeout})
+        return _result(whole.name, answer, mark)
 
     return replace(whole, perform=perform)
 
 
 def _of_session(sandboxes: SandboxToolSet | SessionSandboxes) -> SandboxToolSet:
-    chosen: Any = getattr(sandboxes, "of_session", None)
-    return chosen(current_session()) if chosen else sandboxes
+    return sandboxes if isinstance(sandboxes, SandboxToolSet) else sandboxes.of_session(current_session())
 
 
 def _sent(function: Callable[..., Any]) -> tuple[str, str]:
@@ -108,11 +109,10 @@ def _plain(defined: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.FunctionDef |
     return defined
 
 
-def _result(tool: str, answer: dict[str, Any]) -> Any:
-    lines = str(answer.get("stdout") or "").splitlines()
-    marked = next((line for line in reversed(lines) if line.startswith(_MARK)), None)
-    if answer.get("error") is None and marked is not None:
-        return json.loads(marked.removeprefix(_MARK))
+def _result(tool: str, answer: dict[str, Any], mark: str) -> Any:
+    _, marked, rest = str(answer.get("stdout") or "").rpartition(mark)
+    if answer.get("error") is None and marked:
+        return json.loads(rest.partition("\n")[0])
     if answer.get("error") is None:
         raise SandboxError(f"{tool} ended in the sandbox without a result")
     raise ToolError(str(answer["error"]), tool=tool, hint=answer.get("traceback"))
