@@ -202,7 +202,7 @@ def searchable(tools: CommonToolSet | Index, *, top_k: int = 5) -> CommonToolSet
         raise InvalidInputError(f"there is no tool {name!r}", field="name", hint=hint)
 
     closing = [tools] if isinstance(tools, CommonToolSet) else []
-    return CommonToolSet(map(of_both_modes, (find_tools, call_tool)), closing)
+    return CommonToolSet([of_both_modes(find_tools), of_both_modes(call_tool)], closing)
 
 
 def _described(tool: Tool) -> dict[str, Any]:
