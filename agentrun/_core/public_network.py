@@ -86,7 +86,9 @@ class _PublicLoopNetwork(LoopNetwork):
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        return await super().connect_tcp(_checked(host, found, self._also), port, timeout, local_address, socket_options)
+        return await super().connect_tcp(
+            _checked(host, found, self._also), port, timeout, local_address, socket_options
+        )
 
 
 def public_session(also: Collection[str] = ()) -> Session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Collection
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -120,10 +121,12 @@ class _Reader:
 
     async def _body(self, stream: ByteStream) -> tuple[bytes, bool]:
         read = bytearray()
-        async for chunk in stream:
-            read += chunk
-            if len(read) > self._most_bytes:
-                return bytes(read[: self._most_bytes]), True
+        pieces: Any = aiter(stream)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                read += piece
+                if len(read) > self._most_bytes:
+                    return bytes(read[: self._most_bytes]), True
         return bytes(read), False
 
 
