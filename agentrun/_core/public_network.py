@@ -86,9 +86,8 @@ class _PublicLoopNetwork(LoopNetwork):
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        return await super().connect_tcp(
-            _checked(host, found, self._also), port, timeout, local_address, socket_options
-        )
+        address = _checked(host, found, self._also)
+        return await super().connect_tcp(address, port, timeout, local_address, socket_options)
 
 
 def public_session(also: Collection[str] = ()) -> Session:

@@ -63,7 +63,7 @@ class CommonToolSet(SetConversions, Closing):
         audit: Audit | Sequence[Audit] | None = None,
     ) -> CommonToolSet:
         """The same tools between these hooks, which Hooks describes; closing it closes what this set works with."""
-        return CommonToolSet(map(Hooks(before, after, audit), self._tools), [self])
+        return CommonToolSet(map(Hooks(before, after, audit), self.tools()), [self])
 
     def to_openai_function(
         self,

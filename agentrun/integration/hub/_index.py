@@ -74,9 +74,7 @@ ENTRIES = (
         f"{_HERE}.sandbox",
         "template_name=...",
     ),
-    Entry(
-        "web_search", "Search the web or news with a provider", ("web_search",), f"{_HERE}.web_search", "provider=..."
-    ),
+    Entry("web_search", "Search the web with a provider", ("web_search",), f"{_HERE}.web_search", "provider=..."),
     Entry(
         "retrieval",
         "Find passages of documents and knowledge bases that fit a question",

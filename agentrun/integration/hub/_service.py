@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 from agentrun._core.api import USER_AGENT, error_of, parsed, query_pairs
@@ -44,13 +44,13 @@ class Service:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> dict[str, Any]:
-        """The object of the answer; raises the error that the answer means, and InvalidResponseError when it is none."""
+        """The object of the answer; raises the error that it means, and InvalidResponseError when it is no object."""
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         reply = await self.send(method, path, query, content, headers, timeout)
         answer = parsed(reply.content)
         if not isinstance(answer, dict):
             raise InvalidResponseError(f"the answer of {self.base_url} is no JSON object: {reply.content[:200]!r}")
-        return answer
+        return cast("dict[str, Any]", answer)
 
     async def send(
         self,

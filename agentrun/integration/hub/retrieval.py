@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol, cast
 
 from pydantic import Field
 
@@ -41,8 +41,12 @@ class LocalIndex:
     """
 
     def __init__(self, documents: Mapping[str, str] | Iterable[str], *, longest: int = _LONGEST) -> None:
-        named = documents if isinstance(documents, Mapping) else {str(n): text for n, text in enumerate(documents, 1)}
-        self._passages = [(name, passage) for name, text in named.items() for passage in passages(text, longest)]
+        named: Iterable[tuple[str, str]] = (
+            cast("Mapping[str, str]", documents).items()
+            if isinstance(documents, Mapping)
+            else ((str(number), text) for number, text in enumerate(documents, 1))
+        )
+        self._passages = [(name, passage) for name, text in named for passage in passages(text, longest)]
         self._index = KeywordIndex({passage: 1.0, name: 1.0} for name, passage in self._passages)
 
     async def retrieve(self, query: str, top_k: int) -> Sequence[Passage]:

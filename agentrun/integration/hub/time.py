@@ -54,7 +54,10 @@ class TimeToolSet(CommonToolSet):
         """
         source, target = _zone(from_time_zone, "from_time_zone"), _zone(to_time_zone, "to_time_zone")
         moment = time if time.tzinfo else time.replace(tzinfo=source)
-        return {"from": _told(moment.astimezone(source)), "to": _told(moment.astimezone(target))}
+        return {
+            "from": _told(moment.astimezone(timezone.utc).astimezone(source)),
+            "to": _told(moment.astimezone(target)),
+        }
 
 
 def toolset() -> TimeToolSet:

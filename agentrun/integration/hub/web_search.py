@@ -41,6 +41,12 @@ def _results(answer: Any, names: tuple[str, str, str], count: int) -> list[Searc
     return [SearchResult(*(str(each.get(name) or "") for name in names)) for each in found[:count]]
 
 
+def _within(answer: Mapping[str, Any], part: str, name: str) -> Any:
+    """The list in a part of an answer, which is left away when nothing was found."""
+    found: Mapping[str, Any] = answer.get(part) or {}
+    return found.get(name, [])
+
+
 class SearXNG:
     """A SearXNG server, which must allow the format json; it needs no key."""
 
@@ -96,7 +102,7 @@ class Brave:
         headers = {"x-subscription-token": await self._key.get()}
         asked = {"q": query, "count": count}
         answer = await self._service.call("GET", "/res/v1/web/search", query=asked, headers=headers)
-        return _results((answer.get("web") or {}).get("results", []), ("title", "url", "description"), count)
+        return _results(_within(answer, "web", "results"), ("title", "url", "description"), count)
 
 
 class Bing:
@@ -119,7 +125,7 @@ class Bing:
         headers = {"ocp-apim-subscription-key": await self._key.get()}
         asked = {"q": query, "count": count}
         answer = await self._service.call("GET", "/v7.0/search", query=asked, headers=headers)
-        return _results((answer.get("webPages") or {}).get("value", []), ("name", "url", "snippet"), count)
+        return _results(_within(answer, "webPages", "value"), ("name", "url", "snippet"), count)
 
 
 def toolset(provider: SearchProvider | None = None) -> CommonToolSet:
