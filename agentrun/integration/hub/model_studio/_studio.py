@@ -96,7 +96,7 @@ class Studio:
         return answer
 
     async def finished(self, tool: str, task_id: str) -> dict[str, Any]:
-        """The answer for a task that has succeeded; raises ToolError when it fails, WaitTimeoutError when it is late."""
+        """The answer for a task that has succeeded; raises ToolError when it fails, or WaitTimeoutError."""
         deadline = time.monotonic() + self.options.wait_seconds
         while True:
             answer = await self.task(tool, task_id)

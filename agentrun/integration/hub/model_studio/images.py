@@ -33,7 +33,7 @@ FUNCTIONS = [
 
 
 def _contents(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    choices = output_of(answer).get("choices") or [{}]
+    choices: list[Mapping[str, Any]] = output_of(answer).get("choices") or [{}]
     message: Mapping[str, Any] = choices[0].get("message") or {}
     return message.get("content") or []
 

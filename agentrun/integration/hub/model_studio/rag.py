@@ -97,7 +97,8 @@ def _rag(studio: Studio) -> Tool:
     name = "modelstudio_RAG"
 
     async def perform(arguments: dict[str, Any]) -> dict[str, Any]:
-        body, options = _body(arguments), arguments.get("rag_options") or {}
+        options: Mapping[str, Any] = arguments.get("rag_options") or {}
+        body = _body(arguments)
         body["pipeline_id_list"] = await _pipelines(studio, name, options)
         answer = await studio.call("POST", _PROMPT, body=body)
         found: Mapping[str, Any] = next(iter(answer.get("data") or ()), {})
