@@ -10,10 +10,10 @@ from pydantic import Field
 
 from agentrun.errors import InvalidInputError, ToolError
 from agentrun.integration._conversions import Filter, Modify
+from agentrun.integration._folder import Folder
 from agentrun.integration._function import tool
 from agentrun.integration._tool import Tool
 from agentrun.integration._toolset import CommonToolSet
-from agentrun.integration.hub._folder import Folder
 
 MOST_BYTES = 1_000_000
 MOST_ENTRIES = 1000

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from decimal import Decimal
 from typing import Annotated, Any, TypeAlias
-from uuid import uuid4
 
 from pydantic import Field
 
@@ -15,6 +15,11 @@ from agentrun.integration.hub.alipay._gateway import AlipayOptions, Gateway
 # Yuan with at most two decimals, exactly: money is no float.
 Amount: TypeAlias = Annotated[Decimal, Field(gt=0, decimal_places=2, le=100_000_000)]
 OrderNumber: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+def _refund_number(order: str, amount: Decimal) -> str:
+    # The same each time: a model that tries again after an answer was lost must not give the money back twice.
+    return hashlib.sha256(f"{order}\n{amount:.2f}".encode()).hexdigest()[:32]
 
 
 def toolset(**options: Any) -> CommonToolSet:
@@ -71,9 +76,10 @@ def toolset(**options: Any) -> CommonToolSet:
             out_trade_no: The number of the order, as the seller counts.
             refund_amount: How much, in yuan.
             refund_reason: Why.
-            out_request_no: The number of this refund; the same number never gives money back twice.
+            out_request_no: The number of this refund; the same number never gives money back twice. Without one it
+                follows from the order and the amount, so a second refund of that amount needs a number.
         """
-        number = out_request_no or uuid4().hex
+        number = out_request_no or _refund_number(out_trade_no, refund_amount)
         asked = {
             "out_trade_no": out_trade_no,
             "refund_amount": f"{refund_amount:.2f}",

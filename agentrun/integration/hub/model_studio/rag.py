@@ -97,7 +97,7 @@ def _rag(studio: Studio) -> Tool:
     name = "modelstudio_RAG"
 
     async def perform(arguments: dict[str, Any]) -> dict[str, Any]:
-        options: Mapping[str, Any] = arguments.get("rag_options") or {}
+        options = cast("Mapping[str, Any]", arguments.get("rag_options") or {})
         body = _body(arguments)
         body["pipeline_id_list"] = await _pipelines(studio, name, options)
         answer = await studio.call("POST", _PROMPT, body=body)
