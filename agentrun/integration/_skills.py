@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
-from weakref import WeakSet
 
 from agentrun._core.blocking import run
 from agentrun._core.closing import Closing
@@ -64,9 +63,9 @@ class SkillDetail(SkillInfo):
 class SkillLoader(Closing):
     """The skills below `skills_dir`, one in each folder that has a SKILL.md, and skills of the platform.
 
-    Those of the platform, `remote_skill_names`, are downloaded there when they are first needed. Commands run in a
-    sandbox, `sandbox`: the name of a template, a SandboxToolSet or SessionSandboxes. Only with `command_approval`, which
-    is asked with each command and its folder, do they run on this machine. At most `command_timeout` seconds each.
+    Those of the platform, `remote_skill_names`, are downloaded there when they are first needed. Commands run in
+    `sandbox`, the name of a template, a SandboxToolSet or SessionSandboxes, for at most `command_timeout` seconds. Only
+    with `command_approval`, which is asked with each command and its folder, do they run on this machine.
     """
 
     def __init__(
@@ -92,7 +91,7 @@ class SkillLoader(Closing):
         self._timeout = command_timeout
         self._sandboxes = self._made(sandbox) if isinstance(sandbox, str) else sandbox
         self._owned = isinstance(sandbox, str)
-        self._filled: WeakSet[CodeInterpreterSandbox] = WeakSet()
+        self._filled: set[str | None] = set()  # The ids of the sandboxes that have the skills.
 
     def _made(self, template_name: str) -> SessionSandboxes:
         return SessionSandboxes(lambda: SandboxToolSet.of_template(template_name, config=self._config))
@@ -159,7 +158,7 @@ class SkillLoader(Closing):
                 command: The command.
                 skill_name: The skill in whose folder it runs; without one it runs in the folder that has them all.
             """
-            await self.scan_skills_async()
+            await self._download()
             folder = Path((await self._known(skill_name)).path).name if skill_name else "."
             return await self._execute(command, folder)
 
@@ -214,9 +213,9 @@ class SkillLoader(Closing):
     ) -> dict[str, Any]:
         tools = sandboxes if isinstance(sandboxes, SandboxToolSet) else sandboxes.of_session(current_session())
         sandbox = await tools.sandbox_async()
-        if sandbox not in self._filled:
+        if sandbox.sandbox_id not in self._filled:
             await self._fill(sandbox)
-            self._filled.add(sandbox)
+            self._filled.add(sandbox.sandbox_id)
         place = f"{IN_SANDBOX}/{folder}" if folder != "." else IN_SANDBOX
         asked = {"command": command, "cwd": place, "timeout": self._timeout}
         return await tools.tool("process_exec_cmd").perform(asked)
