@@ -33,7 +33,7 @@ HOMES = {
     "pydantic_ai": ("agentrun.integration.pydantic_ai",),
     "jsonschema": ("agentrun.emulator", "agentrun.toolset"),
     "referencing": ("agentrun.emulator", "agentrun.toolset"),
-    "yaml": ("agentrun.emulator", "agentrun.gateway", "agentrun.toolset"),
+    "yaml": ("agentrun.emulator", "agentrun.gateway", "agentrun.toolset", "agentrun.integration._skills"),
     "IPython": ("agentrun.emulator.guest.workers",),
 }
 

@@ -33,8 +33,13 @@ class Pair(NamedTuple):
 
 def sdk_modules() -> Iterator[ModuleType]:
     for module in pkgutil.walk_packages(agentrun.__path__, "agentrun."):
-        if not module.name.startswith(NOT_THE_SDK):
+        if module.name.startswith(NOT_THE_SDK):
+            continue
+        try:
             yield import_module(module.name)
+        except ImportError as error:
+            if "pip install 'agentrun[" not in str(error):  # A framework that has an environment of its own.
+                raise
 
 
 def owners() -> Iterator[ModuleType | type]:
