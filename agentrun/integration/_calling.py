@@ -23,7 +23,7 @@ _loop: background.BackgroundLoop | None = None  # Kept for good: what functions 
 _starting = threading.Lock()
 
 
-def is_async(function: Callable[..., Any]) -> bool:
+def must_be_awaited(function: Callable[..., Any]) -> bool:
     """Whether a call gives something to await, or to iterate over with `async for`."""
     return any(
         check(each)
@@ -41,7 +41,7 @@ async def called(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any
     """
     if is_blocking():
         return await _called_in_place(function, args, kwargs)
-    if is_async(function):
+    if must_be_awaited(function):
         return await _finished(function(*args, **kwargs))
     return await _finished(await asyncio.to_thread(_run, function, args, kwargs))
 
