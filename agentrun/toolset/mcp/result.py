@@ -73,7 +73,7 @@ class McpResult:
 
 def _is_content(parts: Any) -> bool:
     return isinstance(parts, list) and all(
-        isinstance(part, dict) and "type" in part for part in cast("list[Any]", parts)
+        isinstance(part, dict) and "type" in part for part in cast("list[object]", parts)
     )
 
 
