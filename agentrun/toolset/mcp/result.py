@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from agentrun.errors import InvalidResponseError, ToolError
 
@@ -26,10 +26,9 @@ class McpResult:
     @classmethod
     def from_wire(cls, answer: Mapping[str, Any]) -> McpResult:
         """The result out of what the server sent; raises InvalidResponseError when it is none."""
-        content = answer.get("content", [])
+        parts: list[Any] = answer.get("content", [])
         structured = answer.get("structuredContent")
-        parts: list[Any] = content if isinstance(content, list) else [None]
-        if not all(map(_is_part, parts)):
+        if not _is_content(parts):
             raise InvalidResponseError("the MCP server answered with content that has no type")
         return cls(parts, structured, bool(answer.get("isError")), answer.get("_meta"))
 
@@ -72,8 +71,10 @@ class McpResult:
         return (b64decode(part.get("data", "")) for part in self.content if part["type"] == kind)
 
 
-def _is_part(part: Any) -> bool:
-    return isinstance(part, dict) and "type" in part
+def _is_content(parts: Any) -> bool:
+    return isinstance(parts, list) and all(
+        isinstance(part, dict) and "type" in part for part in cast("list[object]", parts)
+    )
 
 
 def _text(part: Mapping[str, Any]) -> str | None:
