@@ -225,7 +225,7 @@ def test_ragflow_of_nobody(account: Account) -> None:
         ),
         ({"documents": [{"text": 1}]}, "documents[0].text must be a text"),
         ({"documents": [{"text": "a", "id": ""}]}, "documents[0].id must be a text that is not empty"),
-        ({"documents": [{"text": "a", "metadata": []}]}, "documents[0].metadata must be an object"),
+        ({"documents": [{"text": "a", "metadata": ["a"]}]}, "documents[0].metadata must be an object"),
     ],
 )
 def test_bad_documents(account: Account, body: Any, text: str) -> None:
