@@ -51,7 +51,12 @@ EMPTY_MATCHES = answer({"Matches": {"MatchList": []}})
 
 
 def config_of(server: Server, **fields: Any) -> Config:
-    given = {"access_key_id": "AK", "access_key_secret": SECRET, "region_id": "cn-hangzhou", "max_retries": 0}
+    given: dict[str, Any] = {
+        "access_key_id": "AK",
+        "access_key_secret": SECRET,
+        "region_id": "cn-hangzhou",
+        "max_retries": 0,
+    }
     return Config(
         control_endpoint=server.url, bailian_endpoint=server.url, gpdb_endpoint=server.url, **{**given, **fields}
     )
