@@ -19,7 +19,8 @@ from agentrun._core.heads import LoopNetwork
 from agentrun._core.session import Session
 from agentrun._core.transports import BlockingNetwork, DeadlineTransport, LoopTransport, Network, trusted
 
-_LIMITS = httpx.Limits(max_connections=50, max_keepalive_connections=10, keepalive_expiry=15.0)
+# None is kept: there is no telling which of the servers that others name will ever be asked again.
+_LIMITS = httpx.Limits(max_connections=50, max_keepalive_connections=0)
 _EMBEDDING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any
 
 from agentrun._core import background
 from agentrun._core.blocking import is_blocking, unblocked
@@ -15,9 +15,6 @@ from agentrun._core.progress import report_progress
 from agentrun.errors import BlockingError
 from agentrun.integration._outcome import as_text
 from agentrun.integration._signature import innermost
-
-T = TypeVar("T")
-
 
 _loop: background.BackgroundLoop | None = None  # Kept for good: what functions open there is bound to it.
 _starting = threading.Lock()
@@ -49,7 +46,7 @@ async def called(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any
 async def _called_in_place(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     result = _run(function, args, kwargs)
     if inspect.isawaitable(result) or inspect.isasyncgen(result):
-        return await _in_background(_finished(result))
+        return await _in_background(result)
     return result
 
 
@@ -87,17 +84,19 @@ def _whole(values: list[Any]) -> Any:
     return "".join(values) if values and all(isinstance(value, str) for value in values) else values
 
 
-async def _in_background(work: Coroutine[Any, Any, T]) -> T:
+async def _in_background(result: Any) -> Any:
+    """What there is at the end of something to await, or to iterate over, that goes on in the background."""
     with unblocked():
         context = copy_context()
 
-    async def in_context(_: background.Tell) -> T:
+    async def in_context(_: background.Tell) -> Any:
         # A task made within a context runs in a copy of it; `create_task(context=...)` came with Python 3.11.
-        return await context.run(asyncio.get_running_loop().create_task, work)
+        return await context.run(asyncio.get_running_loop().create_task, _finished(result))
 
     loop = _background_loop()
     if _is_running(loop):
-        work.close()
+        if inspect.iscoroutine(result):
+            result.close()  # Otherwise it would be reported as never awaited.
         raise BlockingError(
             "an asynchronous tool function calls another one synchronously, which would stop both",
             hint="Await call_async within asynchronous functions",

@@ -175,6 +175,6 @@ def _model(function: Callable[..., Any], fields: dict[str, Any]) -> type[BaseMod
         return create_model(name, __config__=_STRICT, **fields)
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
         raise InvalidInputError(
-            f"{name} takes something that no JSON can say: {str(error).splitlines()[0]}",
+            f"{name} takes something that no JSON can say: {str(error).splitlines()[0].rstrip('.')}",
             hint="Use plain types, dataclasses, TypedDicts or pydantic models, or give the tool an args_schema",
         ) from error
