@@ -29,6 +29,7 @@ from agentrun.emulator.control import (
     sandboxes,
     templates,
     tools,
+    toolsets,
 )
 from agentrun.emulator.control.call import Handler
 from agentrun.emulator.data.invocations import Invocations
@@ -110,6 +111,7 @@ class Platform:
         self.templates.end_sessions = self._end_template_sessions
         self._stored_templates = stored_templates
         self._template_gateway: TemplateGateway | None = None
+        self.toolsets = toolsets.Toolsets(kept(toolsets.KIND), self.tool_instances)
         parts = (
             credentials.Credentials(stored_credentials),
             model_providers.ModelProviders(),
@@ -126,7 +128,9 @@ class Platform:
             action: handler for part in parts for action, handler in part.handlers().items()
         }
         self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy)
-        self.tool_gateway = ToolGateway(self.tools, stored_credentials, self.tool_instances, self.proxy, packages)
+        self.tool_gateway = ToolGateway(
+            self.tools, self.toolsets.resources, stored_credentials, self.tool_instances, self.proxy, packages
+        )
         self.sandbox_gateway = SandboxGateway(self.sandboxes, self.proxy, SignedURLs(self.vault.key, self.clock))
         self._models = (stored_proxies, stored_services, stored_credentials)
         self._model_gateway: ModelGateway | None = None
@@ -210,7 +214,7 @@ class Platform:
         self.endpoint = f"http://127.0.0.1:{port}"
         self.instances.endpoint = self.endpoint
         public_url = f"https://localhost:{port}" if self.settings.tls else self.endpoint
-        for part in (self.endpoints, self.model_proxies, self.model_services, self.templates):
+        for part in (self.endpoints, self.model_proxies, self.model_services, self.templates, self.toolsets):
             part.public_url = public_url
 
     async def start(self) -> None:
@@ -252,6 +256,7 @@ class Platform:
         await self.recordings.close()
         if self._model_gateway:
             await self._model_gateway.close()
+        await self.toolsets.close()
         await self.backend.close()
         self.store.close()
         host.remove(self.directory)
