@@ -96,12 +96,8 @@ class Toolsets:
         filters = [*_with_keyword(call.query.get("keyword")), *_with_labels(call.query.get("labelSelector"))]
         page = self.resources.page(call.scope, call.query, filters)
         items = [self._listed(call, item) for item in page["items"]]
-        return {
-            "data": items,
-            "pageNumber": page["pageNumber"],
-            "pageSize": page["pageSize"],
-            "totalCount": page["total"],
-        }
+        numbers = {"pageNumber": page["pageNumber"], "pageSize": page["pageSize"], "totalCount": page["total"]}
+        return {"data": items, **numbers}
 
     async def close(self) -> None:
         """Close connections."""

@@ -80,7 +80,9 @@ async def _answer(connection: Connection, exchange: Exchange, request: bytes) ->
 
 
 def _value(content: bytes) -> Any:
+    """The value of a body, or of the last event in it."""
+    data = [line[5:] for line in content.splitlines() if line.startswith(b"data:")]
     try:
-        return json.loads(content)
+        return json.loads(data[-1] if data else content)
     except ValueError:
         return None
