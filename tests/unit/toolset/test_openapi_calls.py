@@ -139,7 +139,7 @@ def test_a_redirect_is_not_followed() -> None:
 
 
 def test_the_answers_that_are_wanted_are_named() -> None:
-    content = {"text/html": {}, "application/json": {}}
+    content: dict[str, Any] = {"text/html": {}, "application/json": {}}
     document = minimal({"responses": {"200": {"content": content}, "404": {"content": {"text/plain": {}}}}})
     with serving(answer(b"")) as server:
         called("sync", server.url, document)
