@@ -74,10 +74,10 @@ class Call:
 
 
 class MockAPI:
-    """Checks requests against a document."""
+    """Checks requests against a document that is `modern`."""
 
     def __init__(self, document: Any, seed: int) -> None:
-        self.root = modern(document, document)
+        self.root = document
         self.calls: list[Call] = []
         self.faults: list[str] = []
         self._random = random.Random(seed)

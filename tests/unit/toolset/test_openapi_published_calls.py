@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from tests.unit.modes import both_modes, drive
 from tests.unit.servers import serving
 from tests.unit.toolset.documents import document_of
 from tests.unit.toolset.making import Unmakeable, make
-from tests.unit.toolset.mock_api import MockAPI
+from tests.unit.toolset.mock_api import MockAPI, modern
 
 SEED = 20260727
 # How many operations are called, and in how many tries: for some no value is found, such as for odd patterns.
@@ -45,6 +46,12 @@ def arguments_for(schema: Mapping[str, Any], randomness: random.Random) -> dict[
         if validator.is_valid(made):
             return dict(made)
     return None
+
+
+@lru_cache(maxsize=1)
+def modern_of(name: str) -> Any:
+    root = document_of(name).root
+    return modern(root, root)
 
 
 def as_text(value: Any) -> Any:
@@ -87,7 +94,7 @@ def check_received(client: OpenAPI, name: str, arguments: dict[str, Any], mock: 
 def test_calls_arrive_as_the_document_says(name: str, mode: str) -> None:
     document = document_of(name)
     randomness = random.Random(f"{SEED}{name}{mode}")
-    mock = MockAPI(document.root, SEED)
+    mock = MockAPI(modern_of(name), SEED)
     called = 0
     with serving(mock.behaviour()) as server:
         client = OpenAPI(document, base_url=server.url)
