@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, suppress
 from contextvars import Context
 from queue import SimpleQueue
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from agentrun._core.blocking import is_blocking
 from agentrun.errors import TransportError
@@ -132,7 +132,7 @@ os.register_at_fork(after_in_child=_after_fork)
 async def cross(background: BackgroundLoop, work: Work[T]) -> T:
     """The result of work that runs on the background loop; whoever stops waiting cancels it there."""
     crossing = _InPlace(background, work) if is_blocking() else _OnLoop(background, work)
-    return cast("T", await crossing.result())
+    return await crossing.result()
 
 
 class _Crossing(Generic[T]):
@@ -168,13 +168,17 @@ class _InPlace(_Crossing[T]):
 
     def __init__(self, background: BackgroundLoop, work: Work[T]) -> None:
         super().__init__(background, work)
-        self._news: SimpleQueue[Callable[[], object] | asyncio.Task[T]] = SimpleQueue()
+        self._news: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._finished_task: asyncio.Task[T] | None = None
 
     def _tell(self, function: Callable[[], object]) -> None:
         self._news.put(function)
 
     def _done(self, task: asyncio.Task[T]) -> None:
-        self._news.put(task)
+        self._news.put(lambda: self._finish(task))
+
+    def _finish(self, task: asyncio.Task[T]) -> None:
+        self._finished_task = task
 
     async def result(self) -> T:
         self._background.start(self._start)
@@ -185,9 +189,9 @@ class _InPlace(_Crossing[T]):
             raise
 
     def _finished(self) -> asyncio.Task[T]:
-        while not isinstance(news := self._news.get(), asyncio.Task):
-            news()
-        return news
+        while self._finished_task is None:
+            self._news.get()()
+        return self._finished_task
 
 
 class _OnLoop(_Crossing[T]):

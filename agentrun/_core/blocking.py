@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -45,6 +45,16 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         f"{getattr(coroutine, '__qualname__', 'the call')} awaits something that needs an event loop",
         hint="Call the method whose name ends in _async and await it",
     )
+
+
+@contextmanager
+def unblocked() -> Iterator[None]:
+    """Code of the caller's own, called within, chooses its mode itself: it may start an event loop, or call `run`."""
+    token = _blocking.set(False)
+    try:
+        yield
+    finally:
+        _blocking.reset(token)
 
 
 def iterate(values: AsyncIterator[T]) -> Iterator[T]:

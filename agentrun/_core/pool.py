@@ -24,9 +24,9 @@ _SCHEMES = (b"http", b"https")
 class LoopPool:
     """A connection carries one request at a time, and goes on with the next one to the same server."""
 
-    def __init__(self, trust: ssl.SSLContext, limits: httpx.Limits) -> None:
+    def __init__(self, trust: ssl.SSLContext, limits: httpx.Limits, network: LoopNetwork | None = None) -> None:
         self._trust = trust
-        self._network = LoopNetwork()
+        self._network = network or LoopNetwork()
         self._expiry = limits.keepalive_expiry
         self._most_idle = limits.max_keepalive_connections or 0
         self._room = asyncio.Semaphore(limits.max_connections or 1)

@@ -181,8 +181,11 @@ def translated(error: Exception, where: str) -> AgentRunError:
 class Session:
     """Sends requests over the network, or over a transport of the caller's; see the module's text."""
 
-    def __init__(self, transport: Transport | None = None) -> None:
-        self.wire = Network() if transport is None else Given(transport)
+    def __init__(self, transport: Transport | Network | None = None) -> None:
+        if isinstance(transport, Network):
+            self.wire: Network | Given = transport
+        else:
+            self.wire = Network() if transport is None else Given(transport)
 
     # Sending
 

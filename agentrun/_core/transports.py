@@ -21,6 +21,7 @@ import httpx
 
 from agentrun._core import heads
 from agentrun._core.deadline import seconds_left
+from agentrun._core.heads import LoopNetwork
 from agentrun._core.pool import LoopPool
 from agentrun.errors import AgentRunError, ConfigError, InvalidInputError
 
@@ -43,7 +44,8 @@ def _certificates(file: str | None, directory: str | None) -> ssl.SSLContext:
         ) from error
 
 
-def _trust() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
+    """The certificates to trust."""
     # Loading them takes longer than a whole call, and every transport needs them.
     return _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
@@ -95,15 +97,15 @@ class Ways(Generic[W]):
 def _blocking_transport(proxy: str | None) -> httpx.BaseTransport:
     """A transport that waits in place."""
     if proxy:
-        return httpx.HTTPTransport(verify=_trust(), limits=_LIMITS, proxy=proxy)
-    return DeadlineTransport(_trust(), _LIMITS)
+        return httpx.HTTPTransport(verify=trusted(), limits=_LIMITS, proxy=proxy)
+    return DeadlineTransport(trusted(), _LIMITS)
 
 
 def _loop_transport(proxy: str | None) -> httpx.AsyncBaseTransport:
     """A transport for an event loop."""
     if proxy:
-        return httpx.AsyncHTTPTransport(verify=_trust(), limits=_LIMITS, proxy=proxy)
-    return LoopTransport(_trust(), _LIMITS)
+        return httpx.AsyncHTTPTransport(verify=trusted(), limits=_LIMITS, proxy=proxy)
+    return LoopTransport(trusted(), _LIMITS)
 
 
 class _LoopWays(NamedTuple):
@@ -260,7 +262,9 @@ class _Connection(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-class _Network(httpcore.SyncBackend):
+class BlockingNetwork(httpcore.SyncBackend):
+    """Connections that end with the call that uses them."""
+
     def connect_tcp(
         self,
         host: str,
@@ -269,6 +273,7 @@ class _Network(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
+        """Connect."""
         left = _left(timeout, httpcore.ConnectTimeout)
         return _Connection(super().connect_tcp(host, port, left, local_address, socket_options))
 
@@ -276,14 +281,14 @@ class _Network(httpcore.SyncBackend):
 class DeadlineTransport(httpx.HTTPTransport):
     """httpx's blocking transport, over connections that end with the call."""
 
-    def __init__(self, trust: ssl.SSLContext, limits: httpx.Limits) -> None:
+    def __init__(self, trust: ssl.SSLContext, limits: httpx.Limits, network: BlockingNetwork | None = None) -> None:
         super().__init__(verify=trust, limits=limits)
         self._pool = httpcore.ConnectionPool(
             ssl_context=trust,
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,
-            network_backend=_Network(),
+            network_backend=network or BlockingNetwork(),
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -295,9 +300,9 @@ class DeadlineTransport(httpx.HTTPTransport):
 class LoopTransport(httpx.AsyncHTTPTransport):
     """httpx's transport for an event loop, with a pool that stays quick however many requests there are at once."""
 
-    def __init__(self, trust: ssl.SSLContext, limits: httpx.Limits) -> None:
+    def __init__(self, trust: ssl.SSLContext, limits: httpx.Limits, network: LoopNetwork | None = None) -> None:
         super().__init__(verify=trust, limits=limits)
-        self._pool = cast("Any", LoopPool(trust, limits))
+        self._pool = cast("Any", LoopPool(trust, limits, network))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request."""

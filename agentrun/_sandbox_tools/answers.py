@@ -35,7 +35,8 @@ def _texts(entries: Iterable[Mapping[str, Any]], kind: str) -> str:
 
 def _text(entry: Mapping[str, Any]) -> str | None:
     """A value as text, out of its formats or from beside them."""
-    value = (entry.get("data") or {}).get("text/plain", entry.get("text"))
+    formats: Mapping[str, Any] = entry.get("data") or {}
+    value = formats.get("text/plain", entry.get("text"))
     return None if value is None else str(value)
 
 

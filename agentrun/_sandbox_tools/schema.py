@@ -87,6 +87,9 @@ def _checked_value(schema: Schema, value: Any, where: str, field: str) -> Any:
         value = int(value)  # JSON does not tell 60 from 60.0.
     if not _is(kind, value):
         raise InvalidInputError(f"{where} must be {_KINDS[kind][0]}, not {value!r:.80}", field=field)
+    if value not in schema.get("enum", (value,)):
+        allowed = ", ".join(str(each) for each in schema["enum"])
+        raise InvalidInputError(f"{where} cannot be {value!r:.80}", field=field, hint=f"Allowed are: {allowed}")
     if kind == "array":
         items: Schema = schema.get("items") or {}
         given = cast("Sequence[Any]", value)

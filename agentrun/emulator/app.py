@@ -26,12 +26,12 @@ from agentrun.emulator.wire.table import PREFIX, table
 log = logging.getLogger("agentrun.emulator")
 
 MODEL_PREFIX = "/scripted/"
-TOOL_PREFIXES = (tools.PREFIX, tools.LOGS_PREFIX)
+TEMPLATE_PREFIX = "/templates/"
+TOOL_PREFIXES = (tools.PREFIX, tools.LOGS_PREFIX, TEMPLATE_PREFIX)
 GATEWAY_PREFIXES = ("/models/", "/model-services/")
 # Parts of the platform whose time has not come; each is answered with what it is and that it is not here.
 _ABSENT = {
     "/2023-07-14/": "tool sets are not served by this version of the emulator",
-    "/templates/": "templates as MCP servers are not served by this version of the emulator",
 }
 
 
@@ -190,6 +190,8 @@ class App:
         tenant = self.platform.auth.tool_caller(request)
         note.account = tenant.scope.account
         self.platform.lifecycle.settle()
+        if request.path.startswith(TEMPLATE_PREFIX):
+            return await self.platform.template_gateway().handle(request, tenant, request_id)
         return await self.platform.tool_gateway.handle(request, tenant, request_id)
 
     async def _by_url(self, request: Request, request_id: str, note: Note) -> int:

@@ -49,12 +49,13 @@ from agentrun.emulator.recordings import Recordings
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.scripted import ScriptedModel
 from agentrun.emulator.settings import Settings
-from agentrun.emulator.store import Store
+from agentrun.emulator.store import Record, Store
 from agentrun.emulator.tool_instances import ToolInstances
 from agentrun.emulator.vault import Vault
 
 if TYPE_CHECKING:
     from agentrun.emulator.data.models.gateway import ModelGateway
+    from agentrun.emulator.data.template_mcp.gateway import TemplateGateway
 
 SOCKET = "http.sock"
 _PREFIX = "agentrun-"
@@ -112,13 +113,17 @@ class Platform:
         self.knowledge_bases = knowledgebases.KnowledgeBases(
             kept(knowledgebases.KIND), stored_credentials, KnowledgeIndex(self.settings.state)
         )
+        self.templates = templates.Templates(stored_templates)
+        self.templates.end_sessions = self._end_template_sessions
+        self._stored_templates = stored_templates
+        self._template_gateway: TemplateGateway | None = None
         parts = (
             credentials.Credentials(stored_credentials),
             self.knowledge_bases,
             model_providers.ModelProviders(),
             self.model_proxies,
             self.model_services,
-            templates.Templates(stored_templates),
+            self.templates,
             access_tokens.AccessTokens(self.auth, self.runtimes.resources),
             self.runtimes,
             self.endpoints,
@@ -181,6 +186,18 @@ class Platform:
             await self._model_gateway.start()
         return self._model_gateway
 
+    def template_gateway(self) -> TemplateGateway:
+        """The gateway of templates that are MCP servers; like that of models it comes with its first call."""
+        if self._template_gateway is None:
+            from agentrun.emulator.data.template_mcp.gateway import TemplateGateway
+
+            self._template_gateway = TemplateGateway(self._stored_templates, self.sandboxes)
+        return self._template_gateway
+
+    async def _end_template_sessions(self, template: Record) -> None:
+        if self._template_gateway is not None:
+            await self._template_gateway.end(template)
+
     async def _pick(self) -> Backend:
         return await pick(
             self.settings.backend,
@@ -203,7 +220,8 @@ class Platform:
         self.endpoint = f"http://127.0.0.1:{port}"
         self.instances.endpoint = self.endpoint
         public_url = f"https://localhost:{port}" if self.settings.tls else self.endpoint
-        for part in (self.endpoints, self.knowledge_bases, self.model_proxies, self.model_services):
+        served = (self.endpoints, self.knowledge_bases, self.model_proxies, self.model_services, self.templates)
+        for part in served:
             part.public_url = public_url
 
     async def start(self) -> None:
@@ -223,6 +241,8 @@ class Platform:
 
     async def reset(self, account: str | None = None) -> None:
         """Stop what runs and forget everything, of one account or of all."""
+        if self._template_gateway is not None:
+            await self._template_gateway.reset(account)
         await self.sandboxes.reset(account)
         await asyncio.gather(self.instances.reset(account), self.tool_instances.reset(account))
         self.knowledge_bases.forget(account)
@@ -237,6 +257,8 @@ class Platform:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
         await asyncio.gather(self.runtimes.close(), self.tools.close())
+        if self._template_gateway is not None:
+            await self._template_gateway.close()
         await asyncio.gather(self.sandboxes.close(), self.instances.close(), self.tool_instances.close())
         self.proxy.close()
         await self.recordings.close()

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from agentrun._sandbox_tools.schema import Parameter, checked, object_schema, required
 from agentrun.errors import InvalidInputError
 from agentrun.integration._tool import Tool
 from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox
-from agentrun._sandbox_tools.schema import Parameter, checked, object_schema, required
 
 _LOCAL = required("local_artifact_path", "string", "A relative path in the folder of artifacts.")
 _INSIDE = required("sandbox_path", "string", "A path in the sandbox.")

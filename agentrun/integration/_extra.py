@@ -1,4 +1,4 @@
-"""Frameworks are extras: one that is not installed is told in one line."""
+"""Frameworks and libraries are extras: one that is not installed is told in one line."""
 
 from __future__ import annotations
 
@@ -12,12 +12,23 @@ def framework(extra: str, *packages: str) -> Iterator[None]:
 
     What goes wrong inside of an installed package is raised as it is.
     """
+    with _needed(f"agentrun.integration.{extra}", extra, packages):
+        yield
+
+
+@contextmanager
+def library(extra: str, *packages: str) -> Iterator[None]:
+    """The same for what only some tools need."""
+    with _needed("this tool", extra, packages):
+        yield
+
+
+@contextmanager
+def _needed(who: str, extra: str, packages: tuple[str, ...]) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in packages:
             raise
-        raise ImportError(
-            f"agentrun.integration.{extra} needs {missing}: pip install 'agentrun[{extra}]'", name=missing
-        ) from None
+        raise ImportError(f"{who} needs {missing}: pip install 'agentrun[{extra}]'", name=missing) from None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from agentrun.integration import builtin
+from agentrun.integration._conversions import Filter, Modify
 from agentrun.integration._tool import Tool
-from agentrun.integration._toolset import CommonToolSet, Filter, Modify, Tools
+from agentrun.integration._toolset import CommonToolSet, Tools
 
 if TYPE_CHECKING:
     from agentrun.config import Config
@@ -116,9 +117,23 @@ class Framework(Generic[ToolT, ModelT]):
         modify_tool_name: Modify | None = None,
         filter_tools_by_name: Filter | None = None,
         config: Config | None = None,
+        command_approval: Callable[[str, str], Any] | None = None,
+        command_timeout: int = 300,
+        sandbox: str | None = None,
     ) -> Tools[ToolT]:
-        """The tools with which an agent finds, reads and uses skills."""
-        found = builtin.skill_tools(name, skills_dir=skills_dir, config=config)
+        """The tools with which an agent finds, reads and uses skills.
+
+        Commands of skills run in a sandbox made from the template `sandbox`, one for each session; with
+        `command_approval(command, folder)` instead on this machine, when it returns True; with neither not at all.
+        """
+        found = builtin.skill_tools(
+            name,
+            skills_dir=skills_dir,
+            config=config,
+            command_approval=command_approval,
+            command_timeout=command_timeout,
+            sandbox=sandbox,
+        )
         return self.tools(found, prefix, modify_tool_name, filter_tools_by_name)
 
     def tools(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum
 from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel
@@ -63,6 +64,10 @@ def as_json(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, BaseModel):
         return as_json(value.model_dump(mode="json", exclude_none=True))
+    if isinstance(value, Enum):
+        return as_json(value.value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {spec.name: as_json(getattr(value, spec.name)) for spec in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): as_json(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -5,17 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from agentrun._core.blocking import run
 from agentrun._core.progress import Progress, watched
 from agentrun.errors import InvalidInputError
+from agentrun.integration._body import Body, by_model, by_schema, by_signature
+from agentrun.integration._conversions import ToolConversions
 from agentrun.integration._outcome import ToolOutcome, plain_outcome
+from agentrun.integration._parameter import Schema, ToolParameter, schema_of_model, schema_of_parameters
 from agentrun.integration._session import current_session, session
+from agentrun.integration._signature import documented
 
-Schema: TypeAlias = Mapping[str, Any]
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 Perform: TypeAlias = Callable[[dict[str, Any]], Awaitable[Any]]
 Present: TypeAlias = Callable[[Any], ToolOutcome]
 
@@ -25,20 +31,50 @@ _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 NO_PARAMETERS: Schema = {"type": "object", "properties": {}}
 
 
-@dataclass(frozen=True)
-class Tool:
+@dataclass(frozen=True, init=False)
+class Tool(ToolConversions):
     """A tool: what a model is told of it, and what a call does.
 
     `parameters` is the JSON Schema of its arguments, whole: nested objects, enums, defaults and `$defs` stay as they
-    are. `perform` is its body; it checks its arguments, and is written once for both modes. `present` says what of a
-    result a model is shown.
+    are. It may be given as a list of ToolParameter, or be left away where a pydantic model, `args_schema`, or the hints
+    of a function, `func`, say it. `perform` is the body; it checks its arguments, and is written once for both modes.
+    With `func` it follows from the function, sync or async. `present` says what of a result a model is shown.
     """
 
     name: str
     description: str
-    parameters: Schema = field(default_factory=lambda: dict(NO_PARAMETERS), repr=False)
-    perform: Perform = field(kw_only=True, repr=False)
-    present: Present = field(default=plain_outcome, kw_only=True, repr=False)
+    parameters: Schema = field(repr=False)
+    args_schema: type[BaseModel] | None = field(repr=False)
+    func: Callable[..., Any] | None = field(repr=False)
+    perform: Perform = field(repr=False)
+    present: Present = field(repr=False)
+
+    def __init__(
+        self,
+        name: str,
+        description: str = "",
+        parameters: Schema | Sequence[ToolParameter] | None = None,
+        args_schema: type[BaseModel] | None = None,
+        func: Callable[..., Any] | None = None,
+        *,
+        perform: Perform | None = None,
+        present: Present = plain_outcome,
+    ) -> None:
+        schema = _schema(parameters, args_schema)
+        if perform is None:
+            perform, description = _body(name, description, schema, args_schema, func)
+            schema = perform.schema
+        values = (name, description, NO_PARAMETERS if schema is None else schema, args_schema, func, perform, present)
+        for spec, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, spec.name, value)
+
+    def __get__(self, instance: object | None, owner: type | None = None) -> Tool:
+        # A decorated method is a tool of each object, as a function in a class is a method of each.
+        return self if instance is None else self.bind(instance)
+
+    def bind(self, instance: Any) -> Tool:
+        """The tool of this object, when it was made of a method; another tool stays as it is."""
+        return replace(self, perform=self.perform.bound(instance)) if isinstance(self.perform, Body) else self
 
     async def call_async(self, /, **arguments: Any) -> Any:
         """Call the tool; its result. Raises InvalidInputError, ToolError, and what else its body raises."""
@@ -91,6 +127,8 @@ class Tool:
         """The tool as the messages API of Anthropic takes it."""
         return {"name": self.name, "description": self.description, "input_schema": dict(self.parameters)}
 
+    openai = to_openai_function
+
     def renamed(self, name: str) -> Tool:
         """The same tool under another name, which is put in a form that all models take."""
         return replace(self, name=normalize_tool_name(name))
@@ -120,3 +158,29 @@ def parsed_arguments(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
             f"the arguments are not an object: {arguments:.200}", field="arguments", hint="Give an object of arguments"
         )
     return cast("dict[str, Any]", found)
+
+
+def _schema(parameters: Schema | Sequence[ToolParameter] | None, args_schema: type[BaseModel] | None) -> Schema | None:
+    if isinstance(parameters, Mapping):
+        return parameters
+    if parameters is not None:
+        return schema_of_parameters(parameters)
+    return None if args_schema is None else schema_of_model(args_schema)
+
+
+def _body(
+    name: str,
+    description: str,
+    schema: Schema | None,
+    args_schema: type[BaseModel] | None,
+    func: Callable[..., Any] | None,
+) -> tuple[Body, str]:
+    """A function as the body of a tool, and the tool's description: the function's own when there is no other."""
+    if func is None:
+        raise InvalidInputError(f"the tool {name} has nothing to do", field="func", hint="Give it a func or a perform")
+    if args_schema is not None:
+        return by_model(name, func, args_schema), description or documented(func).text
+    if schema is not None:
+        return by_schema(name, func, schema), description or documented(func).text
+    body, said = by_signature(name, func)
+    return body, description or said

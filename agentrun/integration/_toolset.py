@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from agentrun._core.blocking import run
 from agentrun._core.closing import Closing
+from agentrun.integration._conversions import Filter, Modify, SetConversions
+from agentrun.integration._hooks import After, Audit, Before, Hooks
 from agentrun.integration._resource import resource_tools
 from agentrun.integration._session import PerSession
 from agentrun.integration._tool import Tool
@@ -17,16 +18,55 @@ if TYPE_CHECKING:
     from agentrun.toolset import ToolSet
 
 T = TypeVar("T")
-Modify: TypeAlias = Callable[[Tool], Tool]
-Filter: TypeAlias = Callable[[str], bool]
 
 
-class CommonToolSet(Closing):
-    """Tools of any origin, for any framework; `closing` are what they work with, which is closed with the set."""
+class Holder(PerSession):
+    """Tools that work with something, which is closed when their user is done, or for a session that is over."""
 
-    def __init__(self, tools_list: Iterable[Tool] = (), closing: Sequence[Closing] = ()) -> None:
-        self._tools = list(tools_list)
+    _closing: tuple[Closing, ...] = ()
+
+    async def close_async(self) -> None:
+        """Close what the tools work with; calling it twice is allowed."""
+        await close_each(self._closing)
+
+    async def close_session_async(self, session_id: str | None) -> None:
+        """Close what the tools keep for an agent's session, because it is over: its sandbox, for example."""
+        for held in self._closing:
+            if isinstance(held, PerSession):
+                await held.close_session_async(session_id)
+
+
+class CommonToolSet(SetConversions, Holder):
+    """Tools of any origin, for any framework; `closing` are what they work with, which is closed with the set.
+
+    A subclass has the methods that it decorates with `@tool` as tools, bound to the set, in the order of its text.
+    """
+
+    def __init__(self, tools_list: Iterable[Tool] | None = None, closing: Sequence[Closing] = ()) -> None:
+        self._given = list(tools_list or ())
         self._closing = tuple(closing)
+
+    @property
+    def _tools(self) -> list[Tool]:
+        # A subclass need not call __init__ to have its own methods as tools.
+        classes = reversed(type(self).__mro__)
+        names = dict.fromkeys(name for kind in classes for name, value in vars(kind).items() if isinstance(value, Tool))
+        own = [value for name in names if isinstance(value := getattr(self, name), Tool)]
+        return [*own, *vars(self).get("_given", ())]
+
+    @classmethod
+    def from_agentrun_toolset(
+        cls, toolset: ToolSet, config: Config | None = None, refresh: bool = False
+    ) -> CommonToolSet:
+        """The tools of a tool set; what an API or an MCP server calls an error is raised as ToolError."""
+        return CommonToolSet(resource_tools(toolset, config, refresh=refresh), [toolset])
+
+    @classmethod
+    def from_agentrun_tool(
+        cls, tool_resource: ToolResource, config: Config | None = None, refresh: bool = False
+    ) -> CommonToolSet:
+        """What a tool of the platform offers; what an API or an MCP server calls an error is raised as ToolError."""
+        return CommonToolSet(resource_tools(tool_resource, config, refresh=refresh), [tool_resource])
 
     def tools(
         self,
@@ -51,19 +91,14 @@ class CommonToolSet(Closing):
         chosen = self.tools(prefix, modify_tool_name, filter_tools_by_name)
         return Tools(map(convert, chosen), self._closing)
 
-    @classmethod
-    def from_agentrun_toolset(
-        cls, toolset: ToolSet, config: Config | None = None, refresh: bool = False
+    def with_hooks(
+        self,
+        before: Before | Sequence[Before] | None = None,
+        after: After | Sequence[After] | None = None,
+        audit: Audit | Sequence[Audit] | None = None,
     ) -> CommonToolSet:
-        """The tools of a tool set; what an API or an MCP server calls an error is raised as ToolError."""
-        return cls(resource_tools(toolset, config, refresh=refresh), [toolset])
-
-    @classmethod
-    def from_agentrun_tool(
-        cls, tool_resource: ToolResource, config: Config | None = None, refresh: bool = False
-    ) -> CommonToolSet:
-        """What a tool of the platform offers; what an API or an MCP server calls an error is raised as ToolError."""
-        return cls(resource_tools(tool_resource, config, refresh=refresh), [tool_resource])
+        """The same tools between these hooks, which Hooks describes; closing it closes what this set works with."""
+        return CommonToolSet(map(Hooks(before, after, audit), self.tools()), [self])
 
     def to_openai_function(
         self,
@@ -83,31 +118,13 @@ class CommonToolSet(Closing):
         """The tools as the messages API of Anthropic takes them."""
         return [tool.to_anthropic_tool() for tool in self.tools(prefix, modify_tool_name, filter_tools_by_name)]
 
-    async def close_async(self) -> None:
-        """Close what the tools work with; calling it twice is allowed."""
-        await close_each(self._closing)
 
-
-class Tools(list[T], PerSession):
+class Tools(list[T], Holder):
     """A list of a framework's tools, which closes what they work with: by `close` or as a context manager."""
 
     def __init__(self, tools: Iterable[T] = (), closing: Sequence[Closing] = ()) -> None:
         super().__init__(tools)
         self._closing = tuple(closing)
-
-    async def close_async(self) -> None:
-        """Close what the tools work with; calling it twice is allowed."""
-        await close_each(self._closing)
-
-    async def close_session_async(self, session_id: str | None) -> None:
-        """Close what the tools keep for an agent's session, because it is over: its sandbox, for example."""
-        for held in self._closing:
-            if isinstance(held, PerSession):
-                await held.close_session_async(session_id)
-
-    def close_session(self, session_id: str | None) -> None:
-        """Close what the tools keep for an agent's session, because it is over: its sandbox, for example."""
-        run(self.close_session_async(session_id))
 
 
 async def close_each(held: Iterable[Closing]) -> None:

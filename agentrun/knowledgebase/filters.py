@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from agentrun._serving.values import is_object
 from agentrun.errors import InvalidInputError
 
 _COLUMN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -18,10 +19,9 @@ def equal_values(filters: Any) -> dict[str, str] | None:
     """
     if filters is None:
         return None
-    if not isinstance(filters, Mapping):
-        raise _unfit("metadata_filters must be an object", filters)
-    fields: Mapping[Any, Any] = filters
-    return {str(name): _text(str(name), value) for name, value in fields.items()} or None
+    if not is_object(filters):
+        raise _unfit("metadata_filters must be a dict", filters)
+    return {name: _text(name, value) for name, value in filters.items()} or None
 
 
 def as_condition(values: Mapping[str, str]) -> str:

@@ -211,22 +211,23 @@ class KnowledgeBaseSystemProps(Model):
     endpoint: str | None = None
 
 
-class KnowledgeBaseCreateInput(KnowledgeBaseImmutableProps, KnowledgeBaseMutableProps):
+class KnowledgeBaseCreateInput(Model):
     """A knowledge base to create: what it is called, who has its documents, and where there."""
 
     knowledge_base_name: str
     provider: KnowledgeBaseProvider | str
     provider_settings: ProviderSettings | dict[str, Any]
+    retrieve_settings: RetrieveSettings | dict[str, Any] | None = None
+    credential_name: str | None = None
+    description: str | None = None
+    workspace_id: str | None = None
 
     @model_validator(mode="after")
     def _settings_fit_the_provider(self) -> KnowledgeBaseCreateInput:
-        # `use_enum_values` makes text of enums, but only of those that were given as such.
-        provider = self.provider.value if isinstance(self.provider, KnowledgeBaseProvider) else self.provider
-        for given, kind in zip(
-            (self.provider_settings, self.retrieve_settings), SETTINGS.get(provider, ()), strict=False
-        ):
+        kinds = SETTINGS.get(self.provider, ())
+        for given, kind in zip((self.provider_settings, self.retrieve_settings), kinds, strict=False):
             if isinstance(given, Model) and not isinstance(given, kind):
-                raise ValueError(f"provider {provider} takes {kind.__name__}, not {type(given).__name__}")
+                raise ValueError(f"provider {self.provider} takes {kind.__name__}, not {type(given).__name__}")
         return self
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
+from agentrun._serving.values import is_list, is_object
 from agentrun.errors import AgentRunError
 
 
@@ -23,11 +24,9 @@ class RetrieveResult(dict[str, Any]):
     def documents(self) -> list[RetrievedDocument]:
         """What was found, the best first, in the same form for every provider; empty after an error."""
         data: Any = self.get("data")
-        if isinstance(data, Mapping):
-            return list(map(_of_chunk, cast("Mapping[str, Any]", data).get("chunks") or ()))
-        if self.is_error or not isinstance(data, list):
-            return []
-        return list(map(_of_match, cast("list[dict[str, Any]]", data)))
+        if is_object(data):
+            return list(map(_of_chunk, data.get("chunks") or ()))
+        return list(map(_of_match, data)) if is_list(data) else []
 
     @property
     def is_error(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentrun._core.api import DataAPI
+from agentrun._core.blocking import run
 from agentrun._core.session import ByteStream, Signer
 from agentrun.config import Config
 
@@ -16,6 +17,10 @@ class ToolDataAPI(DataAPI):
     async def download_async(self) -> ByteStream:
         """The archive of a skill, as it arrives."""
         return await self._open("GET", "/download")
+
+    def download(self) -> ByteStream:
+        """The archive of a skill, as it arrives."""
+        return run(self.download_async())
 
     def signer(self) -> Signer:
         """What adds the headers to a request that something else sends there."""

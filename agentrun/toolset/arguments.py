@@ -9,7 +9,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import (
@@ -31,6 +31,7 @@ _most_wrong = cast("Callable[[Iterable[ValidationError]], ValidationError | None
 # What `jsonschema` raises in the middle of its work when a schema is none.
 _UNUSABLE = (Unresolvable, UnknownType, RecursionError, SchemaError, re.error, TypeError, AttributeError, ValueError)
 _SHOWN = 10
+_Path: TypeAlias = "tuple[int | str, ...]"
 
 
 def checked_arguments(tool_name: str, schema: Mapping[str, Any], arguments: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -51,35 +52,32 @@ def checked_arguments(tool_name: str, schema: Mapping[str, Any], arguments: Mapp
 
 
 def _checked(tool_name: str, validator: Validator, given: dict[str, Any]) -> dict[str, Any]:
-    fault = _most_wrong(validator.iter_errors(given))
-    while fault is not None:
-        shortened = _without(given, list(fault.absolute_path)) if fault.instance is None else None
-        following = None if shortened is None else _most_wrong(validator.iter_errors(shortened))
-        if shortened is None or _is_missed(following, fault):
-            raise _refused(tool_name, fault)
-        given, fault = shortened, following
-    return given
+    faults = list(validator.iter_errors(given))
+    nulls: dict[_Path, ValidationError] = {}
+    while found := {tuple(fault.absolute_path): fault for fault in faults if _is_null_property(fault)}:
+        nulls |= found
+        given = _without(given, found)
+        faults = list(validator.iter_errors(given))
+    fault = _most_wrong(faults)
+    if fault is None:
+        return given
+    # A null that was needed is what was wrong, and not that it is missing now.
+    raise _refused(tool_name, nulls.get(_path(fault), fault))
 
 
-def _is_missed(following: ValidationError | None, fault: ValidationError) -> bool:
-    """Whether the null was needed: without it there is something that must be there and is not."""
-    return (
-        following is not None
-        and following.validator == "required"
-        and list(following.absolute_path) == list(fault.absolute_path)[:-1]
-    )
+def _is_null_property(fault: ValidationError) -> bool:
+    """Whether the fault is a null that can be left away, because it is not the item of a list."""
+    return fault.instance is None and bool(fault.absolute_path) and isinstance(fault.absolute_path[-1], str)
 
 
-def _without(given: dict[str, Any], path: list[int | str]) -> dict[str, Any] | None:
-    """The arguments without the property at a path; None when there is a place in a list, which cannot be left away."""
-    if not path or not isinstance(path[-1], str):
-        return None
-    changed = copy.copy(given)
-    holder: Any = changed
-    for part in path[:-1]:
-        holder[part] = copy.copy(holder[part])
-        holder = holder[part]
-    del holder[path[-1]]
+def _without(given: dict[str, Any], paths: Iterable[_Path]) -> dict[str, Any]:
+    """A copy of the arguments that lacks the properties at these paths."""
+    changed = copy.deepcopy(given)
+    for path in paths:
+        holder: Any = changed
+        for part in path[:-1]:
+            holder = holder[part]
+        del holder[path[-1]]
     return changed
 
 
@@ -115,15 +113,15 @@ def _fault(schema: Mapping[str, Any], error: Exception) -> str:
 
 
 def _refused(tool_name: str, fault: ValidationError) -> InvalidInputError:
-    path = list(fault.absolute_path)
-    if fault.validator == "required":
-        path.append(_missing(fault))
-    unknown = _unknown(fault)
-    if unknown is not None:
-        path.append(unknown)
-    field = path_text(path)
-    said, hint = _words(fault, unknown)
+    field = path_text(_path(fault))
+    said, hint = _words(fault, _unknown(fault))
     return InvalidInputError(f"{tool_name}: {field or 'the arguments'} {said}", field=field, hint=hint)
+
+
+def _path(fault: ValidationError) -> _Path:
+    """Where the fault is; for what is missing, and for what must not be there, its own place."""
+    named = _missing(fault) if fault.validator == "required" else _unknown(fault)
+    return (*fault.absolute_path, *([] if named is None else [named]))
 
 
 def path_text(path: Iterable[int | str]) -> str:

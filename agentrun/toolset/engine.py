@@ -54,7 +54,7 @@ class Engines(Closing):
         return Engines, ()  # A copy of a resource has sessions of its own.
 
 
-class McpEngine:
+class McpEngine(Closing):
     """The tools of an MCP server, called in one session that stays open."""
 
     def __init__(self, url: str, transport: str, headers: Mapping[str, str], config: Config | None = None) -> None:
@@ -77,7 +77,7 @@ class McpEngine:
         await self._client.close_async()
 
 
-class OpenAPIEngine:
+class OpenAPIEngine(Closing):
     """The operations of an OpenAPI document, called by HTTP."""
 
     def __init__(self, api: OpenAPI) -> None:

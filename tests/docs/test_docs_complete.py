@@ -24,7 +24,7 @@ from tests.docs.pages import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
 SOURCES = (ROOT / "agentrun" / "config.py", ROOT / "agentrun" / "_core" / "credentials.py")
-VARIABLE = re.compile(r'"((?:AGENTRUN|ALIBABA_CLOUD|FC|DEVS|BAILIAN)_[A-Z_]*[A-Z])"')
+VARIABLE = re.compile(r'"((?:AGENTRUN|ALIBABA_CLOUD|FC|DEVS|BAILIAN|GPDB)_[A-Z_]*[A-Z])"')
 
 
 def missing_from(page: str, names: Iterable[str]) -> list[str]:

@@ -39,6 +39,7 @@ SERVED = {
     *(f"{verb}ModelProxy" for verb in ("Create", "Get", "Update", "Delete")),
     *(f"{verb}AgentRuntimeEndpoint" for verb in ("Create", "Get", "Update", "Delete")),
     *(f"{verb}Sandbox" for verb in ("Create", "Get", "Delete", "Stop", "Pause", "Resume")),
+    *("CreateKnowledgeBase", "GetKnowledgeBase", "UpdateKnowledgeBase", "DeleteKnowledgeBase", "ListKnowledgeBases"),
     *("ListCredentials", "ListModelServices", "ListTemplates", "ListAgentRuntimes", "ListAgentRuntimeEndpoints"),
     *("ListAgentRuntimeVersions", "PublishRuntimeVersion", "ListSandboxes", "ListModelProxies", "ListModelProviders"),
 }

@@ -387,4 +387,33 @@ ENDPOINT = Kind(
     updated="",
 )
 
-KINDS = (CREDENTIAL, MODEL_SERVICE, MODEL_PROXY, TEMPLATE, RUNTIME, ENDPOINT)
+KNOWLEDGE_BASE = Kind(
+    "KnowledgeBase",
+    label="knowledgeBaseName",
+    given={
+        "knowledgeBaseName": "a base/with a slash 中文?",
+        "provider": "adb",
+        "providerSettings": {
+            "dbInstanceId": "gp-1",
+            "namespace": "public",
+            "namespacePassword": "pw-秘密",
+            "metrics": "cosine",
+        },
+        "retrieveSettings": {"topK": 5, "hybridSearchArgs": {"RRF": {"k": 60}}},
+        "credentialName": "key",
+        "description": "what for",
+        "workspaceId": "ws-1",
+    },
+    changes={
+        "providerSettings": {"dbInstanceId": "gp-2", "namespace": "other", "namespacePassword": "pw-2"},
+        "retrieveSettings": {"topK": 7},
+        "credentialName": "key",
+        "description": "what else for",
+        "workspaceId": "ws-2",
+    },
+    unlisted=("providerSettings.namespacePassword",),
+    filters=({"provider": "adb"}, {"workspaceId": "ws-1"}, {"workspaceIds": "ws-1,ws-9"}),
+    misses=({"provider": "ots"}, {"workspaceId": "ws-2"}, {"workspaceIds": "ws-2"}),
+)
+
+KINDS = (CREDENTIAL, KNOWLEDGE_BASE, MODEL_SERVICE, MODEL_PROXY, TEMPLATE, RUNTIME, ENDPOINT)

@@ -36,6 +36,9 @@ def _given(**given: Any) -> Mapping[str, Any]:
 
 CREDENTIAL = {"credentialName": "new", "credentialAuthType": "api_key", "credentialSourceType": "internal"}
 SERVICE = {"modelServiceName": "new", "modelType": "llm", "provider": "openai", "providerSettings": {"apiKey": "k"}}
+BAILIAN = {"workspaceId": "w", "indexIds": ["i"]}
+KNOWLEDGE_BASE = {"knowledgeBaseName": "new", "provider": "bailian", "providerSettings": BAILIAN}
+BASE = "a base/with a slash 中文?"
 ENDPOINTS = {"endpoints": [{"modelServiceName": "models", "modelNames": ["m-1"]}]}
 PROXY = {"modelProxyName": "new", "proxyMode": "single", "cpu": 2, "memory": 4096, "proxyConfig": ENDPOINTS}
 TEMPLATE = {
@@ -83,6 +86,54 @@ REFUSALS = (
     Refusal("UpdateCredential", MISSING, "credential none does not exist", ("none",), _given(body={"enabled": True})),
     Refusal("DeleteCredential", MISSING, "credential none does not exist", ("none",)),
     Refusal("ListCredentials", INVALID, _PAGE_TEXT, (), _BAD_PAGE),
+    Refusal(
+        "CreateKnowledgeBase",
+        TAKEN,
+        f"knowledge base {BASE} already exists",
+        (),
+        _given(body={**KNOWLEDGE_BASE, "knowledgeBaseName": BASE}),
+    ),
+    Refusal(
+        "CreateKnowledgeBase", INVALID, "provider must be one of", (), _given(body={**KNOWLEDGE_BASE, "provider": "x"})
+    ),
+    Refusal(
+        "CreateKnowledgeBase",
+        INVALID,
+        "no credential none",
+        (),
+        _given(body={**KNOWLEDGE_BASE, "credentialName": "none"}),
+    ),
+    Refusal(
+        "CreateKnowledgeBase",
+        INVALID,
+        "providerSettings.indexIds is required for provider bailian; is indexIDs meant for it?",
+        (),
+        _given(body={**KNOWLEDGE_BASE, "providerSettings": {"workspaceId": "w", "indexIDs": ["i"]}}),
+    ),
+    Refusal(
+        "CreateKnowledgeBase",
+        INVALID,
+        "providerSettings.indexIds must be a list of strings",
+        (),
+        _given(body={**KNOWLEDGE_BASE, "providerSettings": {"workspaceId": "w", "indexIds": "i"}}),
+    ),
+    Refusal("GetKnowledgeBase", MISSING, "knowledge base none does not exist", ("none",)),
+    Refusal(
+        "UpdateKnowledgeBase",
+        MISSING,
+        "knowledge base none does not exist",
+        ("none",),
+        _given(body={"description": "d"}),
+    ),
+    Refusal(
+        "UpdateKnowledgeBase",
+        INVALID,
+        "providerSettings.dbInstanceId is required for provider adb",
+        (BASE,),
+        _given(body={"providerSettings": BAILIAN}),
+    ),
+    Refusal("DeleteKnowledgeBase", MISSING, "knowledge base none does not exist", ("none",)),
+    Refusal("ListKnowledgeBases", INVALID, _PAGE_TEXT, (), _BAD_PAGE),
     Refusal(
         "CreateModelService", TAKEN, "models already exists", (), _given(body={**SERVICE, "modelServiceName": "models"})
     ),

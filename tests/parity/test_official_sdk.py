@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from agentrun.config import Config
 from agentrun.emulator import Emulator
+from agentrun.knowledgebase import BailianProviderSettings, KnowledgeBase
 from tests.parity.conftest import ECHO
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +34,12 @@ EXPECTED: Mapping[str, Any] = {
     "completion": "say this",
     "completion in pieces": "say that",
     "model refusals": [EXISTS, MISSING],
+    "knowledge base": ["changed", "bailian", ["i"]],
+    "knowledge bases": ["kept", "base"],
+    "knowledge base refusals": [EXISTS, MISSING],
+    "retrieved": ["zebra", "kept", ["A zebra has stripes."]],
+    "retrieved from several": ["zebra", ["A zebra has stripes."], True, "base", True],
+    "knowledge base gone": MISSING,
     "template": ["template", "READY", 1800],
     "templates": ["template"],
     "template refusals": [EXISTS, MISSING],
@@ -70,13 +78,30 @@ def official_python() -> str | None:
     return os.environ.get("AGENTRUN_OFFICIAL_PYTHON") or (str(made) if made.exists() else None)
 
 
+def knowledge_base(config: Config) -> str:
+    """The name of a knowledge base with a document, which only the emulator can be given."""
+    where = BailianProviderSettings(workspace_id="w", index_ids=["kept"])
+    with config:
+        base = KnowledgeBase.create(
+            config=config, knowledge_base_name="kept", provider="bailian", provider_settings=where
+        )
+        base.add_documents(["A zebra has stripes."])
+    return base.label
+
+
 def ran(python: str, emulator: Emulator, account: str, folder: Path) -> Mapping[str, Any]:
     """What the script saw under an interpreter. The agent is copied: the official SDK writes its zip beside it."""
     agent = shutil.copytree(ECHO, folder / "echo")
     environment = {**os.environ, **emulator.environment(account)}
     environment |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "DISABLE_BREAKING_CHANGES_WARNING": "1"}
     environment.pop("PYTHONPATH", None)
-    command = [python, str(SCRIPT), str(agent), environment["OPENAI_BASE_URL"]]
+    command = [
+        python,
+        str(SCRIPT),
+        str(agent),
+        environment["OPENAI_BASE_URL"],
+        knowledge_base(emulator.config(account)),
+    ]
     ended = subprocess.run(
         command, env=environment, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
     )

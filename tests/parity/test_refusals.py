@@ -13,7 +13,7 @@ from agentrun.emulator import Emulator
 from agentrun.emulator.wire.table import Operation, table
 from tests.parity.conftest import Connect
 from tests.parity.generated import ASYNC, MODES, Generated, Refused
-from tests.parity.kinds import ENDPOINT, MODEL_PROXY, MODEL_SERVICE
+from tests.parity.kinds import ENDPOINT, KNOWLEDGE_BASE, MODEL_PROXY, MODEL_SERVICE
 from tests.parity.refusals import REFUSALS, TEMPLATE, Refusal
 from tests.parity.written import Written, make
 
@@ -28,7 +28,7 @@ def world(connect: Connect, echo_zip: str) -> Mapping[str, str]:
 
 async def _world(client: Generated, echo_zip: str) -> Mapping[str, str]:
     endpoint = await make(client, ENDPOINT, echo_zip)
-    for kind in (MODEL_SERVICE, MODEL_PROXY):
+    for kind in (MODEL_SERVICE, MODEL_PROXY, KNOWLEDGE_BASE):
         await Written(client, kind).create(kind.given)
     await client.call("CreateTemplate", body={**TEMPLATE, "templateName": "template"})
     await client.call("GetTemplate", "template")

@@ -40,6 +40,7 @@ VARIABLES = [
     "AGENTRUN_DATA_ENDPOINT",
     "DEVS_ENDPOINT",
     "BAILIAN_ENDPOINT",
+    "GPDB_ENDPOINT",
     "AGENTRUN_KB_USE_VPC",
 ]
 KEY: dict[str, Any] = {"access_key_id": "AK", "access_key_secret": "SK-hidden"}
@@ -71,6 +72,7 @@ GETTERS: list[tuple[str, tuple[str, ...], Callable[[Config], Any], Any]] = [
     ("data_endpoint", ("AGENTRUN_DATA_ENDPOINT",), Config.get_data_endpoint, None),
     ("devs_endpoint", ("DEVS_ENDPOINT",), Config.get_devs_endpoint, "https://devs.cn-hangzhou.aliyuncs.com"),
     ("bailian_endpoint", ("BAILIAN_ENDPOINT",), Config.get_bailian_endpoint, "https://bailian.cn-beijing.aliyuncs.com"),
+    ("gpdb_endpoint", ("GPDB_ENDPOINT",), Config.get_gpdb_endpoint, "https://gpdb.aliyuncs.com"),
 ]
 IDS = [getter[0] for getter in GETTERS]
 
@@ -262,7 +264,7 @@ def test_the_local_config_leads_nowhere_else() -> None:
     config = Config.local(4600)
     base = "http://127.0.0.1:4600"
     assert config.get_control_endpoint() == config.get_data_endpoint() == config.get_signed_data_endpoint() == base
-    assert config.get_devs_endpoint() == config.get_bailian_endpoint() == base
+    assert config.get_devs_endpoint() == config.get_bailian_endpoint() == config.get_gpdb_endpoint() == base
     assert (config.get_access_key_id(), config.get_access_key_secret()) == ("local", "local-secret")
     assert config.get_account_id() == local.account_id("local")
     assert config.get_region_id() == local.REGION

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agentrun.credential import CredentialAuthType, CredentialSourceType
-from agentrun.emulator.control import credentials, model_proxies, templates
+from agentrun.emulator.control import credentials, knowledgebases, model_proxies, templates
+from agentrun.knowledgebase import KnowledgeBaseProvider
 from agentrun.model import ProxyMode
 from agentrun.sandbox import TemplateType
 
@@ -19,3 +20,7 @@ def test_the_kinds_of_templates_are_those_of_the_sdk() -> None:
 
 def test_the_modes_of_proxies_are_those_of_the_sdk() -> None:
     assert sorted(model_proxies.MODES) == sorted(mode.value for mode in ProxyMode)
+
+
+def test_the_providers_of_knowledge_bases_are_those_of_the_sdk() -> None:
+    assert sorted(knowledgebases.PROVIDERS) == sorted(each.value for each in KnowledgeBaseProvider)

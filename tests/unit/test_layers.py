@@ -15,6 +15,8 @@ ROOT = Path(agentrun.__file__).parent.parent
 # Who may know a library: the emulator is a program of its own, and `testing` plugs into what it tests.
 HOMES = {
     "httpx": ("agentrun._core", "agentrun.emulator", "agentrun.testing"),
+    "httpx2": ("agentrun._core",),
+    "mcp": ("agentrun.toolset.mcp.library",),
     "tenacity": ("agentrun._core",),
     "alibabacloud_credentials": ("agentrun._core",),
     "typer": ("agentrun.cli",),
@@ -31,7 +33,7 @@ HOMES = {
     "pydantic_ai": ("agentrun.integration.pydantic_ai",),
     "jsonschema": ("agentrun.emulator", "agentrun.toolset"),
     "referencing": ("agentrun.emulator", "agentrun.toolset"),
-    "yaml": ("agentrun.emulator", "agentrun.gateway", "agentrun.toolset"),
+    "yaml": ("agentrun.emulator", "agentrun.gateway", "agentrun.toolset", "agentrun.integration._skills"),
     "IPython": ("agentrun.emulator.guest.workers",),
 }
 

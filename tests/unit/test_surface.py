@@ -24,6 +24,9 @@ HOMES = {
     "agentrun.agent_runtime.api.data": ["agentrun.agent_runtime.data"],
     "agentrun.credential.api.control": ["agentrun.credential.control"],
     "agentrun.credential.model": ["agentrun.credential.model", "agentrun.credential.credential"],
+    "agentrun.knowledgebase.api.control": ["agentrun.knowledgebase.control"],
+    "agentrun.knowledgebase.api.data": ["agentrun.knowledgebase"],
+    "agentrun.knowledgebase.model": ["agentrun.knowledgebase.model", "agentrun.knowledgebase.knowledgebase"],
     "agentrun.model.api.control": ["agentrun.model.control"],
     "agentrun.model.api.data": ["agentrun.model.model", "agentrun.model.completion", "agentrun.model.data"],
     "agentrun.model.api.model_api": ["agentrun.model.model_api"],
@@ -35,13 +38,21 @@ HOMES = {
 }
 
 BROWSER = "browsers, alone and in AllInOne sandboxes, arrive with the browser"
+OF_A_BASE = "a field of knowledge bases, which a search of several does not have"
 OMITTED = {
     "agentrun.sandbox exports AioSandbox": BROWSER,
     "agentrun.sandbox exports BrowserSandbox": BROWSER,
+    "agentrun.knowledgebase.api.data:*DataAPI.retrieve*": "filters have one name for all providers, metadata_filters",
+    "agentrun.knowledgebase.model:RetrieveInput.knowledge_base_id": OF_A_BASE,
+    "agentrun.knowledgebase.model:RetrieveInput.knowledge_base_name": OF_A_BASE,
+    "agentrun.knowledgebase.model:RetrieveInput.provider": OF_A_BASE,
+    "agentrun.knowledgebase.model:RetrieveInput.description": OF_A_BASE,
+    "agentrun.knowledgebase.model:RetrieveInput.credential_name": OF_A_BASE,
+    "agentrun.knowledgebase.model:RetrieveInput.created_at": OF_A_BASE,
+    "agentrun.knowledgebase.model:RetrieveInput.last_updated_at": OF_A_BASE,
+    "agentrun.knowledgebase.model:RetrieveInput.to_knowledge_base*": OF_A_BASE,
     "agentrun.model.api.model_api:ModelAPI.model_info*": "what is called directly has its URL and key already",
     "agentrun.utils.config get_env_*": "an inner helper; nothing of the platform",
-    "agentrun.utils.config:Config.get_gpdb_endpoint*": "arrives with knowledge bases",
-    "agentrun.utils.config:Config.get_ots_endpoint*": "arrives with knowledge bases",
     "agentrun.utils.exception:AgentRunError.kwargs_str*": "an inner helper of its message",
     "agentrun.utils.exception:AgentRunError.details_str*": "an inner helper of its message",
     "agentrun.utils.model:BaseModel.from_inner_object*": "there is no second client inside; `from_wire` reads answers",

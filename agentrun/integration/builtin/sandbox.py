@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from agentrun._core.blocking import run
 from agentrun._core.closing import close_at_exit
 from agentrun.config import Config
 from agentrun.errors import UnsupportedError
@@ -45,6 +46,10 @@ class SessionSandboxes(PerSession):
     async def sandbox_async(self) -> CodeInterpreterSandbox:
         """The sandbox of the session in which this is called; creates it when that has not been done."""
         return await self.of_session(current_session()).sandbox_async()
+
+    def sandbox(self) -> CodeInterpreterSandbox:
+        """The sandbox of the session in which this is called; creates it when that has not been done."""
+        return run(self.sandbox_async())
 
     def tool(self, described: SandboxTool) -> Tool:
         """A tool that works in the sandbox of whichever session calls it."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any
 
 from agentrun._core.api import CloudAPI, Operation
+from agentrun._serving.values import is_object
 from agentrun.config import Config
 from agentrun.errors import InvalidResponseError
 from agentrun.knowledgebase.filters import as_condition, equal_values
@@ -70,15 +71,14 @@ class ADBDataAPI(ProviderDataAPI[ADBProviderSettings, ADBRetrieveSettings], Clou
 
 
 def _matches(answer: Any) -> list[dict[str, Any]]:
-    if not isinstance(answer, dict):
-        raise InvalidResponseError("AnalyticDB's answer is not JSON", hint="Check GPDB_ENDPOINT")
-    fields = cast("dict[str, Any]", answer)
-    matches = cast("dict[str, Any]", fields.get("Matches") or {})
-    return [_match(match) for match in cast("list[dict[str, Any]]", matches.get("MatchList") or [])]
+    if not is_object(answer) or not is_object(matches := answer.get("Matches") or {}):
+        raise InvalidResponseError("AnalyticDB's answer has no matches", hint="Check GPDB_ENDPOINT")
+    found: list[dict[str, Any]] = matches.get("MatchList") or []
+    return list(map(_match, found))
 
 
 def _match(match: dict[str, Any]) -> dict[str, Any]:
-    found = {
+    found: dict[str, Any] = {
         "text": match.get("Content") or "",
         "score": match.get("Score"),
         "metadata": match.get("Metadata") or {},

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from agentrun._core.api import CloudAPI, Operation, request_id
 from agentrun._core.blocking import gather
+from agentrun._serving.values import is_list, is_object
 from agentrun.config import Config
 from agentrun.errors import InvalidResponseError, from_response
 from agentrun.knowledgebase.filters import equal_values
@@ -49,27 +50,26 @@ class BailianDataAPI(ProviderDataAPI[BailianProviderSettings, BailianRetrieveSet
 
 
 def _nodes(answer: Any) -> list[dict[str, Any]]:
-    if not isinstance(answer, dict):
-        raise InvalidResponseError("Model Studio's answer is not JSON", hint="Check BAILIAN_ENDPOINT")
-    fields = cast("dict[str, Any]", answer)
-    if fields.get("Success") is False:
+    if not is_object(answer) or not is_object(data := answer.get("Data") or {}):
+        raise InvalidResponseError("Model Studio's answer has no nodes", hint="Check BAILIAN_ENDPOINT")
+    if answer.get("Success") is False:
         raise from_response(
             400,
-            str(fields.get("Message") or "Model Studio gave no reason"),
-            error_code=str(fields.get("Code") or ""),
-            request_id=request_id({}, fields),
-            body=fields,
+            str(answer.get("Message") or "Model Studio gave no reason"),
+            error_code=str(answer.get("Code") or ""),
+            request_id=request_id({}, answer),
+            body=answer,
         )
-    data = cast("dict[str, Any]", fields.get("Data") or {})
-    nodes = cast("list[dict[str, Any]]", data.get("Nodes") or [])
-    return [
-        {"text": node.get("Text") or "", "score": node.get("Score"), "metadata": node.get("Metadata") or {}}
-        for node in nodes
-    ]
+    found: list[dict[str, Any]] = data.get("Nodes") or []
+    return list(map(_match, found))
+
+
+def _match(node: dict[str, Any]) -> dict[str, Any]:
+    return {"text": node.get("Text") or "", "score": node.get("Score"), "metadata": node.get("Metadata") or {}}
 
 
 def _conditions(filters: Any) -> Sequence[Any]:
-    if isinstance(filters, (list, tuple)):
-        return cast("Sequence[Any]", filters)
+    if is_list(filters):
+        return filters
     values = equal_values(filters)
     return [values] if values else []

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from agentrun._core.api import error_of, parsed, timeouts
 from agentrun._core.session import Request
+from agentrun._serving.values import is_object
 from agentrun.config import Config
 from agentrun.credential import Credential
 from agentrun.errors import ConfigError, InvalidResponseError, from_response
@@ -70,20 +71,19 @@ class RagFlowDataAPI(ProviderDataAPI[RagFlowProviderSettings, RagFlowRetrieveSet
 
 
 def _data(answer: Any, headers: Mapping[str, str]) -> Any:
-    if not isinstance(answer, dict):
-        raise InvalidResponseError("RagFlow's answer is not JSON", hint="Check provider_settings.base_url")
-    fields = cast("dict[str, Any]", answer)
-    code = fields.get("code")
+    code = answer.get("code") if is_object(answer) else None
+    if not is_object(answer) or code is None:
+        raise InvalidResponseError("RagFlow's answer has no code", hint="Check provider_settings.base_url")
     if code == 0:
-        return fields.get("data") or {"chunks": []}
+        return answer.get("data") or {"chunks": []}
     status = _STATUS_OF_CODE.get(code if isinstance(code, int) else 0, 400)
-    message = str(fields.get("message") or "RagFlow gave no reason")
-    raise from_response(status, message, error_code=str(code), body=fields, headers=dict(headers))
+    message = str(answer.get("message") or "RagFlow gave no reason")
+    raise from_response(status, message, error_code=str(code), body=answer, headers=dict(headers))
 
 
 def _condition(filters: Any) -> Mapping[str, Any] | None:
-    if isinstance(filters, Mapping) and "conditions" in filters:
-        return cast("Mapping[str, Any]", filters)
+    if is_object(filters) and "conditions" in filters:
+        return filters
     values = equal_values(filters) or {}
     conditions = [{"name": name, "comparison_operator": "is", "value": value} for name, value in values.items()]
     return {"logic": "and", "conditions": conditions} if conditions else None

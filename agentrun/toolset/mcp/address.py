@@ -22,7 +22,7 @@ Headers: TypeAlias = "Mapping[str, str] | Callable[[], Mapping[str, str]]"
 
 @dataclass(frozen=True)
 class HttpAddress:
-    """A server at a URL; requests to the Config's data plane are signed and have its headers; `sign=False` signs none."""
+    """A server at a URL; what goes to the Config's data plane has its headers, and is signed unless `sign` is False."""
 
     url: str
     transport: str = "streamable_http"

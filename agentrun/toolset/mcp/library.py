@@ -6,8 +6,8 @@ the wire: dicts with the protocol's own names, which are the same in both lines.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
 from importlib import import_module, metadata
 from typing import Any, NamedTuple, TypeAlias
@@ -62,9 +62,11 @@ class Library:
 
     # Ways to a server: each yields a stream to read from and one to write to, and in the first line some more.
 
-    def streamable_http(self, url: str, http_client: Any) -> AbstractAsyncContextManager[Any]:
+    @asynccontextmanager
+    async def streamable_http(self, url: str, http_client: Any) -> AsyncGenerator[Any, None]:
         """One URL for everything."""
-        return self._streamable.streamable_http_client(url, http_client=http_client)  # type: ignore[no-any-return]
+        async with http_client, self._streamable.streamable_http_client(url, http_client=http_client) as streams:
+            yield streams
 
     def sse(self, url: str, http_client: Any) -> AbstractAsyncContextManager[Any]:
         """One URL that streams, and another that it names for what is sent."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from itertools import count
 from typing import Any, TypeAlias, cast
@@ -38,6 +38,7 @@ _RESUMABLE = re.compile(rb"(?:^|[\r\n])id:")
 # A call ends with its own time; an answer may be silent until then, and the stream of a server for ever.
 _FOREVER = 7 * 86400.0
 _SECONDS_TO_SAY_GOODBYE = 3.0
+_SECONDS_TO_DRAIN = 1.0
 
 
 class Relay:
@@ -62,6 +63,7 @@ class Relay:
         self._failures: dict[int, AgentRunError] = {}
         self._numbers = count(1)
         self._is_over = False
+        self._beside: set[asyncio.Task[None]] = set()
         self.last_failure: AgentRunError | None = None
 
     def failure(self, data: Any) -> AgentRunError | None:
@@ -86,6 +88,18 @@ class Relay:
     def refused(self, request: Outgoing, error: AgentRunError) -> Incoming:
         """What the package gets for a request that failed."""
         raise NotImplementedError
+
+    def do(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside, until the session ends."""
+        task = asyncio.ensure_future(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    async def close(self) -> None:
+        """End what is done beside."""
+        for task in (beside := list(self._beside)):
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
     def error_message(self, request_id: Any, error: AgentRunError) -> bytes:
         """An error of the protocol that refers to an error of ours."""
@@ -135,14 +149,14 @@ class StreamableRelay(Relay):
     async def answered(self, request: Outgoing, stream: ByteStream) -> Incoming:
         """The answer, when it is one of the protocol."""
         if request.method == "GET":
-            return _streamed(stream, self._listened(stream))
+            return self._streamed(stream, self._listened)
         request_id = _request_id(request)
         if request_id is None:
             await stream.read()
             return _whole(202 if request.method == "POST" else stream.status)
         kind = stream.headers.get("content-type", "").lower()
         if kind.startswith(_EVENTS):
-            return _streamed(stream, self._events(stream, request_id))
+            return self._streamed(stream, lambda chunks: self._events(chunks, request_id))
         try:
             content = await stream.read()
             if kind.startswith(_JSON) and b'"jsonrpc"' in content:
@@ -165,11 +179,11 @@ class StreamableRelay(Relay):
             return _whole(202)
         return _whole(200, self.error_message(request_id, error), {"content-type": _JSON})
 
-    async def _events(self, stream: ByteStream, request_id: Any) -> AsyncGenerator[bytes, None]:
+    async def _events(self, chunks: AsyncIterator[bytes], request_id: Any) -> AsyncGenerator[bytes, None]:
         resumable = False
         error: AgentRunError = TransportError("the server ended its answer before the result")
         try:
-            async for chunk in stream:
+            async for chunk in chunks:
                 resumable = resumable or _RESUMABLE.search(chunk) is not None
                 yield chunk
         except AgentRunError as broken:
@@ -177,14 +191,27 @@ class StreamableRelay(Relay):
         if not resumable:  # Else the package asks for the rest.
             yield b"\n\n" + _event(self.error_message(request_id, error))
 
-    async def _listened(self, stream: ByteStream) -> AsyncGenerator[bytes, None]:
+    async def _listened(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         try:
-            async for chunk in stream:
+            async for chunk in chunks:
                 yield chunk
         except AgentRunError as error:
             self.last_failure = error
         finally:
             self._lost()
+
+    def _streamed(
+        self, stream: ByteStream, read: Callable[[AsyncIterator[bytes]], AsyncGenerator[bytes, None]]
+    ) -> Incoming:
+        chunks = aiter(stream)
+        body = read(chunks)
+
+        async def close() -> None:
+            with suppress(RuntimeError):  # Somebody reads from it still, and is told by the closed stream.
+                await body.aclose()
+            self.do(_drained(stream, chunks))
+
+        return Incoming(stream.status, {"content-type": _EVENTS, **_session_of(stream)}, body, close)
 
 
 class SseRelay(Relay):
@@ -193,7 +220,6 @@ class SseRelay(Relay):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._news: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._pump: asyncio.Task[None] | None = None
 
     async def answered(self, request: Outgoing, stream: ByteStream) -> Incoming:
         """The stream, or that a message was received."""
@@ -203,8 +229,8 @@ class SseRelay(Relay):
         kind = stream.headers.get("content-type", "").lower()
         if not kind.startswith(_EVENTS):
             return self.refused(request, _no_answer(request.url, stream.status, kind, await stream.read()))
-        self._pump = asyncio.ensure_future(self._pumped(stream))
-        return Incoming(200, {"content-type": _EVENTS}, self._events(), lambda: self._closed(stream))
+        self.do(self._pumped(stream))
+        return Incoming(200, {"content-type": _EVENTS}, self._events(), self.close)
 
     def refused(self, request: Outgoing, error: AgentRunError) -> Incoming:
         """No stream; or an error on it."""
@@ -225,17 +251,13 @@ class SseRelay(Relay):
                     self._news.put_nowait(whole)
         except AgentRunError as error:
             self.last_failure = error
+        finally:
+            await stream.close()
         self._news.put_nowait(None)
 
     async def _events(self) -> AsyncIterator[bytes]:
         while (news := await self._news.get()) is not None:
             yield news
-
-    async def _closed(self, stream: ByteStream) -> None:
-        if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.wait([self._pump])
-        await stream.close()
 
 
 def _request_id(request: Outgoing) -> Any:
@@ -248,6 +270,21 @@ def _request_id(request: Outgoing) -> Any:
 
 def _event(message: bytes) -> bytes:
     return b"event: message\ndata: " + message + b"\n\n"
+
+
+async def _drained(stream: ByteStream, chunks: AsyncIterator[bytes]) -> None:
+    """Read the end that belongs to an answer, so that its connection can be used again; if it comes soon."""
+    try:
+        await asyncio.wait_for(_ended(chunks), _SECONDS_TO_DRAIN)
+    except (AgentRunError, RuntimeError, asyncio.TimeoutError):
+        pass
+    finally:
+        await stream.close()
+
+
+async def _ended(chunks: AsyncIterator[bytes]) -> None:
+    async for _ in chunks:
+        pass
 
 
 def _cut(data: bytes) -> tuple[bytes, bytes]:
@@ -264,15 +301,6 @@ def _whole(status: int, content: bytes = b"", headers: dict[str, str] | None = N
         pass
 
     return Incoming(status, headers or {}, body(), close)
-
-
-def _streamed(stream: ByteStream, body: AsyncGenerator[bytes, None]) -> Incoming:
-    async def close() -> None:
-        with suppress(RuntimeError):  # Somebody reads from it still, and is told by the closed stream.
-            await body.aclose()
-        await stream.close()
-
-    return Incoming(stream.status, {"content-type": _EVENTS, **_session_of(stream)}, body, close)
 
 
 def _session_of(stream: ByteStream) -> dict[str, str]:

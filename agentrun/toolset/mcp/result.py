@@ -26,10 +26,9 @@ class McpResult:
     @classmethod
     def from_wire(cls, answer: Mapping[str, Any]) -> McpResult:
         """The result out of what the server sent; raises InvalidResponseError when it is none."""
-        content = answer.get("content", [])
-        parts = cast("list[Any]", content) if isinstance(content, list) else [None]
+        parts: list[Any] = answer.get("content", [])
         structured = answer.get("structuredContent")
-        if not all(isinstance(part, dict) and "type" in part for part in parts):
+        if not _is_content(parts):
             raise InvalidResponseError("the MCP server answered with content that has no type")
         return cls(parts, structured, bool(answer.get("isError")), answer.get("_meta"))
 
@@ -70,6 +69,12 @@ class McpResult:
 
     def _decoded(self, kind: str) -> Iterable[bytes]:
         return (b64decode(part.get("data", "")) for part in self.content if part["type"] == kind)
+
+
+def _is_content(parts: Any) -> bool:
+    return isinstance(parts, list) and all(
+        isinstance(part, dict) and "type" in part for part in cast("list[object]", parts)
+    )
 
 
 def _text(part: Mapping[str, Any]) -> str | None:

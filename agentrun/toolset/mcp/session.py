@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from agentrun._core.background import Tell
@@ -26,7 +27,6 @@ CONNECTION_CLOSED = -32000
 # What says that the request was not carried out: it is no request, nobody knows it, or its arguments are wrong.
 _REFUSED = (-32700, -32600, -32601, -32602)
 _SECONDS_TO_CLOSE = 10.0
-_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class McpSession:
         self._task = Context().run(loop.create_task, self._live())
         self.is_retired = False
         self._unanswered = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.info: Wire = {}
         self.tools: list[Wire] | None = None
         self.changes = 0
@@ -81,7 +83,7 @@ class McpSession:
     async def open(self, timeout: float) -> None:
         """Wait until it can be used; raises why it cannot."""
         try:
-            await asyncio.wait([self._opened, self._ended], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            await _first_of(timeout, self._opened, self._ended)
             if self._ended.done():
                 raise self._ended.result()
             if not self._opened.done():
@@ -102,8 +104,7 @@ class McpSession:
     async def retire(self) -> None:
         """Take nothing new, and close when all that was asked is answered."""
         self.is_retired = True
-        while self._unanswered and not self._ended.done():
-            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+        await self._idle.wait()
         await self.close()
 
     async def _live(self) -> None:
@@ -151,6 +152,7 @@ class McpSession:
         sent, clock = Sent(), _Clock(ask.timeout)
         task = asyncio.ensure_future(self._send(method, params, ask, sent, clock))
         self._unanswered += 1
+        self._idle.clear()
         try:
             await self._answer_or_end(task, clock)
         except asyncio.CancelledError:
@@ -158,6 +160,8 @@ class McpSession:
             raise
         finally:
             self._unanswered -= 1
+            if not self._unanswered:
+                self._idle.set()
         if task.done():
             return await task
         self._do_later(self._abandon(task, sent, "the time for it is over"))
@@ -165,7 +169,7 @@ class McpSession:
 
     async def _answer_or_end(self, task: asyncio.Task[Wire], clock: _Clock) -> None:
         while not task.done() and not self._ended.done() and clock.left > 0:
-            await asyncio.wait([task, self._ended], timeout=clock.left, return_when=asyncio.FIRST_COMPLETED)
+            await _first_of(clock.left, task, self._ended)
 
     def _given_up(self, method: str, sent: Sent, ask: Ask) -> AgentRunError:
         executed = Executed.NO if sent.request_id is None else Executed.UNKNOWN
@@ -244,6 +248,11 @@ class _Clock:
         return self._deadline - asyncio.get_running_loop().time()
 
 
+async def _first_of(seconds: float, *futures: asyncio.Future[Any]) -> None:
+    """Wait until one of them is done, for so many seconds at most."""
+    await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+
+
 def _report(ask: Ask, clock: _Clock) -> Any:
     """What the package calls with the progress of a request, None when nobody wants to know."""
     progress, tell = ask.progress, ask.tell
@@ -254,13 +263,12 @@ def _report(ask: Ask, clock: _Clock) -> Any:
         if ask.progress_resets_timeout:
             clock.restart()
         if progress is not None and tell is not None:
-            tell(lambda: progress(done, total, message))
+            tell(partial(progress, done, total, message))
 
     return report
 
 
 def _first(error: BaseException) -> BaseException:
     """The first cause in a group of errors, which is how a group of tasks reports one."""
-    while isinstance(inner := getattr(error, "exceptions", None), tuple) and inner:
-        error = inner[0]
-    return error
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return _first(inner[0]) if inner else error

@@ -59,12 +59,14 @@ class HttpWay:
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[tuple[Any, Any], None]:
         """What to read from and to write to."""
-        client = foreign_client(library().http, self._relay.exchange)
-        connect = library().sse if self._address.transport == "sse" else library().streamable_http
+        mcp = await asyncio.to_thread(library)  # It may have to be loaded, which would hold everybody up.
+        client = foreign_client(mcp.http, self._relay.exchange)
+        connect = mcp.sse if self._address.transport == "sse" else mcp.streamable_http
         try:
-            async with client, connect(self._address.target(), client) as streams:
+            async with connect(self._address.target(), client) as streams:
                 yield streams[0], streams[1]
         finally:
+            await self._relay.close()
             if self._settings.transport is None:
                 await self._connections.close_async()
 
@@ -88,13 +90,13 @@ class ProcessWay:
     async def open(self) -> AsyncGenerator[tuple[Any, Any], None]:
         """What to read from and to write to."""
         parameters = self._address.parameters()
+        mcp = await asyncio.to_thread(library)
         reading, writing = os.pipe()
-        errors = os.fdopen(writing, "w")
+        loop = asyncio.get_running_loop()
+        pipe, _ = await loop.connect_read_pipe(lambda: self._complaints, os.fdopen(reading, "rb"))
         try:
-            with errors:
-                loop = asyncio.get_running_loop()
-                pipe, _ = await loop.connect_read_pipe(lambda: self._complaints, os.fdopen(reading, "rb"))
-                async with library().stdio(parameters, errors) as streams:
+            with os.fdopen(writing, "w") as errors:
+                async with mcp.stdio(parameters, errors) as streams:
                     errors.close()  # The process has it; what we kept would hide that it ended.
                     yield streams[0], streams[1]
         except OSError as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from agentrun._core.blocking import run
+from agentrun._core.credentials import Secret
 from agentrun._core.names import nearest
 from agentrun.config import Config
 from agentrun.errors import InvalidInputError
@@ -42,8 +43,8 @@ class ApiSet:
         self._invoke = _method(invoker)
         self._invoker = invoker
         self.base_url = base_url
-        self.headers = dict(headers or {})
-        self.query_params = dict(query_params or {})
+        self.headers = {key: Secret(value) for key, value in (headers or {}).items()}
+        self.query_params = {key: _hidden(value) for key, value in (query_params or {}).items()}
         self.config = config
 
     def __repr__(self) -> str:
@@ -113,6 +114,11 @@ class ApiSet:
         some = ", ".join(list(self._definitions)[:10])
         hint = f"Did you mean {suggestion}?" if suggestion else f"There are {len(self._definitions)} tools: {some}"
         raise InvalidInputError(f"there is no tool {name!r}", field="name", hint=hint)
+
+
+def _hidden(value: Any) -> Any:
+    """A value that does not show when it is text."""
+    return Secret(value) if isinstance(value, str) else value
 
 
 def _method(invoker: Any) -> Callable[..., Any]:

@@ -18,9 +18,11 @@ def tool_name(text: str) -> str:
 
 def shortened(name: str) -> str:
     """The name; one of more than 64 characters is its first 32 and its MD5 digest, as in the official client."""
-    if len(name) <= LONGEST:
-        return name
-    return name[:32] + hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+    return name if len(name) <= LONGEST else name[:32] + _digest(name)
+
+
+def _digest(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def operation_name(method: str, path: str) -> str:
@@ -37,7 +39,7 @@ def distinct_tool_name(name: str, method: str, path: str, taken: Container[str])
     if name and name not in taken:
         return name
     longer = tool_name(f"{name}_{method}{path}")
-    return longer if longer not in taken else shortened(f"{name}_{method}{path}".ljust(LONGEST + 1, "/"))
+    return longer if longer not in taken else f"{longer[:31]}_{_digest(f'{name} {method} {path}')}"
 
 
 def argument_name(name: str, location: str, taken: Container[str]) -> str:

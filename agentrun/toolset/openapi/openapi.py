@@ -177,7 +177,7 @@ def _addresses(draft: Draft, given: list[tuple[str, str]]) -> tuple[str, str]:
         url = _with_query(draft.url, query)
         return url, url
     hidden = urlencode([(name, "***") for name, _ in secret], safe="*")
-    return _with_query(draft.url, query, hidden), _with_query(draft.url, query, urlencode(secret))
+    return _with_query(draft.url, query, hidden), Secret(_with_query(draft.url, query, urlencode(secret)))
 
 
 def _with_query(url: str, *parts: str) -> str:

@@ -1,6 +1,6 @@
 """A script written for the official SDK, which is also called `agentrun`; whoever runs it decides whose that is.
 
-usage: python script.py FOLDER-OF-AN-AGENT
+usage: python script.py FOLDER-OF-AN-AGENT URL-OF-A-MODEL NAME-OF-A-KNOWLEDGE-BASE
 
 It reads where to connect from the environment and prints what it saw as one line of JSON.
 """
@@ -25,6 +25,14 @@ from agentrun.agent_runtime import (
     AgentRuntimeUpdateInput,
 )
 from agentrun.credential import Credential, CredentialConfig, CredentialCreateInput, CredentialUpdateInput
+from agentrun.knowledgebase import (
+    BailianProviderSettings,
+    BailianRetrieveSettings,
+    KnowledgeBase,
+    KnowledgeBaseCreateInput,
+    KnowledgeBaseProvider,
+    KnowledgeBaseUpdateInput,
+)
 from agentrun.model import (
     BackendType,
     ModelClient,
@@ -90,6 +98,37 @@ def models(base_url: str) -> None:
         refusal(lambda: ModelService.create(wanted)),
         refusal(lambda: ModelService.get_by_name("none")),
     ]
+
+
+def knowledge_bases(kept: str) -> None:
+    wanted = KnowledgeBaseCreateInput(
+        knowledge_base_name="base",
+        provider=KnowledgeBaseProvider.BAILIAN,
+        provider_settings=BailianProviderSettings(workspace_id="w", index_ids=["i"]),
+        retrieve_settings=BailianRetrieveSettings(rerank_top_n=3),
+        description="d",
+    )
+    created = KnowledgeBase.create(wanted)
+    created.update(KnowledgeBaseUpdateInput(description="changed"))
+    read: Any = KnowledgeBase.get_by_name("base")
+    seen["knowledge base"] = [read.description, read.provider, read.provider_settings.index_ids]
+    seen["knowledge bases"] = [item.knowledge_base_name for item in KnowledgeBase.list_all(provider="bailian")]
+    seen["knowledge base refusals"] = [
+        refusal(lambda: KnowledgeBase.create(wanted)),
+        refusal(lambda: KnowledgeBase.get_by_name("none")),
+    ]
+    found: Any = KnowledgeBase.get_by_name(kept).retrieve("zebra")
+    seen["retrieved"] = [found["query"], found["knowledge_base_name"], [each["text"] for each in found["data"]]]
+    several: Any = KnowledgeBase.multi_retrieve("zebra", [kept, "base"])
+    seen["retrieved from several"] = [
+        several["query"],
+        [each["text"] for each in several["results"][kept]["data"]],
+        several["results"]["base"]["error"],
+        several["results"]["base"]["knowledge_base_name"],
+        several["results"]["base"]["data"].startswith("Failed to retrieve: "),
+    ]
+    KnowledgeBase.delete_by_name("base")
+    seen["knowledge base gone"] = refusal(lambda: KnowledgeBase.get_by_name("base"))
 
 
 def sandboxes() -> None:
@@ -203,6 +242,7 @@ if __name__ == "__main__":
     folder, model_url = Path(sys.argv[1]), sys.argv[2]
     credentials()
     models(model_url)
+    knowledge_bases(sys.argv[3])
     sandboxes()
     runtimes(str(folder))
     asyncio.run(asynchronously())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agentrun.toolset.openapi import Document, OpenAPI
+from tests.unit.servers import Received, answer, serving
 
 FOLDER = Path(__file__).parents[2] / "data" / "openapi"
 PUBLISHED = sorted(path.name.removesuffix(".xz") for path in FOLDER.glob("*.xz"))
@@ -43,6 +44,13 @@ def minimal(
         "paths": {path: {method: found}},
         **fields,
     }
+
+
+def sent(document: Mapping[str, Any], arguments: Mapping[str, Any], **options: Any) -> Received:
+    """The request that a call of `call` sends, as a server receives it."""
+    with serving(answer(b"")) as server:
+        OpenAPI(document, server.url, **options).invoke_tool("call", arguments)
+        return server.requests[0]
 
 
 def schema_of(document: Mapping[str, Any], name: str = "call") -> dict[str, Any]:

@@ -72,7 +72,7 @@ def check_received(client: OpenAPI, name: str, arguments: dict[str, Any], mock: 
             assert as_text(call.values[spec.location, spec.wire]) == as_text(value), (name, argument)
     if body and operation.body is not None and not operation.body.is_file:
         sent = body if operation.body.properties else body["body"]
-        files = {key for key in sent if key in operation._files} if isinstance(sent, dict) else set()
+        files = {each.wire for each in operation.arguments.values() if each.takes_files}
         kept = {key: part for key, part in sent.items() if key not in files} if isinstance(sent, dict) else sent
         received = (
             {key: part for key, part in call.body.items() if key not in files}

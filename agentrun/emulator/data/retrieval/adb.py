@@ -100,9 +100,9 @@ def _check(query: Mapping[str, str], form: Mapping[str, str]) -> None:
         raise invalid("the form must have a Content")
 
 
-def _values(condition: str) -> dict[str, str]:
+def _values(condition: str) -> list[tuple[str, str]]:
     """The values that a condition wants; of SQL only equalities joined by AND are read."""
-    values: dict[str, str] = {}
+    values: list[tuple[str, str]] = []
     rest = condition.strip()
     while rest:
         rest = rest.lstrip("( ")
@@ -112,7 +112,7 @@ def _values(condition: str) -> dict[str, str]:
                 f"the index of this machine reads conditions such as a = 'b' AND c = 'd', not {rest[:80]}"
             )
         name, text, number = found.groups()
-        values[name] = number if text is None else text.replace("''", "'")
+        values.append((name, number if text is None else text.replace("''", "'")))
         rest = rest[found.end() :].lstrip(") ")
         if rest and not rest[:4].upper() == "AND ":
             raise unsupported(f"the index of this machine joins conditions by AND only, not by {rest[:20]}")

@@ -61,7 +61,10 @@ class BailianRetrieval:
         dense = whole_number(query, "DenseSimilarityTopK", 100, most=100, least=0)
         sparse = whole_number(query, "SparseSimilarityTopK", 100, most=100, least=0)
         most = min(whole_number(query, "RerankTopN", 5, most=20), dense + sparse)
-        least, accepts = _least_score(query.get("RerankMinScore")), has_values(_values(query.get("SearchFilters")))
+        least, accepts = (
+            _least_score(query.get("RerankMinScore")),
+            has_values(_values(query.get("SearchFilters")).items()),
+        )
         found = [
             hit
             for base in self._searched(tenant, workspace, query["IndexId"])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from agentrun._serving.values import is_list
 
 
-def has_values(wanted: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether metadata has all these values; of a list in it, one must be the value."""
-    texts = {name: as_text(value) for name, value in wanted.items()}
-    return lambda metadata: all(_has(metadata.get(name), value) for name, value in texts.items())
+def has_values(wanted: Iterable[tuple[str, Any]]) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether metadata has all these values by their names; of a list in it, one must be the value."""
+    texts = [(name, as_text(value)) for name, value in wanted]
+    return lambda metadata: all(_has(metadata.get(name), value) for name, value in texts)
 
 
 def _has(found: Any, wanted: str) -> bool:

@@ -143,14 +143,14 @@ def _check_owned(asked: Sequence[Any], owned: Sequence[str]) -> None:
             raise RagFlowError(_BAD_DATA, f"the knowledge base has no data set {dataset}")
 
 
-def _values(condition: Any) -> Mapping[str, Any]:
+def _values(condition: Any) -> Sequence[tuple[str, Any]]:
     if condition is None:
-        return {}
+        return ()
     conditions = condition.get("conditions") if is_object(condition) else None
     simple = is_list(conditions) and all(map(_is_equality, conditions)) and condition.get("logic", "and") == "and"
     if not simple:
         raise RagFlowError(_BAD_ARGUMENT, "the index of this machine takes conditions with `is` only, joined by `and`")
-    return {each["name"]: each["value"] for each in conditions or ()}
+    return [(each["name"], each["value"]) for each in conditions or ()]
 
 
 def _is_equality(condition: Any) -> bool:

@@ -13,18 +13,18 @@ import os
 import socket
 import sys
 from importlib import import_module, metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import uvicorn
 
 FIRST_LINE = metadata.version("mcp").startswith("1.")
 types: Any = import_module("mcp.types")
-if FIRST_LINE:
-    Server: Any = import_module("mcp.server.fastmcp").FastMCP
-    Context: Any = import_module("mcp.server.fastmcp").Context
+serving: Any = import_module("mcp.server.fastmcp" if FIRST_LINE else "mcp.server.mcpserver")
+Server: Any = serving.FastMCP if FIRST_LINE else serving.MCPServer
+if TYPE_CHECKING:
+    Context: TypeAlias = Any
 else:
-    Server = import_module("mcp.server.mcpserver").MCPServer
-    Context = import_module("mcp.server.mcpserver").Context
+    Context = serving.Context  # By it the server knows which parameter is not an argument.
 
 PIXEL = "iVBORw0KGgo="
 
@@ -35,13 +35,13 @@ def seen(what: str) -> None:
             file.write(what + "\n")
 
 
-def wire(name: str, **fields: Any) -> Any:
+def wire(model: str, /, **fields: Any) -> Any:
     """One of the package's models, by the names that are on the wire."""
-    return getattr(types, name).model_validate(fields)
+    return getattr(types, model).model_validate(fields)
 
 
 def build(**settings: Any) -> Any:
-    server: Any = Server("testing", instructions="Be kind.", **settings)
+    server: Any = Server("testing", instructions="Be kind.", log_level="ERROR", **settings)
 
     @server.tool()  # type: ignore[untyped-decorator]
     def echo(text: str) -> str:
@@ -76,39 +76,35 @@ def build(**settings: Any) -> Any:
         ]
 
     @server.tool()  # type: ignore[untyped-decorator]
-    async def slow(seconds: float, steps: int, ctx: Context) -> str:  # type: ignore[valid-type]
+    async def slow(seconds: float, steps: int, ctx: Context) -> str:
         """Work in steps, and tell of each."""
-        context: Any = ctx
         try:
             for step in range(steps):
                 await asyncio.sleep(seconds / steps)
-                await context.report_progress(step + 1, steps, f"step {step + 1}")
+                await ctx.report_progress(step + 1, steps, f"step {step + 1}")
         except asyncio.CancelledError:
             seen("cancelled")
             raise
         return "done"
 
     @server.tool()  # type: ignore[untyped-decorator]
-    async def grow(name: str, ctx: Context) -> str:  # type: ignore[valid-type]
+    async def grow(name: str, ctx: Context) -> str:
         """Have one more tool from now on."""
-        context: Any = ctx
         server.add_tool(lambda: name, name=name, description="New.")
-        await context.session.send_tool_list_changed()
+        await ctx.session.send_tool_list_changed()
         return "grown"
 
     @server.tool()  # type: ignore[untyped-decorator]
-    async def note(text: str, ctx: Context) -> str:  # type: ignore[valid-type]
+    async def note(text: str, ctx: Context) -> str:
         """Log it."""
-        context: Any = ctx
-        await context.info(text)
+        await ctx.info(text)
         return "noted"
 
     @server.tool()  # type: ignore[untyped-decorator]
-    async def ask(question: str, ctx: Context) -> str:  # type: ignore[valid-type]
+    async def ask(question: str, ctx: Context) -> str:
         """Ask who calls."""
-        context: Any = ctx
         schema = {"type": "object", "properties": {"name": {"type": "string"}}}
-        answer = await context.session.elicit_form(question, schema)
+        answer = await ctx.session.elicit_form(question, schema)
         return f"{answer.action} {answer.content}"
 
     @server.tool()  # type: ignore[untyped-decorator]
@@ -157,6 +153,8 @@ def main(kind: str, *options: str) -> None:
         build().run(transport="stdio")
         return
     listening = socket.create_server(("127.0.0.1", int(options[0])), backlog=512)
+    # Connections inherit it. Asyncio only sees to sockets that it made itself, and each answer would take 40 ms more.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     print(listening.getsockname()[1], flush=True)
     flags = {"stateless_http": "stateless" in options, "json_response": "json" in options}
     if kind == "sse":

@@ -1,0 +1,1 @@
+"""Templates as MCP servers: sandboxes whose tools any MCP client can call."""
