@@ -10,10 +10,10 @@ import uuid
 from pathlib import Path
 from typing import Any, Literal
 
+from agentrun._sandbox_tools.definitions import HOME
 from agentrun.errors import AgentRunError, ResourceNotExistError, SandboxTerminatedError
 from agentrun.integration._extra import framework
 from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox
-from agentrun.sandbox.data import HOME
 
 with framework("openai_agents", "agents"):
     from agents.sandbox import (

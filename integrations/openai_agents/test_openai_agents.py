@@ -26,7 +26,7 @@ from agentrun.integration.openai_agents import (
 from agentrun.server.events import EventType
 from integrations.openai_agents.agent import answer
 from integrations.scenario.platform import Names, sandboxes_alive
-from integrations.scenario.recorder import ALERT, SCHEMA, recorded_model
+from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool
 from integrations.scenario.weather import CELSIUS, fahrenheit_squared
 
 
@@ -139,10 +139,10 @@ def test_a_sandbox_that_died_is_a_typed_error_and_is_not_replaced(names: Names, 
 
 def test_the_model_is_sent_names_descriptions_and_schemas_as_they_are(names: Names, python: Any) -> None:
     with recorded_model() as (name, asked):
-        run(agent(names, to_tool(ALERT), *python, asked=name), "Hello")
+        run(agent(names, to_tool(schema_tool()), *python, asked=name), "Hello")
     sent = {tool["function"]["name"]: tool["function"] for tool in asked[0]["tools"]}
     assert sent["send_alert"]["parameters"] == SCHEMA
-    assert sent["send_alert"]["description"] == ALERT.description
+    assert sent["send_alert"]["description"] == schema_tool().description
     assert not sent["send_alert"].get("strict")
     assert set(sent) == {"send_alert", *(tool.name for tool in python)}
 

@@ -31,7 +31,7 @@ from agentrun.integration.pydantic_ai import (
 from agentrun.server.events import EventType
 from integrations.pydantic_ai.agent import answer
 from integrations.scenario.platform import Names, sandboxes_alive
-from integrations.scenario.recorder import ALERT, SCHEMA, recorded_model
+from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool
 from integrations.scenario.weather import CELSIUS, fahrenheit_squared
 
 
@@ -141,10 +141,10 @@ def test_a_sandbox_that_died_is_a_typed_error_and_is_not_replaced(names: Names, 
 
 def test_the_model_is_sent_names_descriptions_and_schemas_as_they_are(names: Names, python: Any) -> None:
     with recorded_model() as (name, asked):
-        asyncio.run(agent(names, to_tool(ALERT), *python, asked=name).run("Hello"))
+        asyncio.run(agent(names, to_tool(schema_tool()), *python, asked=name).run("Hello"))
     sent = {tool["function"]["name"]: tool["function"] for tool in asked[0]["tools"]}
     assert sent["send_alert"]["parameters"] == SCHEMA
-    assert sent["send_alert"]["description"] == ALERT.description
+    assert sent["send_alert"]["description"] == schema_tool().description
     assert "strict" not in sent["send_alert"]
     assert set(sent) == {"send_alert", *(tool.name for tool in python)}
 

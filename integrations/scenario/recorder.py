@@ -85,4 +85,6 @@ async def _warn(arguments: dict[str, Any]) -> Any:
     return {"sent": arguments}
 
 
-ALERT = Tool("send_alert", "Warn the people of a place.", SCHEMA, perform=_warn)
+def schema_tool() -> Tool:
+    """A tool with that schema, which says what it was called with."""
+    return Tool("send_alert", "Warn the people of a place.", SCHEMA, perform=_warn)
