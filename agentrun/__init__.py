@@ -40,13 +40,14 @@ _NAMES = {
     "agentrun.credential": """
         Credential CredentialAuthType CredentialBasicAuth CredentialClient CredentialConfig CredentialControlAPI
         CredentialCreateInput CredentialListInput CredentialListOutput CredentialSourceType
-        CredentialUpdateInput RelatedResource
+        CredentialUpdateInput CredentialUsage CredentialUser RelatedResource
     """,
     "agentrun.errors": """
         AgentRunError AuthenticationError BlockingError BrowserToolError ClientError ConfigError ConnectError
-        DeleteResourceError Executed HTTPError InvalidInputError InvalidResponseError PermissionDeniedError
-        RateLimitError RequestTimeoutError ResourceAlreadyExistError ResourceFailedError ResourceNotExistError
-        SandboxError SandboxTerminatedError ServerError TransportError UnsupportedError WaitTimeoutError
+        CredentialError DeleteResourceError Executed HTTPError InvalidInputError InvalidResponseError
+        PermissionDeniedError RateLimitError RequestTimeoutError ResourceAlreadyExistError ResourceFailedError
+        ResourceNotExistError SandboxError SandboxTerminatedError ServerError TransportError UnsupportedError
+        WaitTimeoutError
     """,
     "agentrun.model": """
         BackendType BaseInfo Budget BudgetAction BudgetPeriod BudgetStats CachePolicy ContentCheck
