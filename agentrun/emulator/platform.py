@@ -34,6 +34,8 @@ from agentrun.emulator.data.invocations import Invocations
 from agentrun.emulator.data.proxy import Proxy
 from agentrun.emulator.data.sandboxes import SandboxGateway
 from agentrun.emulator.data.signed_urls import SignedURLs
+from agentrun.emulator.fetching import Fetcher
+from agentrun.emulator.inbound.gate import Gate
 from agentrun.emulator.instances import Instances
 from agentrun.emulator.journal import Journal
 from agentrun.emulator.lifecycle import Lifecycle, durations
@@ -44,6 +46,7 @@ from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.scripted import ScriptedModel
 from agentrun.emulator.settings import Settings
 from agentrun.emulator.store import Store
+from agentrun.emulator.usage import Usage
 from agentrun.emulator.vault import Vault
 
 if TYPE_CHECKING:
@@ -64,6 +67,8 @@ class Platform:
         self.vault = Vault(state)
         key = self.vault.key
         self.store = Store(state)
+        self.usage = Usage(self.store, self.clock)
+        self.fetcher = Fetcher()
         self.recordings = Recordings(settings.recording, self._secrets)
         # What exists only while we run is outside the state, and its path is short enough for unix sockets.
         _sweep()
@@ -78,7 +83,7 @@ class Platform:
         packages = Packages((state or self.directory) / "packages")
         self.instances = Instances(self.backend, packages, self.auth)
         self._build(packages)
-        self._sweeper: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.endpoint = ""
         # How the server takes over a connection from inside that is there already; nobody does for an app without one.
         self.serve: Callable[[Connection], Coroutine[Any, Any, None]] | None = None
@@ -87,20 +92,27 @@ class Platform:
         kept = self._resources
         stored_credentials, stored_templates = kept(credentials.KIND), kept(templates.KIND)
         stored_endpoints = kept(endpoints.KIND)
+        known_credentials = credentials.Credentials(stored_credentials, self.usage)
+        self.gate = Gate(stored_credentials, self.clock, self.fetcher, self.usage)
         stored_services, stored_proxies = kept(model_services.KIND), kept(model_proxies.KIND)
         self.runtimes = runtimes.Runtimes(
-            kept(runtimes.KIND), kept(runtimes.VERSION), stored_endpoints, self.instances, packages
+            kept(runtimes.KIND),
+            kept(runtimes.VERSION),
+            stored_endpoints,
+            known_credentials,
+            self.instances,
+            packages,
         )
         self.endpoints = endpoints.Endpoints(stored_endpoints, self.runtimes)
         self.sandboxes = sandboxes.Sandboxes(
             kept(sandboxes.KIND), stored_templates, self.backend, self._mounts(), self.settings.network
         )
         self.model_proxies = model_proxies.ModelProxies(
-            stored_proxies, stored_services, stored_credentials, strict=self.settings.strict
+            stored_proxies, stored_services, known_credentials, strict=self.settings.strict
         )
-        self.model_services = model_services.ModelServices(stored_services, stored_credentials, stored_proxies)
+        self.model_services = model_services.ModelServices(stored_services, known_credentials, stored_proxies)
         parts = (
-            credentials.Credentials(stored_credentials),
+            known_credentials,
             model_providers.ModelProviders(),
             self.model_proxies,
             self.model_services,
@@ -113,7 +125,7 @@ class Platform:
         self.handlers: Mapping[str, Handler] = {
             action: handler for part in parts for action, handler in part.handlers().items()
         }
-        self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy)
+        self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy, self.gate)
         self.sandbox_gateway = SandboxGateway(self.sandboxes, self.proxy, SignedURLs(self.vault.key, self.clock))
         self._models = (stored_proxies, stored_services, stored_credentials)
         self._model_gateway: ModelGateway | None = None
@@ -157,9 +169,10 @@ class Platform:
             from agentrun.gateway.gateway import Gateway
             from agentrun.gateway.observability.tracing import find_tracing
 
-            upstreams = PlatformUpstreams(self.recordings.through, lambda: self.port)
+            plans = Plans(*self._models, self.usage)
+            upstreams = PlatformUpstreams(self.recordings.through, lambda: self.port, plans.note_use)
             gateway = Gateway(None, upstreams, functions=self.settings.content_checks, tracing=find_tracing())
-            self._model_gateway = ModelGateway(Plans(*self._models), gateway, self.auth.data)
+            self._model_gateway = ModelGateway(plans, gateway, self.auth.data, self.gate)
             await self._model_gateway.start()
         return self._model_gateway
 
@@ -193,22 +206,24 @@ class Platform:
         self.sandboxes.recover()
         self.runtimes.recover()
         await self.backend.start()
-        self._sweeper = asyncio.get_running_loop().create_task(self.sandboxes.sweep())
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self.sandboxes.sweep()), loop.create_task(self.usage.keep())]
 
     async def reset(self, account: str | None = None) -> None:
         """Stop what runs and forget everything, of one account or of all."""
         await self.sandboxes.reset(account)
         await self.instances.reset(account)
+        self.usage.clear(account)
         self.store.clear(account)
         if account is None:
             self.journal.clear()
 
     async def close(self) -> None:
         """Stop everything that runs and leave nothing behind but the state."""
-        if self._sweeper:
-            self._sweeper.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
+                await task
         await self.runtimes.close()
         await asyncio.gather(self.sandboxes.close(), self.instances.close())
         self.proxy.close()
@@ -216,6 +231,8 @@ class Platform:
         if self._model_gateway:
             await self._model_gateway.close()
         await self.backend.close()
+        self.fetcher.close()
+        self.usage.flush()
         self.store.close()
         host.remove(self.directory)
 

@@ -8,24 +8,26 @@ from typing import Any
 from agentrun._serving.values import is_list, is_object
 from agentrun.emulator.wire.envelope import forbidden
 
-_NAME = "baseUrl"
+# The fields that name where the emulator itself will ask: models, key sets, tokens.
+_NAMES = ("baseUrl", "uri", "tokenUrl")
 
 
 def check_from_inside(body: Any, own: str) -> None:
     """Refuse (403) a request of code inside that names another address than the emulator's `own`."""
-    for url in _addresses(body):
+    for name, url in _addresses(body):
         if not url.startswith(f"{own}/"):
             raise forbidden(
                 "ERR_INSIDE_REFUSED",
-                f"{_NAME} {url}: code in sandboxes and agent runtimes may only name models below {own}/, because the "
+                f"{name} {url}: code in sandboxes and agent runtimes may only name addresses below {own}/, because the "
                 "emulator would connect to what they cannot reach; create this resource from outside of them",
             )
 
 
-def _addresses(value: Any) -> Iterator[str]:
+def _addresses(value: Any) -> Iterator[tuple[str, str]]:
     if is_object(value):
-        if isinstance(value.get(_NAME), str):
-            yield value[_NAME]
+        for name in _NAMES:
+            if isinstance(value.get(name), str):
+                yield name, value[name]
         for entry in value.values():
             yield from _addresses(entry)
     elif is_list(value):

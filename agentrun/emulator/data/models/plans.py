@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from agentrun._serving.openai_error import ApiError
 from agentrun._serving.values import section
 from agentrun.emulator.control.model_proxies import read_config
+from agentrun.emulator.inbound.checks import Until, key_check
 from agentrun.emulator.resources import Resources
 from agentrun.emulator.store import Record, Scope
-from agentrun.gateway.plan import Plan, PlanError, Service, build_plan, service_plan
+from agentrun.emulator.usage import Usage, User
+from agentrun.gateway.plan import Plan, PlanError, Service, Target, build_plan, service_plan
 
 T = TypeVar("T")
 _MOST_KEPT = 10_000
@@ -19,12 +21,19 @@ _MOST_KEPT = 10_000
 
 @dataclass(frozen=True)
 class Guard:
-    """The credential that callers of a proxy show: the header it is in, and its secret."""
+    """The credential that callers of a proxy show: the header it is in, and the keys that count."""
 
+    id: str
     name: str
+    kind: str
     header: str
-    secret: str = field(repr=False)
+    keys: Sequence[Until] = field(repr=False)
     enabled: bool = True
+
+    @property
+    def secret(self) -> str:
+        """The key that counts from now on."""
+        return self.keys[0].value
 
 
 @dataclass(frozen=True)
@@ -34,15 +43,20 @@ class Served:
     scope: Scope
     plan: Plan
     guard: Guard | None = None
+    user: User | None = None
 
 
 class Plans:
     """Plans are kept until anything that they were made of changes."""
 
-    def __init__(self, proxies: Resources, services: Resources, credentials: Resources) -> None:
+    def __init__(self, proxies: Resources, services: Resources, credentials: Resources, usage: Usage) -> None:
         self._proxies = proxies
         self._services = services
         self._credentials = credentials
+        self._usage = usage
+        # By the names of services, and by the keys of the targets that they became: whose credential is shown.
+        self._shown: dict[tuple[Scope, str], tuple[str, User]] = {}
+        self._shown_at: dict[str, tuple[Scope, str, User]] = {}
         self._kept: dict[tuple[object, ...], Served] = {}
         self._as_of = -1
 
@@ -64,11 +78,25 @@ class Plans:
         now = self._proxies.store.changes(*kinds)
         if now != self._as_of or len(self._kept) > _MOST_KEPT:
             self._kept.clear()
+            self._shown.clear()
+            self._shown_at.clear()
             self._as_of = now
         found = self._kept.get(key)
         if found is None:
             found = self._kept[key] = make()
+            self._note_shown(found)
         return found
+
+    def note_use(self, target: Target) -> None:
+        """A target is asked: whose credential it is shown has been used."""
+        if shown := self._shown_at.get(target.key):
+            self._usage.note(*shown)
+
+    def _note_shown(self, served: Served) -> None:
+        plan = served.plan
+        for each in (*plan.targets, *(fallback.target for fallback in plan.fallbacks), *plan.helpers.values()):
+            if shown := self._shown.get((served.scope, each.name)):
+                self._shown_at[each.key] = (served.scope, *shown)
 
     def _found_proxy(self, scope: Scope, label: str) -> Served:
         record = self._proxies.find_by_name(scope, label) or self._proxies.find(scope, label)
@@ -83,7 +111,8 @@ class Plans:
             )
         )
         credential = document.get("credentialName")
-        return Served(scope, plan, self._guard(scope, credential) if credential else None)
+        guard = self._guard(scope, credential) if credential else None
+        return Served(scope, plan, guard, User("model_proxy", record.id, record.name))
 
     def _found_service(self, scope: Scope, name: str) -> Served:
         return Served(scope, _planned(lambda: service_plan(self._service(scope, name))))
@@ -105,6 +134,12 @@ class Plans:
         credential = self._guard(scope, name)
         if not credential.enabled:
             raise PlanError(f"credential {name} of model service {service.name} is disabled")
+        if credential.kind != "api_key":
+            raise PlanError(
+                f"credential {name} of model service {service.name} is of the kind {credential.kind}, and providers "
+                "are shown API keys; name one of the kind api_key"
+            )
+        self._shown[scope, service.name] = credential.id, User("model_service", service.id, service.name)
         return credential.secret
 
     def _guard(self, scope: Scope, name: str) -> Guard:
@@ -113,7 +148,9 @@ class Plans:
             raise PlanError(f"credential {name} does not exist any more")
         document = record.document
         header = str(section(document, "credentialPublicConfig").get("headerKey") or "")
-        return Guard(name, header, document.get("credentialSecret") or "", document.get("enabled", True) is not False)
+        enabled = document.get("enabled") is not False
+        kind = document.get("credentialAuthType") or ""
+        return Guard(record.id, name, kind, header, key_check(document).keys, enabled)
 
 
 def _planned(make: Callable[[], T]) -> T:
