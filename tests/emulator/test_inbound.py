@@ -186,7 +186,7 @@ def test_tokens_that_are_refused(door: Door) -> None:
         assert reason in message, message
     for token in (
         f"{head}.{forged}.{signature}",
-        jwt.encode({"sub": "x"}, None, algorithm="none", headers={"kid": "one"}),
+        jwt.encode({"sub": "x"}, "", algorithm="none", headers={"kid": "one"}),
         f"{confused}.{body}.{hs256(f'{confused}.{body}', key.pem)}",
         f"{head}.{body}.",
         f"{head}..{signature}",
