@@ -115,8 +115,10 @@ def proof(credential: Outbound, request: Outgoing, place: Place | None = None, *
     credential.check_enabled()
     if token is not None:
         return _bearer(token)
+    if credential.needs_token:
+        raise CredentialError(credential.name, "its token has to be fetched first, which is not done here")
     make = _KINDS.get(credential.auth_type)
-    if make is None or credential.needs_token:
+    if make is None:
         raise CredentialError(credential.name, f"nothing is known of the kind {credential.auth_type or 'without name'}")
     found = make(credential, request, place)
     for value in (*found.headers.values(), *found.cookies.values()):

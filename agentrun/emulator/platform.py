@@ -40,6 +40,7 @@ from agentrun.emulator.instances import Instances
 from agentrun.emulator.journal import Journal
 from agentrun.emulator.lifecycle import Lifecycle, durations
 from agentrun.emulator.mounts import Mounts
+from agentrun.emulator.outbound import OutboundCredentials
 from agentrun.emulator.packages import Packages
 from agentrun.emulator.recordings import Recordings
 from agentrun.emulator.resources import Kind, Resources
@@ -93,6 +94,7 @@ class Platform:
         stored_credentials, stored_templates = kept(credentials.KIND), kept(templates.KIND)
         stored_endpoints = kept(endpoints.KIND)
         known_credentials = credentials.Credentials(stored_credentials, self.usage)
+        self.outbound = OutboundCredentials(stored_credentials, self.fetcher, self.usage, self.clock)
         self.gate = Gate(stored_credentials, self.clock, self.fetcher, self.usage)
         stored_services, stored_proxies = kept(model_services.KIND), kept(model_proxies.KIND)
         self.runtimes = runtimes.Runtimes(

@@ -98,12 +98,41 @@ def test_of_a_proxy_s_endpoints_only_who_was_asked_has_used_its_credential(confi
         assert users(credential) == [("model_service", "model", 1)]
 
 
-def test_a_kind_that_is_no_key_is_told(config: Config) -> None:
+KINDS = {
+    "a key in a header of its own": (CredentialConfig.outbound_tool_api_key("k", "api-key"), {"api-key": "k"}),
+    "a user": (CredentialConfig.outbound_tool_basic("ann", "a"), {"authorization": "Basic YW5uOmE="}),
+    "a token": (CredentialConfig.outbound_tool_jwt("a.b.c"), {"authorization": "Bearer a.b.c"}),
+    "headers": (CredentialConfig.outbound_tool_custom_header({"X-A": "1", "X-B": "2"}), {"x-a": "1", "x-b": "2"}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_service_shows_every_kind_that_headers_can_show(config: Config, kind: str) -> None:
+    given, headers = KINDS[kind]
     with serving(answer(COMPLETION)) as provider:
-        made(config, CredentialConfig.outbound_tool_basic("ann", "hidden"))
-        with pytest.raises(HTTPError, match="of the kind basic, and providers are shown API keys") as caught:
+        made(config, given)
+        service(config, provider, "one").completion(HELLO)
+        received = provider.requests[0].headers
+        assert {name: received.get(name) for name in {*headers, "authorization"}} == {"authorization": None, **headers}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (CredentialConfig.outbound_tool_api_key("hidden", query_key="key"), "depends on the request"),
+        (CredentialConfig.outbound_tool_ak_sk("aliyun", "AK", "hidden", "1"), "depends on the request"),
+        (CredentialConfig.outbound_tool_ak_sk_custom({"a": "hidden"}), "no signature is known"),
+        (CredentialConfig.outbound_oauth2_client_credentials("http://x/", "c", "hidden"), "fetched first"),
+        (CredentialConfig.outbound_llm_api_key("hid\r\nden", "openai"), "no header can carry"),
+    ],
+)
+def test_what_a_model_service_cannot_show_is_told(config: Config, given: CredentialConfig, reason: str) -> None:
+    with serving(answer(COMPLETION)) as provider:
+        made(config, given)
+        with pytest.raises(HTTPError, match=reason) as caught:
             service(config, provider, "one").completion(HELLO)
         assert "hidden" not in str(caught.value)
+        assert provider.requests == []
 
 
 def test_a_proxy_s_key_changes_without_a_gap(config: Config) -> None:

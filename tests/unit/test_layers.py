@@ -15,6 +15,7 @@ ROOT = Path(agentrun.__file__).parent.parent
 # Who may know a library: the emulator is a program of its own, and `testing` plugs into what it tests.
 HOMES = {
     "httpx": ("agentrun._core", "agentrun.emulator", "agentrun.testing"),
+    "jwt": ("agentrun.emulator.inbound.token_check",),
     "tenacity": ("agentrun._core",),
     "alibabacloud_credentials": ("agentrun._core",),
     "typer": ("agentrun.cli",),

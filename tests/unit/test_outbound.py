@@ -104,7 +104,7 @@ def test_a_temporary_access_key_signs_its_token() -> None:
         (credential("ak_sk", "hidden", provider="custom", authConfig={"id": "hidden"}), "Sign with its parts yourself"),
         (credential("ak_sk", "hidden", provider="aliyun"), "no access key id"),
         (credential("ak_sk", "", provider="aliyun", authConfig={"accessKey": "a"}), "no access key secret"),
-        (credential("jwt", "hidden", authType="oauth2"), "nothing is known"),
+        (credential("jwt", "hidden", authType="oauth2"), "fetched first"),
         (credential("magic", "hidden"), "nothing is known of the kind magic"),
         (Outbound("one", "api_key", {}, "hidden", enabled=False), "it is disabled"),
     ],

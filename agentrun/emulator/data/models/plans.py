@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from agentrun._core.outbound import Outbound, Outgoing, proof
 from agentrun._serving.openai_error import ApiError
 from agentrun._serving.values import section
 from agentrun.emulator.control.model_proxies import read_config
@@ -13,6 +14,7 @@ from agentrun.emulator.inbound.checks import Until, key_check
 from agentrun.emulator.resources import Resources
 from agentrun.emulator.store import Record, Scope
 from agentrun.emulator.usage import Usage, User
+from agentrun.errors import CredentialError
 from agentrun.gateway.plan import Plan, PlanError, Service, Target, build_plan, service_plan
 
 T = TypeVar("T")
@@ -29,11 +31,6 @@ class Guard:
     header: str
     keys: Sequence[Until] = field(repr=False)
     enabled: bool = True
-
-    @property
-    def secret(self) -> str:
-        """The key that counts from now on."""
-        return self.keys[0].value
 
 
 @dataclass(frozen=True)
@@ -124,28 +121,38 @@ class Plans:
         settings = section(record.document, "providerSettings")
         if not settings.get("baseUrl"):
             raise PlanError(f"model service {name} has no URL: set providerSettings.baseUrl")
-        key = settings.get("apiKey") or self._secret(scope, record)
-        return Service(name, record.id, settings["baseUrl"], key, tuple(settings.get("modelNames") or ()))
+        key = settings.get("apiKey")
+        shown = None if key else self._proof(scope, record)
+        return Service(name, record.id, settings["baseUrl"], key, tuple(settings.get("modelNames") or ()), shown)
 
-    def _secret(self, scope: Scope, service: Record) -> str | None:
+    def _proof(self, scope: Scope, service: Record) -> Mapping[str, str] | None:
+        """The headers that a service's provider is shown, None when the service names no credential."""
         name = service.document.get("credentialName")
         if not name:
             return None
-        credential = self._guard(scope, name)
-        if not credential.enabled:
+        record = self._credential(scope, name)
+        if record.document.get("enabled") is False:
             raise PlanError(f"credential {name} of model service {service.name} is disabled")
-        if credential.kind != "api_key":
+        try:
+            shown = proof(Outbound.of(record.document), Outgoing("POST", ""))
+        except CredentialError as error:
+            raise PlanError(f"model service {service.name}: {error}") from error
+        if shown.query or record.document.get("credentialAuthType") == "ak_sk":
             raise PlanError(
-                f"credential {name} of model service {service.name} is of the kind {credential.kind}, and providers "
-                "are shown API keys; name one of the kind api_key"
+                f"model service {service.name}: the credential {name} depends on the request; name one that is shown "
+                "in headers, such as an API key"
             )
-        self._shown[scope, service.name] = credential.id, User("model_service", service.id, service.name)
-        return credential.secret
+        self._shown[scope, service.name] = record.id, User("model_service", service.id, service.name)
+        return shown.all_headers()
 
-    def _guard(self, scope: Scope, name: str) -> Guard:
+    def _credential(self, scope: Scope, name: str) -> Record:
         record = self._credentials.find_by_name(scope, name)
         if record is None:
             raise PlanError(f"credential {name} does not exist any more")
+        return record
+
+    def _guard(self, scope: Scope, name: str) -> Guard:
+        record = self._credential(scope, name)
         document = record.document
         header = str(section(document, "credentialPublicConfig").get("headerKey") or "")
         enabled = document.get("enabled") is not False
