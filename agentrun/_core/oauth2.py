@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from agentrun._core.outbound import Outbound
@@ -130,7 +130,7 @@ def _fields(content: bytes) -> dict[str, Any]:
         value: Any = json.loads(content)
     except ValueError:
         return {}
-    return value if isinstance(value, dict) else {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _until(seconds: Any, now: float) -> float | None:

@@ -319,8 +319,8 @@ class CredentialUpdateInput(CredentialMutableProps):
         sent = _flattened(super().to_wire())
         grace = sent.pop("previousValidSeconds", None)
         if grace is not None:
-            public = sent.get("credentialPublicConfig") or {}
-            parts = {**(public.get("authConfig") or {}), PREVIOUS_VALID_SECONDS: str(grace)}
+            public: dict[str, Any] = sent.get("credentialPublicConfig") or {}
+            parts: dict[str, Any] = {**(public.get("authConfig") or {}), PREVIOUS_VALID_SECONDS: str(grace)}
             sent["credentialPublicConfig"] = {**public, "authConfig": parts}
         return {name: value for name, value in sent.items() if name not in _KIND}
 

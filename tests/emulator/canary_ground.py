@@ -117,7 +117,7 @@ class Ground:
     def _in_sandbox(self) -> list[str]:
         assert self.sandbox
         result = self.sandbox.context.execute(SEARCH.format(mark=MARK[::-1]), timeout=120)
-        text = "".join(result.stdout) if isinstance(result.stdout, list) else str(result.stdout)
+        text = result.stdout
         assert text.startswith("["), result
         return [] if text.strip() == "[]" else [text]
 
@@ -155,15 +155,16 @@ def ground() -> Generator[Ground, None, None]:
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment
             )
+            stdin, stdout = process.stdin, process.stdout
+            assert stdin is not None
+            assert stdout is not None
             try:
-                assert process.stdout
-                record = RunningEmulator(**json.loads(process.stdout.readline()))
+                record = RunningEmulator(**json.loads(stdout.readline()))
                 with httpx.Client(base_url=record.url, timeout=120, trust_env=False) as client:
                     yield Ground(folder, process, record, provider, spans, client)
             finally:
-                assert process.stdin
-                process.stdin.close()
+                stdin.close()
                 process.wait(60)
-                process.stdout.close()
+                stdout.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -16,6 +16,8 @@ import jwt
 import pytest
 
 from agentrun.emulator import Emulator
+from agentrun.emulator.control.addresses import check_from_inside
+from agentrun.emulator.wire.envelope import ServiceError
 from tests.emulator import bodies
 from tests.emulator.agents import deployed
 from tests.emulator.signed import CREDENTIALS, RUNTIMES, Account, account_of, refusal
@@ -272,6 +274,15 @@ def test_keys_that_are_refused_when_given(account: Account, public: dict[str, An
     message = account.refused(400, "POST", CREDENTIALS, bodies.credential("k", **content("jwt", **public)))
     assert reason in message
     assert "c2VjcmV0" not in message
+
+
+@pytest.mark.parametrize(
+    "public", [{"remoteConfig": {"uri": "http://10.0.0.1/"}}, {"authConfig": {"tokenUrl": "http://x/"}}]
+)
+def test_code_inside_names_no_address_that_we_would_ask(public: dict[str, Any]) -> None:
+    with pytest.raises(ServiceError, match="create this resource from outside") as caught:
+        check_from_inside(bodies.credential(credentialPublicConfig=public), "http://127.0.0.1:1")
+    assert caught.value.status == 403
 
 
 # Enabled, changed, gone

@@ -105,7 +105,7 @@ def test_threads_at_once_ask_once() -> None:
     with token_server(delay=0.2) as server:
         tool = Tool(server)
         with ThreadPoolExecutor(8) as threads:
-            assert len(set(threads.map(lambda _: run(tool.token()), range(16)))) == 1
+            assert len(set(threads.map(run, [tool.token() for _ in range(16)]))) == 1
         assert len(server.given) == 1
 
 

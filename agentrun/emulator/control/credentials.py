@@ -228,7 +228,8 @@ def _check_content(document: Mapping[str, Any]) -> None:
 
 
 def _check_keys(public: Mapping[str, Any]) -> None:
-    if uri := section(public, "remoteConfig").get("uri"):
+    uri: str | None = section(public, "remoteConfig").get("uri")
+    if uri:
         if urlsplit(uri).scheme not in ("http", "https") or not urlsplit(uri).hostname:
             raise invalid("credentialPublicConfig.remoteConfig.uri must be an http or https URL")
     elif public.get("jwks"):
