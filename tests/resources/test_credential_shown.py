@@ -12,7 +12,13 @@ import httpx
 import pytest
 
 from agentrun._core import signing
-from agentrun.agent_runtime import AgentRuntime, AgentRuntimeCode, AgentRuntimeDataAPI, AgentRuntimeLanguage
+from agentrun.agent_runtime import (
+    AgentRuntime,
+    AgentRuntimeClient,
+    AgentRuntimeCode,
+    AgentRuntimeDataAPI,
+    AgentRuntimeLanguage,
+)
 from agentrun.config import Config
 from agentrun.credential import Credential, CredentialBasicAuth, CredentialConfig
 from agentrun.emulator import Emulator
@@ -23,6 +29,7 @@ from agentrun.errors import (
     PermissionDeniedError,
     UnsupportedError,
 )
+from tests.emulator import bodies
 from tests.emulator.agents import agent
 from tests.resources.modes import Mode
 from tests.token_server import token_server
@@ -271,3 +278,45 @@ def test_users_of_a_runtime(call: Mode, guarded: Guarded) -> None:
     assert [each.resource_name for each in call(credential, "get").related_resources] == ["guarded"]
     guarded.runtime.update(credential_name="door")
     guarded.runtime.wait_until_ready(interval_seconds=0.1)
+
+
+CHAT = """
+import http.server, json
+
+class Agent(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        message = {"role": "assistant", "content": "door: " + str(self.headers.get("x-door"))}
+        choice = {"index": 0, "finish_reason": "stop", "message": message}
+        answer = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+http.server.ThreadingHTTPServer(("127.0.0.1", 9000), Agent).serve_forever()
+"""
+
+
+def test_a_chat_with_a_guarded_agent(call: Mode, config: Config) -> None:
+    made(config, CredentialConfig.inbound_api_key("open", "X-Door"))
+    code = AgentRuntimeCode(
+        zip_file=base64.b64encode(bodies.zipped({"main.py": CHAT})).decode(),
+        language=AgentRuntimeLanguage.PYTHON312,
+        command=["python3", "main.py"],
+    )
+    runtime = AgentRuntime.create(
+        config=config, agent_runtime_name="chat", credential_name="one", code_configuration=code
+    ).wait_until_ready(interval_seconds=0.1)
+    asked: dict[str, Any] = {"agent_runtime_name": "chat", "messages": [{"role": "user", "content": "hi"}]}
+    account = {"X-Acs-Parent-Id": config.get_account_id()}
+    caller = Config(data_endpoint=config.get_data_endpoint(), account_id=config.get_account_id(), headers=account)
+    shown = {"X-Door": "open"}
+    for settings, more in ((caller.replace(headers={**account, **shown}), {}), (caller, {"extra_headers": shown})):
+        answered = call(AgentRuntimeClient(settings), "invoke_openai", **asked, **more)
+        assert answered.choices[0].message.content == "door: None"
+    with pytest.raises(AuthenticationError, match="'x-door: KEY'"):
+        call(AgentRuntimeClient(caller), "invoke_openai", **asked)
+    runtime.delete()
