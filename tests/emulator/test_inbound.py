@@ -338,6 +338,27 @@ def test_a_grace_that_is_none(door: Door, seconds: str) -> None:
     assert seen(door.bearer("sk-1"))
 
 
+def test_a_call_under_way_goes_on(door: Door) -> None:
+    door.guard("api_key", "sk-1")
+    headers = {"authorization": "Bearer sk-1", "x-acs-parent-id": door.account_id}
+    with door.account.client.stream("GET", f"{CALL}/stream", headers=headers) as answered:
+        lines = answered.iter_lines()
+        assert next(lines).startswith("data: 0")
+        door.change(credentialSecret="sk-2", enabled=False)
+        assert refused(door.bearer("sk-1"), 403)
+        now = time.time()
+        assert any(float(line.split()[2]) > now for line in lines if line), "what was sent after the change arrives"
+
+
+def test_tokens_are_refused_at_once_though_their_keys_are_kept(door: Door, keys: TokenServer) -> None:
+    key = SigningKey.ec()
+    keys.keys = [key.public]
+    door.guard("jwt", authType="remote", remoteConfig={"uri": f"{keys.url}/jwks", "timeout": 5000, "ttl": 60_000})
+    assert seen(door.bearer(key.token()))
+    door.change(enabled=False)
+    assert refused(door.bearer(key.token()), 403)
+
+
 def test_a_deleted_credential_lets_nobody_in(door: Door) -> None:
     door.guard("api_key", "sk-1")
     door.account.done("DELETE", f"{CREDENTIALS}/guard")
