@@ -143,10 +143,8 @@ def _api_key(credential: Outbound, request: Outgoing, place: Place | None) -> Pr
     found = place or _own_place(credential)
     prefix = credential.public.get("prefix")
     if prefix is None:
-        prefix = "Bearer" if found.where == HEADER and found.name.lower() == "authorization" else ""
-    # Who writes `Bearer` means the scheme; other prefixes, such as `Token token=`, say themselves where they end.
-    value = f"{prefix} {key}" if prefix.isalnum() else f"{prefix}{key}"
-    return _placed(credential, found, value)
+        prefix = "Bearer " if found.where == HEADER and found.name.lower() == "authorization" else ""
+    return _placed(credential, found, f"{prefix}{key}")
 
 
 def _own_place(credential: Outbound) -> Place:
@@ -168,9 +166,10 @@ def _placed(credential: Outbound, place: Place, value: str) -> Proof:
 
 def _basic(credential: Outbound, request: Outgoing, place: Place | None) -> Proof:
     users: Sequence[Mapping[str, str]] = credential.public.get("users") or ()
-    if len(users) != 1:
+    if len(users) > 1 or not (users or credential.secret):
         raise CredentialError(credential.name, f"a request shows one user, and it has {len(users)}")
-    pair = f"{users[0].get('username') or ''}:{users[0].get('password') or ''}"
+    # Who has no list of users may have written `user:password` as the secret.
+    pair = f"{users[0].get('username') or ''}:{users[0].get('password') or ''}" if users else credential.secret
     return Proof({AUTHORIZATION: f"Basic {base64.b64encode(pair.encode()).decode()}"})
 
 

@@ -161,8 +161,8 @@ class CredentialConfig(CredentialConfigInner):
     ) -> CredentialConfig:
         """The API key of a tool: in the header `header_key`, Authorization unless given, after `prefix`.
 
-        `prefix` is Bearer for Authorization and nothing elsewhere, unless given. `query_key` or `cookie_key`, which
-        put it there instead, are an extension of the local platform.
+        `prefix` comes right before the key: `"Bearer "` for Authorization and nothing elsewhere, unless given.
+        `query_key` or `cookie_key`, which put it there instead, are an extension of the local platform.
         """
         places = {"header": header_key, "query": query_key, "cookie": cookie_key}
         given = [where for where, name in places.items() if name]

@@ -126,6 +126,7 @@ def test_a_key_in_a_header_of_its_own(door: Door) -> None:
 def test_a_key_with_a_prefix_of_its_own(door: Door) -> None:
     door.guard("api_key", "sk-1", prefix="Token token=")
     assert seen(door.call({"authorization": "Token token=sk-1"}))
+    assert seen(door.call({"authorization": "Bearer sk-1"}))
     assert refused(door.call({"authorization": "Token token=sk-2"}))
 
 

@@ -65,7 +65,7 @@ class _Asynchronous:
 KINDS = {
     "a key": (CredentialConfig.outbound_tool_api_key("k"), {"Authorization": "Bearer k"}),
     "a key in a header": (CredentialConfig.outbound_tool_api_key("k", "X-Key"), {"X-Key": "k"}),
-    "a key with a prefix": (CredentialConfig.outbound_tool_api_key("k", prefix="Key"), {"Authorization": "Key k"}),
+    "a key with a prefix": (CredentialConfig.outbound_tool_api_key("k", prefix="Key "), {"Authorization": "Key k"}),
     "a key in a cookie": (CredentialConfig.outbound_tool_api_key("k", cookie_key="sid"), {"Cookie": "sid=k"}),
     "a model's key": (CredentialConfig.outbound_llm_api_key("k", "openai"), {"Authorization": "Bearer k"}),
     "a user": (CredentialConfig.outbound_tool_basic("ann", "a"), {"Authorization": "Basic YW5uOmE="}),

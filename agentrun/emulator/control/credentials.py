@@ -40,7 +40,7 @@ SOURCE_TYPES = ("external_llm", "external_tool", "internal")
 # What the service calls the kinds of resources that may name a credential; a published version is no user of its own.
 _USERS = {
     "AgentRuntime": "runtime",
-    "KnowledgeBase": "knowledge_base",
+    "KnowledgeBase": "knowledgebase",
     "MemoryCollection": "memory_collection",
     "ModelProxy": "model_proxy",
     "ModelService": "model_service",

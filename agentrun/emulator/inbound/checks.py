@@ -52,31 +52,30 @@ class KeyCheck:
 
     header: str
     keys: Sequence[Until]
-    prefix: str = "Bearer"
+    prefix: str = ""
 
     async def check(self, headers: Mapping[str, str], now: float) -> None:
         """Return when a request shows the key; raises NotAdmitted."""
         given = headers.get(self.header, "").strip()
-        key = without_scheme(given, self.prefix)
-        if not key:
+        if not without_scheme(given):
             shown = "Authorization: Bearer KEY" if self.header == AUTHORIZATION else f"{self.header}: KEY"
             raise NotAdmitted(f"callers must send an API key in the header '{shown}'", self._challenge, given=False)
-        if not accepted(key, self.keys, now):
+        if not any(accepted(each, self.keys, now) for each in self._readings(given)):
             raise NotAdmitted(f"the API key in the header {self.header} is wrong", self._challenge, given=True)
+
+    def _readings(self, given: str) -> set[str]:
+        """What of a header may be the key: without what may stand before it."""
+        return {given, without_scheme(given), given.removeprefix(self.prefix).strip()}
 
     @property
     def _challenge(self) -> str:
         return f"Bearer {REALM}" if self.header == AUTHORIZATION else f'ApiKey {REALM}, header="{self.header}"'
 
 
-def without_scheme(value: str, *schemes: str) -> str:
-    """The value of a header without the scheme before it, if it is one of these or `Bearer`."""
-    for scheme in {*schemes, "Bearer"} - {""}:
-        if value[: len(scheme)].lower() == scheme.lower():
-            rest = value[len(scheme) :]
-            if not rest or rest[0] == " " or not scheme.isalnum():
-                return rest.strip()
-    return value
+def without_scheme(value: str) -> str:
+    """The value of a header without the scheme `Bearer` before it, if it has that."""
+    scheme, _, rest = value.partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else value
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def key_check(document: Mapping[str, Any]) -> KeyCheck:
     public, previous = section(document, "credentialPublicConfig"), section(document, "previous")
     keys = [Until(document.get("credentialSecret") or ""), Until(previous.get("secret") or "", previous.get("until"))]
     header = public.get("headerKey") or AUTHORIZATION
-    return KeyCheck(header.lower(), keys, (public.get("prefix") or "").strip())
+    return KeyCheck(header.lower(), keys, public.get("prefix") or "")
 
 
 def user_check(document: Mapping[str, Any]) -> UserCheck:
