@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote_plus, urlsplit
 from uuid import uuid4
 
 from agentrun._core import signing
@@ -55,19 +55,22 @@ class Proof:
     cookies: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     def url(self, url: str) -> str:
-        """A URL with the pairs of the query added."""
+        """A URL with the pairs of the query, in place of what it has under the same names."""
         if not self.query:
             return url
-        added = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in self.query.items())
         whole, mark, fragment = url.partition("#")
-        return f"{whole}{'&' if '?' in whole else '?'}{added}{mark}{fragment}"
+        base, _, query = whole.partition("?")
+        kept = [part for part in query.split("&") if part and unquote_plus(part.partition("=")[0]) not in self.query]
+        added = [f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in self.query.items()]
+        return f"{base}?{'&'.join([*kept, *added])}{mark}{fragment}"
 
     def all_headers(self, cookie: str = "") -> dict[str, str]:
-        """The headers, with the cookies behind those that the request has already."""
+        """The headers, with the cookies behind those that the request has already, in place of those of their names."""
         if not self.cookies:
             return dict(self.headers)
-        pairs = [cookie] if cookie else []
-        return {**self.headers, "Cookie": "; ".join([*pairs, *(f"{k}={v}" for k, v in self.cookies.items())])}
+        sent = [pair.strip() for pair in cookie.split(";") if pair.strip()]
+        kept = [pair for pair in sent if pair.partition("=")[0].strip() not in self.cookies]
+        return {**self.headers, "Cookie": "; ".join([*kept, *(f"{k}={v}" for k, v in self.cookies.items())])}
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,9 @@ def test_a_key_goes_where_the_scheme_says() -> None:
     shown = proof(key, GET, Place("query", "a key"))
     assert (shown.headers, shown.url("http://x/?a=1#f")) == ({}, "http://x/?a=1&a%20key=k%20%26#f")
     assert shown.url("http://x/") == "http://x/?a%20key=k%20%26"
+    assert shown.url("http://x/?a%20key=theirs&a+key=too&b=2") == "http://x/?b=2&a%20key=k%20%26", "ours alone counts"
     shown = proof(key, GET, Place("cookie", "sid"))
+    assert shown.all_headers("sid=theirs;a=b") == {"Cookie": "a=b; sid=k &"}
     assert shown.all_headers() == {"Cookie": "sid=k &"}
     assert shown.all_headers("a=b") == {"Cookie": "a=b; sid=k &"}
 
