@@ -41,13 +41,14 @@ _NAMES = {
     "agentrun.credential": """
         Credential CredentialAuthType CredentialBasicAuth CredentialClient CredentialConfig CredentialControlAPI
         CredentialCreateInput CredentialListInput CredentialListOutput CredentialSourceType
-        CredentialUpdateInput RelatedResource
+        CredentialUpdateInput CredentialUsage CredentialUser RelatedResource
     """,
     "agentrun.errors": """
         AgentRunError AuthenticationError BlockingError BrowserToolError ClientError ConfigError ConnectError
-        DeleteResourceError Executed HTTPError InvalidInputError InvalidResponseError PermissionDeniedError
-        RateLimitError RequestTimeoutError ResourceAlreadyExistError ResourceFailedError ResourceNotExistError
-        SandboxError SandboxTerminatedError ServerError ToolError TransportError UnsupportedError WaitTimeoutError
+        CredentialError DeleteResourceError Executed HTTPError InvalidInputError InvalidResponseError
+        PermissionDeniedError RateLimitError RequestTimeoutError ResourceAlreadyExistError ResourceFailedError
+        ResourceNotExistError SandboxError SandboxTerminatedError ServerError ToolError TransportError
+        UnsupportedError WaitTimeoutError
     """,
     "agentrun.knowledgebase": """
         ADBDataAPI ADBProviderSettings ADBRerankModel ADBRetrieveSettings BailianDataAPI
