@@ -16,7 +16,7 @@ from tests.unit.toolset.mcp.mcp_servers import McpServer, serving
 
 pytestmark = pytest.mark.xdist_group("mcp")
 
-KEY = {"access_key_id": "AK", "access_key_secret": "SK", "account_id": "1"}
+KEY = Config(access_key_id="AK", access_key_secret="SK", account_id="1")
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def sse(tmp_path: Path) -> Iterator[McpServer]:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_tool_set_lists_and_calls_over_one_session(sse: McpServer, mode: str) -> None:
-    tools = MCPToolSet(sse.url, Config(**KEY))
+    tools = MCPToolSet(sse.url, KEY)
     echo = next(tool for tool in drive(mode, tools.tools_async()) if tool.name == "echo")
     assert echo.parameters is not None
     assert echo.parameters.to_json_schema()["properties"]["text"]["type"] == "string"
@@ -55,7 +55,7 @@ def test_a_session_is_used_with_with(sse: McpServer) -> None:
 def test_a_tool_is_reached_by_its_affinity(tmp_path: Path, affinity: str | None, signed: bool) -> None:
     with serving(tmp_path, "http" if affinity == "MCP_STREAMABLE" else "sse") as server:
         base = server.url.rpartition("/")[0]
-        config = Config(**KEY, data_endpoint=base, headers={"X-Own": "1"})
+        config = KEY.update(Config(data_endpoint=base, headers={"X-Own": "1"}))
         session = ToolMCPSession(server.url, affinity, {"X-Given": "2"}, config, signed)
         assert session.is_streamable == (affinity == "MCP_STREAMABLE")
         assert "echo" in [tool.name for tool in session.list_tools()]
