@@ -26,6 +26,7 @@ COMMAND = "python scripts/operations_table.py"
 
 # What no program can find out: which of its fields an operation heeds, and what is particular to it here.
 REMARKS = {
+    "ActivateTemplateMCP": "of a CodeInterpreter template; `process_tty` answers 501",
     "CreateAgentRuntime": "heeds code, command, port, environment, cpu, memory, health check and network mode, and "
     "only stores the rest; code on OSS and container images answer 501",
     "CreateAgentRuntimeEndpoint": "heeds target version and weights, and only stores the rest",
@@ -36,9 +37,8 @@ REMARKS = {
     "CreateSandbox": "of a CodeInterpreter template, with the docker backend also of a CustomImage; others answer 501",
     "CreateTemplate": "heeds type, cpu, memory, disk, environment, timeouts, network mode, container and storage, and "
     "only stores the rest",
-    "ActivateTemplateMCP": "of a CodeInterpreter template; `process_tty` answers 501",
-    "CreateTool": "heeds kind, specification, code, command, environment, port, cpu, memory, network mode, credential and "
-    "sessions, and only stores the rest; containers, hooks, bound tools and storage answer 501",
+    "CreateTool": "heeds kind, specification, code, command, environment, port, cpu, memory, network mode, credential "
+    "and sessions, and only stores the rest; containers, hooks, bound tools and storage answer 501",
     "DeleteModelService": "refused while a model proxy uses it",
     "GetAccessToken": "opens the data plane of the whole account for an hour",
     "ListModelProviders": "a list that ships with the package: public URLs, typical models, servers of one's own",
@@ -174,7 +174,7 @@ async def control_row(operation: Operation, app: App, client: httpx.AsyncClient)
     return Row(operation.action, call, "501", REASONS[resource_of(call).split()[0]])
 
 
-async def devs_row(operation: Operation, app: App) -> Row:
+def devs_row(operation: Operation, app: App) -> Row:
     """What the emulator does with an operation on tool sets; only two of them anybody has seen."""
     if operation.action not in app.platform.toolsets.handlers():
         raise ValueError(f"{operation.action} is not served")
@@ -214,7 +214,7 @@ async def collect() -> tuple[list[Row], list[Row]]:
             control = [await control_row(operation, app, client) for operation in table().operations]
             data = list(sandbox_rows(app))
             data += [Row(name, call, "real", remark) for call, name, remark in DATA_PLANE]
-            data += [await devs_row(operation, app) for operation in table(DEVS_CONTRACT).operations]
+            data += [devs_row(operation, app) for operation in table(DEVS_CONTRACT).operations]
     finally:
         await app.platform.close()
     return control, data

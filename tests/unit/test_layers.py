@@ -25,6 +25,7 @@ HOMES = {
     "jupyter_client": ("agentrun.emulator.guest",),
     "redis": ("agentrun.gateway.state.redis",),
     "opentelemetry": ("agentrun.gateway.observability.opentelemetry",),
+    "mcp": (),
     "IPython": ("agentrun.emulator.guest.workers",),
 }
 
