@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import tempfile
@@ -16,6 +17,7 @@ from agentrun.emulator.auth import Authenticator
 from agentrun.emulator.backends import pick
 from agentrun.emulator.backends.base import Backend
 from agentrun.emulator.backends.deferred import DeferredBackend
+from agentrun.emulator.backends.injection.placeholders import Refused
 from agentrun.emulator.backends.process import host
 from agentrun.emulator.clock import Clock, SystemClock
 from agentrun.emulator.control import (
@@ -30,6 +32,7 @@ from agentrun.emulator.control import (
     templates,
 )
 from agentrun.emulator.control.call import Handler
+from agentrun.emulator.control.injections import Injections
 from agentrun.emulator.data.invocations import Invocations
 from agentrun.emulator.data.proxy import Proxy
 from agentrun.emulator.data.sandboxes import SandboxGateway
@@ -43,11 +46,14 @@ from agentrun.emulator.recordings import Recordings
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.scripted import ScriptedModel
 from agentrun.emulator.settings import Settings
-from agentrun.emulator.store import Store
+from agentrun.emulator.store import Scope, Store
 from agentrun.emulator.vault import Vault
+from agentrun.emulator.wire.envelope import new_request_id
 
 if TYPE_CHECKING:
     from agentrun.emulator.data.models.gateway import ModelGateway
+
+log = logging.getLogger("agentrun.emulator")
 
 SOCKET = "http.sock"
 _PREFIX = "agentrun-"
@@ -76,7 +82,8 @@ class Platform:
         self.proxy = Proxy()
         self.model = ScriptedModel(settings.script)
         packages = Packages((state or self.directory) / "packages")
-        self.instances = Instances(self.backend, packages, self.auth)
+        self.injections = Injections(self._resources(credentials.KIND), self._note_refusal)
+        self.instances = Instances(self.backend, packages, self.auth, self.injections)
         self._build(packages)
         self._sweeper: asyncio.Task[None] | None = None
         self.endpoint = ""
@@ -93,7 +100,12 @@ class Platform:
         )
         self.endpoints = endpoints.Endpoints(stored_endpoints, self.runtimes)
         self.sandboxes = sandboxes.Sandboxes(
-            kept(sandboxes.KIND), stored_templates, self.backend, self._mounts(), self.settings.network
+            kept(sandboxes.KIND),
+            stored_templates,
+            self.backend,
+            self.injections,
+            self._mounts(),
+            self.settings.network,
         )
         self.model_proxies = model_proxies.ModelProxies(
             stored_proxies, stored_services, stored_credentials, strict=self.settings.strict
@@ -126,6 +138,15 @@ class Platform:
 
     def _resources(self, kind: Kind) -> Resources:
         return Resources(kind, self.store, self.lifecycle, self.vault, self.clock)
+
+    def _note_refusal(self, scope: Scope, owner: str, refused: Refused) -> None:
+        """Tell of a secret that code tried to send where it may not: in the log, and in the journal as a request."""
+        log.warning("%s: a request with credential %s to %s was refused", owner, refused.credential, refused.origin)
+        remarks = [f"credential {refused.credential}: {refused.reason}"]
+        path = f"{owner} to {refused.origin}"
+        self.journal.add(
+            refused.time, "egress", "InjectCredential", "", path, 403, new_request_id(), 0.0, scope.account, remarks
+        )
 
     @property
     def socket(self) -> Path:
@@ -171,6 +192,7 @@ class Platform:
             emulator_socket=self.socket,
             emulator_port=self.port,
             adopt=self._adopt,
+            trusted=self.settings.trusted_ca,
         )
 
     async def _adopt(self, connection: Connection) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agentrun.emulator.backends.base import BackendError
 from agentrun.emulator.backends import trust
+from agentrun.emulator.backends.base import BackendError
 from agentrun.emulator.backends.docker import host_settings, images
 from agentrun.emulator.backends.docker.engine import Engine, connect
 
