@@ -25,8 +25,8 @@ class Settings:
     Only folders below `mount_roots` can be mounted into sandboxes. `network` is what sandboxes of PUBLIC templates may
     reach unless their creator says something else; None is every public address. `recording` is where model calls are
     recorded to, or replayed from. `content_checks` are the functions that model proxies may name to check what is asked
-    and answered. `trusted_ca` is a file of certificates by which origins are trusted beside those of this machine, where
-    credentials of sandboxes are put in.
+    and answered. `trusted_ca` is a file of certificates by which servers are trusted, beside those of this machine,
+    where credentials of sandboxes are put in.
     """
 
     host: str = local.HOST

@@ -66,7 +66,7 @@ class Sandbox(TemplateVerbs, SandboxCreation):
     paused_at: str | None = None
     expires_at: str | None = None
     acquired: str | None = None
-    credentials: list[SandboxCredential] | None = None
+    credentials: Sequence[SandboxCredential] | None = None
 
     @property
     def label(self) -> str:

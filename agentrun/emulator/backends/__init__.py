@@ -26,8 +26,9 @@ async def pick(
 ) -> Backend:
     """Return a started backend; BackendError names the fix when this machine cannot isolate.
 
-    `trusted` is a file of certificates by which origins are trusted beside those of this machine. `auto` is the process backend, and docker where processes cannot be confined and a container engine answers. With
+    `auto` is the process backend, and docker where processes cannot be confined and a container engine answers. With
     `allow_unconfined` ordinary processes are used, at level "none", when and only when confinement is impossible.
+    `trusted` is a file of certificates by which the egress proxy trusts servers, beside those of this machine.
     """
     if name not in NAMES:
         raise BackendError(f"there is no backend {name!r}: choose one of {', '.join(NAMES)}")

@@ -157,9 +157,8 @@ class Injections:
         if request.environment:
             return request.environment
         # Whoever refers to it in the environment has said under which names it is wanted.
-        referred = any(
-            found[2] == request.name for value in environment.values() for found in _REFERENCE.finditer(value)
-        )
+        texts = " ".join(environment.values())
+        referred = any(found[2] == request.name for found in _REFERENCE.finditer(texts))
         return {} if referred else _default_variables(request.name, now)
 
     def _with_references(

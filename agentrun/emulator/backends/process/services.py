@@ -130,8 +130,8 @@ class Services:
             raise BackendError(f"port {spec.port} is used inside every service by the emulator: choose another one")
         if spec.injection and not (self.confined and spec.network):
             raise BackendError(
-                f"service {spec.service_id} has placeholders of credentials, and without namespaces and a network there "
-                "is no proxy that could put the secrets in"
+                f"service {spec.service_id} has placeholders of credentials: without namespaces and a network "
+                "there is no proxy that could put the secrets in"
             )
         if not spec.folder.is_dir():
             raise BackendError(f"the code folder {spec.folder} of service {spec.service_id} does not exist")
