@@ -87,9 +87,10 @@ class Injections:
         Raises ServiceError (400): there is no such credential or part, no hosts, or hosts that it does not allow.
         """
         found: dict[tuple[str, str], Placeholder] = {}
-        for request in wanted:
+        for request in _checked(wanted):
             for placeholder in self._placeholders(scope, request, environment):
                 found[placeholder.credential, placeholder.part] = placeholder
+        _check_variables(found.values())
         inside = self._with_references(scope, environment, found)
         if not found:
             return None, inside
@@ -200,6 +201,26 @@ class Injections:
             return now.parts[_known_part(name, part or "", now)]
 
         return {name: _REFERENCE.sub(value, text) for name, text in environment.items()}
+
+
+def _checked(wanted: Iterable[CredentialRequest]) -> list[CredentialRequest]:
+    requests = list(wanted)
+    names = [request.name for request in requests]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise invalid(f"the credential {twice[0]} is named twice: name it once, with all of its variables")
+    return requests
+
+
+def _check_variables(placeholders: Iterable[Placeholder]) -> None:
+    taken: dict[str, str] = {}
+    for placeholder in placeholders:
+        for variable in placeholder.variables:
+            if variable in taken:
+                raise invalid(
+                    f"{variable} would hold both the credential {taken[variable]} and {placeholder.credential}: "
+                    "give each an environment of its own"
+                )
+            taken[variable] = placeholder.credential
 
 
 def shown_credentials(injection: Injection) -> list[dict[str, Any]]:
