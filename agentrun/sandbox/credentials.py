@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, cast
 
 from pydantic import Field, field_validator
 
 from agentrun._core.model import Model
-from agentrun.errors import InvalidInputError
 
 Place = Literal["header", "url", "body"]
 
@@ -31,13 +30,14 @@ class SandboxCredential(Model):
     @field_validator("environment", mode="before")
     @classmethod
     def _name_variables(cls, given: Any) -> Any:
-        names: Any = [given] if isinstance(given, str) else given
-        return dict.fromkeys(names, "") if isinstance(names, (list, tuple, set)) else names
+        if isinstance(given, str):
+            return {given: ""}
+        return dict.fromkeys(_listed(given), "") if isinstance(given, (list, tuple)) else given
 
     @classmethod
     def of(
         cls,
-        credential: SandboxCredential | str | Mapping[str, Any],
+        credential: SandboxCredential | str,
         environment: Any = None,
         **fields: Any,
     ) -> SandboxCredential:
@@ -47,11 +47,7 @@ class SandboxCredential(Model):
         """
         if isinstance(credential, SandboxCredential):
             return credential
-        if isinstance(credential, str):
-            return cls(credential_name=credential, environment=environment, **fields)
-        if isinstance(credential, Mapping):
-            return cls(**credential)
-        raise InvalidInputError("a credential is given by its name or as a SandboxCredential", field="credentials")
+        return cls(credential_name=credential, environment=environment, **fields)
 
 
 class UsedCredential(Model):
@@ -79,3 +75,7 @@ class CredentialUse(Model):
 
     credentials: list[UsedCredential] = Field(default_factory=list[UsedCredential])
     refusals: list[RefusedCredential] = Field(default_factory=list[RefusedCredential])
+
+
+def _listed(given: Any) -> Sequence[Any]:
+    return cast("Sequence[Any]", given)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 from pydantic import field_validator
 
@@ -102,7 +102,9 @@ class SandboxExtras(Model):
     @field_validator("credentials", mode="before")
     @classmethod
     def _read_names(cls, given: Any) -> Any:
-        return [SandboxCredential.of(one) for one in given] if isinstance(given, (list, tuple)) else given
+        if not isinstance(given, (list, tuple)):
+            return given
+        return [SandboxCredential.of(one) if isinstance(one, str) else one for one in cast("Sequence[Any]", given)]
 
     def to_wire(self) -> dict[str, Any]:
         """What travels; a lease names this process."""

@@ -125,7 +125,7 @@ def _handler(upstream: Upstream) -> type[BaseHTTPRequestHandler]:
                     threading.Event().wait(wait)
             self.wfile.write(b"0\r\n\r\n")
 
-        def log_message(self, *args: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:
             return
 
     return Handler

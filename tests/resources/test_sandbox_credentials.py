@@ -153,7 +153,7 @@ def test_curl_with_a_user_a_query_and_a_form(world: World, box: CodeInterpreterS
     basic = base64.b64encode(f"me:{SECRET}".encode()).decode()
     assert world.api.last["headers"]["Authorization"] == f"Basic {basic}"
     assert parse_qs(world.api.last["body"]) == {"key": [SECRET]}
-    assert parse_qs(urlsplit(world.api.last["path"]).query) == {"key": [SECRET]}
+    assert parse_qs(urlsplit(str(world.api.last["path"])).query) == {"key": [SECRET]}
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -397,14 +397,18 @@ def test_names_parts_and_prefixes(world: World) -> None:
 
 
 def test_a_template_names_a_credential(world: World) -> None:
-    given = {
-        "template_type": "CodeInterpreter",
-        "credential_configuration": TemplateCredentialConfiguration(credential_name="api"),
-        "config": world.config,
-    }
-    Template.create(template_name="named", **given)
+    def template(name: str, variables: dict[str, str] | None = None) -> None:
+        Template.create(
+            template_name=name,
+            template_type="CodeInterpreter",
+            credential_configuration=TemplateCredentialConfiguration(credential_name="api"),
+            environment_variables=variables,
+            config=world.config,
+        )
+
+    template("named")
     variables = {"MY_KEY": "${placeholder:api}", "LINE": "Bearer ${placeholder:api}"}
-    Template.create(template_name="referring", environment_variables=variables, **given)
+    template("referring", variables)
     with Sandbox.create("CodeInterpreter", "named", config=world.config) as box:
         assert ran(box, "printenv API").startswith("agentrun-placeholder-")
     with Sandbox.create("CodeInterpreter", "referring", network=LOOPBACK, config=world.config) as box:

@@ -56,7 +56,7 @@ def read_credential(given: Mapping[str, Any]) -> CredentialRequest:
         raise invalid(f"{path}: places are {', '.join(PLACES)}, not {unknown[0]}")
     if prefix is not None and not PREFIX_SIGNS.fullmatch(prefix):
         raise invalid(f"{path}: placeholderPrefix has at most {LONGEST_PREFIX} letters, digits and any of _.-")
-    variables = given.get("environment") or {}
+    variables: Mapping[str, str] = given.get("environment") or {}
     if wrong := [variable for variable in variables if not _VARIABLE.fullmatch(variable)]:
         raise invalid(f"{path}: {wrong[0][:80]!r} is no name of an environment variable")
     try:
@@ -72,9 +72,7 @@ class Injections:
     `on_refusal` hears whose placeholder was refused, and why.
     """
 
-    def __init__(
-        self, credentials: Resources, on_refusal: Callable[[Scope, str, Refused], None] = lambda *refused: None
-    ) -> None:
+    def __init__(self, credentials: Resources, on_refusal: Callable[[Scope, str, Refused], None] | None = None) -> None:
         self._credentials = credentials
         self._on_refusal = on_refusal
         self._made: OrderedDict[tuple[Scope, str], Injection] = OrderedDict()
@@ -98,7 +96,7 @@ class Injections:
             owner,
             found.values(),
             lambda name: find_outbound(self._credentials, scope, name),
-            lambda refused: self._on_refusal(scope, owner, refused),
+            lambda refused: self._tell(scope, owner, refused),
             self._credentials.clock.now,
         )
         self._remember(scope, owner, injection)
@@ -117,6 +115,10 @@ class Injections:
             if use.last is not None:
                 one["lastUsedAt"] = iso(use.last)
         return {"credentials": shown, "refusals": [_shown_refusal(refused) for refused in injection.refusals]}
+
+    def _tell(self, scope: Scope, owner: str, refused: Refused) -> None:
+        if self._on_refusal:
+            self._on_refusal(scope, owner, refused)
 
     def _remember(self, scope: Scope, owner: str, injection: Injection) -> None:
         self._made[scope, owner] = injection

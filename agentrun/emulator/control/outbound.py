@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from agentrun._serving.values import section
 from agentrun.emulator.backends.injection.hosts import AllowedHost, read_hosts
 from agentrun.emulator.backends.injection.placeholders import Outbound, Unavailable
@@ -38,14 +41,17 @@ def _parts(record: Record) -> dict[str, str]:
             f"the credential {record.name} is an access key, which signs requests; code that has only a placeholder "
             "cannot sign, so it needs the key itself or a call from outside"
         )
-    if kind == "basic":
-        user = next(iter(public.get("users") or ()), None) or {}
-        found = {name: user.get(name) for name in ("username", "password")}
-    elif kind == "custom_header":
-        found = dict(section(public, "authConfig"))
-    else:
-        found = {SECRET: record.document.get("credentialSecret")}
+    found = _named(kind, record, public)
     texts = {name: text for name, text in found.items() if isinstance(text, str) and text}
     if not texts:
         raise Unavailable(f"the credential {record.name} of type {kind} has no secret to send")
     return texts
+
+
+def _named(kind: str, record: Record, public: Mapping[str, Any]) -> Mapping[str, Any]:
+    if kind == "basic":
+        users: Sequence[Mapping[str, Any]] = public.get("users") or ({},)
+        return {name: users[0].get(name) for name in ("username", "password")}
+    return (
+        section(public, "authConfig") if kind == "custom_header" else {SECRET: record.document.get("credentialSecret")}
+    )
