@@ -181,7 +181,8 @@ def test_what_others_have_is_worth_nothing(arena: Arena, tmp_path: Path) -> None
         network = {"mode": "allow-list", "allow": [{"cidr": "127.0.0.2/32"}]}
         other = arena.ground.sandbox(network=network)
         try:
-            said = other.run(f"curl -s -H 'X-Key: {key}' {found.api.url}/neighbour")
+            request = f"u.Request('{found.api.url}/neighbour', headers={{'X-Key': '{key}'}})"
+            said = other.run(f'python3 -c "import urllib.request as u; print(u.urlopen({request}).read().decode())"')
             assert key in said
         finally:
             arena.ground.delete(other)
