@@ -57,6 +57,8 @@ log = logging.getLogger("agentrun.emulator")
 
 SOCKET = "http.sock"
 _PREFIX = "agentrun-"
+# Code that is refused again and again must not fill a disk with what is said about it.
+_WARNING_SECONDS = 1.0
 
 
 class Platform:
@@ -82,6 +84,7 @@ class Platform:
         self.proxy = Proxy()
         self.model = ScriptedModel(settings.script)
         packages = Packages((state or self.directory) / "packages")
+        self._warned = 0.0
         self.injections = Injections(self._resources(credentials.KIND), self._note_refusal)
         self.instances = Instances(self.backend, packages, self.auth, self.injections)
         self._build(packages)
@@ -141,7 +144,9 @@ class Platform:
 
     def _note_refusal(self, scope: Scope, owner: str, refused: Refused) -> None:
         """Tell of a secret that code tried to send where it may not: in the log, and in the journal as a request."""
-        log.warning("%s: a request with credential %s to %s was refused", owner, refused.credential, refused.origin)
+        if refused.time - self._warned >= _WARNING_SECONDS:
+            self._warned = refused.time
+            log.warning("%s: a request with credential %s to %s was refused", owner, refused.credential, refused.origin)
         remarks = [f"credential {refused.credential}: {refused.reason}"]
         path = f"{owner} to {refused.origin}"
         self.journal.add(

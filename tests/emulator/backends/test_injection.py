@@ -7,11 +7,12 @@ import base64
 import json
 import resource
 import ssl
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,7 @@ from agentrun.emulator.backends.injection.placeholders import (
     make_text,
 )
 from agentrun.emulator.backends.injection.replacing import Replacer
+from agentrun.emulator.backends.injection.substitution import LONGEST_BASIC, MOST_REMEMBERED
 
 HOST, OTHER = "api.example.com", "evil.example.net"
 ADDRESS = "127.0.0.2"
@@ -100,6 +102,7 @@ class Way:
     now: Outbound | str
     policy: NetworkPolicy = field(default_factory=NetworkPolicy)
     heard: list[str] = field(default_factory=list[str])
+    trusting: ssl.SSLContext | None = None
     # A writer that is forgotten closes its transport.
     writers: list[asyncio.StreamWriter] = field(default_factory=list[asyncio.StreamWriter])
 
@@ -157,6 +160,25 @@ async def way(
         listening_plain.close()
 
 
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def served(made: Way, folder: Path, serve: Serve) -> AsyncGenerator[int]:
+    """One more server, to which alone the credential may be sent; its port."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(folder / "server.pem")
+    server = await asyncio.start_server(serve, ADDRESS, 0, ssl=tls)
+    port: int = server.sockets[0].getsockname()[1]
+    host = AllowedHost.read(f"{HOST}:{port}")
+    made.now = Outbound({"secret": SECRET}, (host,))
+    injection = Injection("sandbox t", [Placeholder(made.text, "api", "secret", (), (host,))], made.look_up)
+    made.path = folder / "q"
+    await made.proxy.listen(made.path, made.reachable, injection)
+    yield port
+    server.close()
+
+
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -175,12 +197,21 @@ async def connect(made: Way, host: str = HOST, port: int | None = None) -> Strea
     return reader, writer
 
 
-async def secured(made: Way, streams: Streams, name: str = HOST, trusted: bytes | None = None) -> Streams:
-    """TLS on a connection, trusting what sandboxes trust."""
-    loop, reader = asyncio.get_running_loop(), asyncio.StreamReader(limit=2**20)
+async def client_context(made: Way, trusted: bytes | None) -> ssl.SSLContext:
+    if trusted is None and made.trusting:
+        return made.trusting
     bundle = trusted or (await made.proxy.interceptor()).bundle
     context = ssl.create_default_context(cadata=bundle.decode())
     context.set_alpn_protocols(["h2", "http/1.1"])
+    if trusted is None:
+        made.trusting = context
+    return context
+
+
+async def secured(made: Way, streams: Streams, name: str = HOST, trusted: bytes | None = None) -> Streams:
+    """TLS on a connection, trusting what sandboxes trust."""
+    loop, reader = asyncio.get_running_loop(), asyncio.StreamReader(limit=2**20)
+    context = await client_context(made, trusted)
     protocol = asyncio.StreamReaderProtocol(reader)
     transport = await loop.start_tls(streams[1].transport, protocol, context, server_hostname=name)
     assert transport is not None
@@ -460,22 +491,10 @@ async def test_an_answer_that_only_its_connection_ends(tmp_path: Path) -> None:
         writer.write(b"HTTP/1.0 200 OK\r\n\r\nit is " + SECRET.encode())
         writer.close()
 
-    async with way(tmp_path) as made:
-        authority_file = tmp_path / "server.pem"
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(authority_file)
-        server = await asyncio.start_server(serve, ADDRESS, 0, ssl=tls)
-        port = server.sockets[0].getsockname()[1]
-        host = AllowedHost.read(f"{HOST}:{port}")
-        placeholder = Placeholder(made.text, "api", "secret", (), (host,))
-        made.now = Outbound({"secret": SECRET}, (host,))
-        injection = Injection("sandbox t", [placeholder], made.look_up)
-        made.path = tmp_path / "q"
-        await made.proxy.listen(made.path, made.reachable, injection)
+    async with way(tmp_path) as made, served(made, tmp_path, serve) as port:
         reader, writer = await secured(made, await connect(made, port=port))
         writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}:{port}\r\n\r\n".encode())
         assert (await asyncio.wait_for(reader.read(), PATIENCE)).endswith(b"it is " + made.text.encode())
-        server.close()
 
 
 # Connections
@@ -537,16 +556,7 @@ async def test_an_upgrade_passes(tmp_path: Path) -> None:
         while data := await reader.read(1000):
             writer.write(data.upper())
 
-    async with way(tmp_path) as made:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(tmp_path / "server.pem")
-        server = await asyncio.start_server(serve, ADDRESS, 0, ssl=tls)
-        port = server.sockets[0].getsockname()[1]
-        host = AllowedHost.read(f"{HOST}:{port}")
-        made.now = Outbound({"secret": SECRET}, (host,))
-        injection = Injection("sandbox t", [Placeholder(made.text, "api", "secret", (), (host,))], made.look_up)
-        made.path = tmp_path / "q"
-        await made.proxy.listen(made.path, made.reachable, injection)
+    async with way(tmp_path) as made, served(made, tmp_path, serve) as port:
         reader, writer = await secured(made, await connect(made, port=port))
         more = f"Upgrade: websocket\r\nConnection: Upgrade\r\nX-Key: {made.text}\r\n"
         writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}:{port}\r\n{more}\r\n".encode())
@@ -554,8 +564,39 @@ async def test_an_upgrade_passes(tmp_path: Path) -> None:
         for word in (b"hello", b"again"):
             writer.write(word)
             assert await asyncio.wait_for(reader.readexactly(5), PATIENCE) == word.upper()
+
+
+@pytest.mark.asyncio
+async def test_what_is_streamed_is_not_held_back(tmp_path: Path) -> None:
+    seen = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nc\r\ndata: one\n\n\n\r\n")
+        await asyncio.wait_for(seen.wait(), PATIENCE)
+        writer.write(b"0\r\n\r\n")
         writer.close()
-        server.close()
+
+    async with way(tmp_path) as made, served(made, tmp_path, serve) as port:
+        reader, writer = await secured(made, await connect(made, port=port))
+        writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}:{port}\r\n\r\n".encode())
+        await asyncio.wait_for(reader.readuntil(b"data: one\n\n"), PATIENCE)
+        seen.set()
+        assert (await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), PATIENCE)).endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.asyncio
+async def test_what_is_remembered_of_a_connection_is_bounded(tmp_path: Path) -> None:
+    async with way(tmp_path) as made:
+        reader, writer = await opened(made)
+        for number in range(MOST_REMEMBERED + 10):
+            basic = base64.b64encode(f"{number}:{made.text}".encode()).decode()
+            writer.write(made.request(f"Authorization: Basic {basic}\r\n"))
+            assert (await answered(reader))[0] == 200
+        long = base64.b64encode(f"{'x' * LONGEST_BASIC}:{made.text}".encode()).decode()
+        writer.write(made.request(f"Authorization: Basic {long}\r\n"))
+        status, _, body = await answered(reader)
+        assert (status, b"bytes of Basic is not replaced" in body) == (403, True)
 
 
 @pytest.mark.asyncio

@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
@@ -23,6 +24,9 @@ _BASIC = re.compile(r"(basic[ \t]+)([A-Za-z0-9+/_-]+={0,2})[ \t]*", re.IGNORECAS
 _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # Shorter ones would be found everywhere in an answer.
 SHORTEST_SECRET = 6
+# What was put in is looked for in every answer of its connection, so it is bounded in length and number.
+LONGEST_BASIC = 8192
+MOST_REMEMBERED = 64
 
 Writer = Callable[[str], str]
 
@@ -59,7 +63,7 @@ class Substitution:
     def __init__(self, injection: Injection, origin: Origin) -> None:
         self._injection = injection
         self._origin = origin
-        self._put_in: dict[bytes, bytes] = {}
+        self._put_in: OrderedDict[bytes, bytes] = OrderedDict()
 
     def url(self, target: str) -> str:
         """The target of a request, secrets percent-encoded. Raises MisusedError."""
@@ -71,8 +75,10 @@ class Substitution:
         inner = _decoded(basic[2]) if basic else None
         if basic is None or inner is None or not self._has_placeholder(inner):
             return self._text(value, HEADER, _as_it_is)
+        if len(inner) > LONGEST_BASIC:
+            self.refusing(f"a placeholder in more than {LONGEST_BASIC} bytes of Basic is not replaced").whole(inner)
         changed = base64.b64encode(self._replacer(HEADER, _as_it_is).whole(inner)).decode()
-        self._put_in[changed.encode()] = basic[2].encode()
+        self._remember(changed.encode(), basic[2].encode())
         return f"{basic[1]}{changed}"
 
     def body(self, content_type: str) -> Replacer:
@@ -96,6 +102,12 @@ class Substitution:
             return placeholder.ljust(len(secret), b"*")[: len(secret)] if same_length else placeholder
 
         return Replacer(back, hide)
+
+    def _remember(self, written: bytes, text: bytes) -> None:
+        self._put_in[written] = text
+        self._put_in.move_to_end(written)
+        if len(self._put_in) > MOST_REMEMBERED:
+            self._put_in.popitem(last=False)
 
     def _plain_forms(self) -> dict[bytes, bytes]:
         writers = (_as_it_is, _percent, quote_plus, _in_json, _in_xml)
@@ -122,7 +134,7 @@ class Substitution:
                 )
             written = write(secret).encode()
             if len(secret) >= SHORTEST_SECRET:
-                self._put_in[written] = text
+                self._remember(written, text)
             return written
 
         return Replacer(self._injection.texts, put_in)
