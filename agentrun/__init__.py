@@ -73,15 +73,16 @@ _NAMES = {
         SafetyAction SemanticCache TimeoutPolicy TokenStats
     """,
     "agentrun.sandbox": """
-        Checkpoint CodeInterpreterDataAPI CodeInterpreterSandbox CodeLanguage ContextOperations CustomSandbox
-        EndEvent ErrorEvent ExecutionResult ExecutionStream ExitEvent FileEvent IsolationState
+        Checkpoint CodeInterpreterDataAPI CodeInterpreterSandbox CodeLanguage ContextOperations CredentialUse
+        CustomSandbox EndEvent ErrorEvent ExecutionResult ExecutionStream ExitEvent FileEvent IsolationState
         ListSandboxesInput ListSandboxesOutput Mount NASConfig NASMountConfig NetworkPolicy NetworkRule
         OSSMountConfig OSSMountPoint OutputEvent PageableInput PolarFsConfig PolarFsMountConfig ProcessHandle
-        ProcessResult Result Sandbox SandboxClient SandboxControlAPI SandboxDataAPI SandboxHealth SandboxInput
+        ProcessResult RefusedCredential Result Sandbox SandboxClient SandboxControlAPI SandboxCredential
+        SandboxDataAPI SandboxHealth SandboxInput
         SandboxOptions SandboxPort Template TemplateArmsConfiguration TemplateContainerConfiguration
         TemplateCredentialConfiguration TemplateInput TemplateLogConfiguration TemplateMcpOptions
         TemplateMcpState TemplateNetworkConfiguration TemplateNetworkMode TemplateOSSPermission
-        TemplateOssConfiguration TemplateType TemplateUpdateInput Terminal
+        TemplateOssConfiguration TemplateType TemplateUpdateInput Terminal UsedCredential
     """,
     "agentrun.sandbox.boxes": """
         BaseSandbox BaseSandboxAsync FilesystemSandbox FilesystemSandboxAsync WorkspaceFiles

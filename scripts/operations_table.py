@@ -118,6 +118,7 @@ SANDBOX_EXTENSIONS = {
     "PUT /{sandbox_id}/network": "change what it may reach",
     "PATCH /{sandbox_id}/metadata": "change its metadata",
     "GET /{sandbox_id}/capabilities": "ask what it can do",
+    "GET /{sandbox_id}/credentials": "read which credentials it used and what was refused",
     "GET /{sandbox_id}/patch": "read the changes to a mount as a diff",
     "POST /{sandbox_id}/filesystem/signed-url": "make a URL that opens one file for a time",
     "ANY /{sandbox_id}/ports/{port}/{path}": "call a server that runs inside, HTTP or websocket",
