@@ -305,7 +305,8 @@ def test_keys_are_taken_in_every_form(server: Server, form: serialization.Privat
 )
 def test_what_is_missing_is_named(server: Server, monkeypatch: pytest.MonkeyPatch, variable: str, option: str) -> None:
     monkeypatch.delenv(variable, raising=False)
-    outcome = tool(server, "alipay_query_payment", **{option: None}).outcome({"out_trade_no": "o"})
+    missing: dict[str, Any] = {option: None}
+    outcome = tool(server, "alipay_query_payment", **missing).outcome({"out_trade_no": "o"})
     assert isinstance(outcome.error, ConfigError)
     assert variable in outcome.text
     assert server.requests == []

@@ -238,7 +238,7 @@ def test_recordings_that_all_fail_are_an_error(studio: FakeStudio, server: Serve
     assert "https://a: NotFound" in outcome.text
 
 
-PAGES = [
+PAGES: list[dict[str, Any]] = [
     {"snippet": "s", "title": "T", "url": "https://p", "hostname": "p", "hostlogo": "l", "more": 1},
     {"title": "x"},
 ]
