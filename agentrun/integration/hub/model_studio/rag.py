@@ -106,7 +106,8 @@ def _rag(studio: Studio) -> Tool:
         body = _body(arguments)
         body["pipeline_id_list"] = await _pipelines(studio, name, options)
         answer = await studio.call("POST", _PROMPT, body=body)
-        found: Mapping[str, Any] = next(iter(answer.get("data") or ()), {})
+        listed: Sequence[Mapping[str, Any]] = answer.get("data") or [{}]
+        found = listed[0]
         text = str(found.get("text") or "")
         messages = _filled(arguments["messages"], str(options.get("replaced_word") or _PLACE), text)
         return {"raw_result": list(found.get("nodes") or ()), "rag_result": text, "messages": messages}
