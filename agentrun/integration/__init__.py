@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agentrun.integration._parameter import ToolParameter
     from agentrun.integration._sandboxed import in_sandbox
     from agentrun.integration._select import EmbeddingIndex, ToolIndex, searchable, select, select_async
-    from agentrun.integration._session import current_session, report_progress
+    from agentrun.integration._session import current_session
     from agentrun.integration._tool import Tool
     from agentrun.integration._toolset import CommonToolSet
 
@@ -34,7 +34,6 @@ __all__ = [
     "current_session",
     "from_pydantic",
     "in_sandbox",
-    "report_progress",
     "searchable",
     "select",
     "select_async",
@@ -48,7 +47,7 @@ _WHERE = {
     "_parameter": ("ToolParameter",),
     "_sandboxed": ("in_sandbox",),
     "_select": ("EmbeddingIndex", "ToolIndex", "searchable", "select", "select_async"),
-    "_session": ("current_session", "report_progress"),
+    "_session": ("current_session",),
     "_tool": ("Tool",),
     "_toolset": ("CommonToolSet",),
 }
