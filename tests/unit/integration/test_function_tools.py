@@ -422,7 +422,7 @@ def test_what_is_for_tools_of_any_origin_is_in_the_package() -> None:
     assert [name for name in integration.__all__ if getattr(integration, name) is None] == []
     assert integration.tool is tool
     with pytest.raises(AttributeError, match="no attribute 'tols'"):
-        _ = integration.tols  # type: ignore[attr-defined]
+        _ = integration.tols
 
 
 def test_a_tool_needs_something_to_do() -> None:
