@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from agentrun._serving.asgi import Receive, Scope, Send
 from agentrun.emulator.admin import Admin
+from agentrun.emulator.auth import Tenant
 from agentrun.emulator.clock import Clock
 from agentrun.emulator.control.addresses import check_from_inside
-from agentrun.emulator.control.call import Call
+from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.data import documents, invocations, sandboxes
 from agentrun.emulator.data.proxy import CLIENT_GONE, BrokenOffError
 from agentrun.emulator.data.tools import gateway as tools
@@ -21,18 +24,14 @@ from agentrun.emulator.recordings import RECORDED_PREFIX
 from agentrun.emulator.settings import Settings
 from agentrun.emulator.wire.envelope import ServiceError, failure, invalid, new_request_id, success, unsupported
 from agentrun.emulator.wire.schema import without_empty_lists
-from agentrun.emulator.wire.table import PREFIX, table
+from agentrun.emulator.wire.table import DEVS_CONTRACT, DEVS_PREFIX, PREFIX, Table, table
 
 log = logging.getLogger("agentrun.emulator")
 
 MODEL_PREFIX = "/scripted/"
 TEMPLATE_PREFIX = "/templates/"
-TOOL_PREFIXES = (tools.PREFIX, tools.LOGS_PREFIX, TEMPLATE_PREFIX)
+TOOL_PREFIXES = (tools.PREFIX, tools.LOGS_PREFIX, tools.SETS_PREFIX, TEMPLATE_PREFIX)
 GATEWAY_PREFIXES = ("/models/", "/model-services/")
-# Parts of the platform whose time has not come; each is answered with what it is and that it is not here.
-_ABSENT = {
-    "/2023-07-14/": "tool sets are not served by this version of the emulator",
-}
 
 
 @dataclass
@@ -138,6 +137,8 @@ class App:
             self.platform.lifecycle.settle()
             gateway = await self.platform.model_gateway()
             return await gateway.handle(request, request_id, note.of_account)
+        if path.startswith(DEVS_PREFIX):
+            return await self._devs(request, request_id, note)
         if path.startswith(TOOL_PREFIXES):
             return await self._tool(request, request_id, note)
         if (operation := self.platform.retrieval.operation(request)) is not None:
@@ -147,33 +148,45 @@ class App:
         return await self._data(request, request_id, note)
 
     async def _control(self, request: Request, request_id: str, note: Note) -> int:
+        data = await self._operated(request, self._table, self.platform.handlers, note)
+        await Response(success(data, request_id)).send(request.send, request_id)
+        return 200
+
+    async def _devs(self, request: Request, request_id: str, note: Note) -> int:
+        """The API of tool sets, whose answers have no envelope."""
+        data = await self._operated(request, table(DEVS_CONTRACT), self.platform.toolsets.handlers(), note)
+        await Response.json(data).send(request.send, request_id)
+        return 200
+
+    async def _operated(
+        self, request: Request, contract: Table, handlers: Mapping[str, Handler], note: Note
+    ) -> dict[str, Any]:
+        """What the operation that a request means has answered."""
         note.plane = "control"
-        operation, names = self._table.route(request.method, request.path)
+        operation, names = contract.route(request.method, request.path)
         note.operation = operation.action
         tenant = await self.platform.auth.control(request, operation.action)
         note.account = tenant.scope.account
         body = await request.json()
         problems: list[str] = []
-        self._table.check(operation, request.query, body, problems.append)
+        contract.check(operation, request.query, body, problems.append)
         if problems and self._strict:
             raise invalid("; ".join(problems))
         note.remarks += problems
         if request.from_inside:
             check_from_inside(body, self.platform.endpoint)
-        handler = self.platform.handlers.get(operation.action)
+        handler = handlers.get(operation.action)
         if handler is None:
             raise unsupported(f"{operation.action} is not served by this version of the emulator")
         self.platform.lifecycle.settle()
         call = Call(tenant, names, request.query, without_empty_lists(body or {}))
         try:
-            data = await handler(call)
+            return await handler(call)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             if not problems:
                 raise
             # What the loose form let through is what the operation cannot do without.
             raise invalid("; ".join(problems)) from error
-        await Response(success(data, request_id)).send(request.send, request_id)
-        return 200
 
     async def _data(self, request: Request, request_id: str, note: Note) -> int:
         gateway = self._gateway(request.path)
@@ -187,9 +200,16 @@ class App:
 
     async def _tool(self, request: Request, request_id: str, note: Note) -> int:
         note.operation = request.path.split("/", 2)[1]
-        tenant = self.platform.auth.tool_caller(request)
-        note.account = tenant.scope.account
         self.platform.lifecycle.settle()
+
+        def caller(owner: str | None = None) -> Tenant:
+            tenant = self.platform.auth.tool_caller(request, owner)
+            note.account = tenant.scope.account
+            return tenant
+
+        if request.path.startswith(tools.SETS_PREFIX):
+            return await self.platform.tool_gateway.handle_set(request, caller, request_id)
+        tenant = caller()
         if request.path.startswith(TEMPLATE_PREFIX):
             return await self.platform.template_gateway().handle(request, tenant, request_id)
         return await self.platform.tool_gateway.handle(request, tenant, request_id)
@@ -216,9 +236,6 @@ class App:
             return self.platform.sandbox_gateway
         if path.startswith(documents.PREFIX):
             return self.platform.documents
-        for prefix, reason in _ABSENT.items():
-            if path.startswith(prefix):
-                raise unsupported(reason)
         raise ServiceError(404, "InvalidAction.NotFound", f"the emulator has no path {path}")
 
 

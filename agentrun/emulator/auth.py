@@ -186,16 +186,16 @@ class Authenticator:
         _compare(expected, given)
         return self.tenant(_long_lived(given.access_key_id))
 
-    def tool_caller(self, request: Request) -> Tenant:
+    def tool_caller(self, request: Request, owner: str | None = None) -> Tenant:
         """The tenant of a call of a tool, which may do without a signature where a signature proves nothing.
 
         The official client signs such calls for hosts of the cloud only. With the public default secret everybody on
-        this machine can sign, so who does not is taken for the default access key, or for the account that the
-        header X-Acs-Parent-Id names. Code inside has to sign as ever.
+        this machine can sign, so who does not is taken for the `owner` of what an id names, for the account that the
+        header X-Acs-Parent-Id names, or for the default access key. Code inside has to sign as ever.
         """
         headers = request.headers
         signed = signing.DATA_HEADER.lower() in headers or headers.get("authorization", "").startswith("Bearer at.")
-        account = headers.get(_ACCOUNT_HEADER) or account_id(ACCESS_KEY_ID)
+        account = owner or headers.get(_ACCOUNT_HEADER) or account_id(ACCESS_KEY_ID)
         guarded = {account_id(key) for key in self._settings.access_keys}
         if signed or request.from_inside or self._settings.secret != ACCESS_KEY_SECRET or account in guarded:
             return self.data(request)

@@ -30,6 +30,7 @@ from agentrun.emulator.control import (
     sandboxes,
     templates,
     tools,
+    toolsets,
 )
 from agentrun.emulator.control.call import Handler
 from agentrun.emulator.data.documents import Documents
@@ -117,6 +118,7 @@ class Platform:
         self.templates.end_sessions = self._end_template_sessions
         self._stored_templates = stored_templates
         self._template_gateway: TemplateGateway | None = None
+        self.toolsets = toolsets.Toolsets(kept(toolsets.KIND), self.tool_instances)
         parts = (
             credentials.Credentials(stored_credentials),
             self.knowledge_bases,
@@ -134,7 +136,9 @@ class Platform:
             action: handler for part in parts for action, handler in part.handlers().items()
         }
         self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy)
-        self.tool_gateway = ToolGateway(self.tools, stored_credentials, self.tool_instances, self.proxy, packages)
+        self.tool_gateway = ToolGateway(
+            self.tools, self.toolsets.resources, stored_credentials, self.tool_instances, self.proxy, packages
+        )
         self.sandbox_gateway = SandboxGateway(self.sandboxes, self.proxy, SignedURLs(self.vault.key, self.clock))
         self.documents = Documents(self.knowledge_bases)
         self.retrieval = RetrievalGateway(self.knowledge_bases, stored_credentials, self.auth)
@@ -220,7 +224,14 @@ class Platform:
         self.endpoint = f"http://127.0.0.1:{port}"
         self.instances.endpoint = self.endpoint
         public_url = f"https://localhost:{port}" if self.settings.tls else self.endpoint
-        served = (self.endpoints, self.knowledge_bases, self.model_proxies, self.model_services, self.templates)
+        served = (
+            self.endpoints,
+            self.knowledge_bases,
+            self.model_proxies,
+            self.model_services,
+            self.templates,
+            self.toolsets,
+        )
         for part in served:
             part.public_url = public_url
 
@@ -264,6 +275,7 @@ class Platform:
         await self.recordings.close()
         if self._model_gateway:
             await self._model_gateway.close()
+        await self.toolsets.close()
         await self.backend.close()
         self.knowledge_bases.index.close()
         self.store.close()

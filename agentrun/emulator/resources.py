@@ -18,7 +18,7 @@ from agentrun.emulator.lifecycle import CREATE, DELETE, UPDATE, Lifecycle
 from agentrun.emulator.store import GONE, NameTaken, Record, Scope, Store
 from agentrun.emulator.vault import MASK, Vault, at_paths
 from agentrun.emulator.wire.envelope import already_exists, conflict, invalid, not_found
-from agentrun.emulator.wire.table import table, whole_number
+from agentrun.emulator.wire.table import CONTRACT, table, whole_number
 
 Filters = Iterable[tuple[str, tuple[Any, ...]]]
 
@@ -30,7 +30,7 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 class Kind:
     """What is particular to a kind of resource.
 
-    `noun` is the word in messages, `fields` the schema of the contract that its answers follow, `secrets` the dotted
+    `noun` is the word in messages, `fields` the schema of the `contract` that its answers follow, `secrets` the dotted
     paths of what must never be written down or listed.
     """
 
@@ -43,6 +43,7 @@ class Kind:
     updated_field: str = "lastUpdatedAt"
     secrets: tuple[str, ...] = ()
     by_name: bool = False
+    contract: str = CONTRACT
 
 
 def ulid() -> str:
@@ -60,7 +61,7 @@ class Resources:
         self.clock = clock
         self._lifecycle = lifecycle
         self._vault = vault
-        self._shown = frozenset(table().fields(kind.fields))
+        self._shown = frozenset(table(kind.contract).fields(kind.fields))
 
     # Finding
 

@@ -16,7 +16,7 @@ import httpx
 from agentrun._core import signing
 from agentrun._core.local import ACCESS_KEY_SECRET, REGION
 from agentrun.emulator import Emulator
-from agentrun.emulator.wire.table import table
+from agentrun.emulator.wire.table import CONTRACT, DEVS_CONTRACT, DEVS_PREFIX, table
 
 API = "/2025-09-10"
 CREDENTIALS = f"{API}/agents/credentials"
@@ -66,7 +66,7 @@ class Account:
         sent = {
             "host": url.netloc.decode(),
             "accept": "application/json",
-            "x-acs-version": "2025-09-10",
+            "x-acs-version": path.split("/")[1],
             "x-acs-action": _action(method, path),
             "x-acs-date": self.date,
             "x-acs-signature-nonce": uuid4().hex,
@@ -160,4 +160,5 @@ def _raw(path: str, query: Pairs) -> bytes:
 
 
 def _action(method: str, path: str) -> str:
-    return table().route(method, path)[0].action
+    contract = DEVS_CONTRACT if path.startswith(DEVS_PREFIX) else CONTRACT
+    return table(contract).route(method, path)[0].action

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,7 @@ from agentrun.knowledgebase import (
     RagFlowRetrieveSettings,
 )
 from tests.resources.modes import Mode
-from tests.unit.servers import answer, serving
+from tests.unit.servers import Line, Received, answer, serving
 
 PLACES: dict[str, Any] = {
     # Nobody is there: what is found can only come from the index of the emulator.
@@ -560,6 +562,22 @@ def test_the_error_of_one_stands_beside_the_results_of_others(call: Mode, config
     }
     again = pickle.loads(pickle.dumps(found))
     assert (again, list(again.errors)) == (found, list(found.errors))
+
+
+def test_several_are_searched_at_the_same_time(config: Config) -> None:
+    together = threading.Barrier(len(SEARCHED))
+
+    def wait(line: Line, request: Received) -> bool:
+        together.wait(60)  # Nobody is answered before all have asked.
+        return answer({"Data": {"Nodes": []}})(line, request)
+
+    with serving(wait) as provider:
+        there = config.replace(bailian_endpoint=provider.url, max_retries=0)
+        for name in SEARCHED:
+            where = BailianProviderSettings(workspace_id="w", index_ids=[name])
+            KnowledgeBase.create(config=there, knowledge_base_name=name, provider="bailian", provider_settings=where)
+        found = asyncio.run(KnowledgeBase.multi_retrieve_async("a", list(SEARCHED), there))
+        assert (found.errors, len(provider.requests)) == ({}, len(SEARCHED))
 
 
 def test_filters_hold_for_all(call: Mode, config: Config) -> None:

@@ -29,11 +29,15 @@ HOMES = {
     "opentelemetry": ("agentrun.gateway.observability.opentelemetry",),
     "agents": ("agentrun.integration.openai_agents",),
     "anthropic": ("agentrun.integration.anthropic",),
+    "deepagents": ("agentrun.integration.deepagents",),
+    "langchain_core": ("agentrun.integration.langchain",),
+    "langchain_openai": ("agentrun.integration.langchain",),
+    "langgraph": ("agentrun.integration.langchain", "agentrun.integration.langgraph"),
     "llama_index": ("agentrun.integration.llama_index",),
     "pydantic_ai": ("agentrun.integration.pydantic_ai",),
     "jsonschema": ("agentrun.emulator", "agentrun.toolset"),
     "referencing": ("agentrun.emulator", "agentrun.toolset"),
-    "yaml": ("agentrun.emulator", "agentrun.gateway", "agentrun.toolset", "agentrun.integration._skills"),
+    "yaml": ("agentrun.emulator", "agentrun.gateway", "agentrun.integration", "agentrun.toolset"),
     "IPython": ("agentrun.emulator.guest.workers",),
 }
 

@@ -23,6 +23,9 @@ _FIELD_EXTENSIONS: Mapping[str, Mapping[str, str]] = {
 }
 CONTRACT = "control-2025-09-10.json"
 PREFIX = "/2025-09-10/"
+# Tool sets have an API of their own; nobody has seen how it creates and changes them, so that part is assumed.
+DEVS_CONTRACT = "devs-2023-07-14.json"
+DEVS_PREFIX = "/2023-07-14/"
 
 
 @dataclass(frozen=True)
@@ -139,10 +142,10 @@ def _operation(spec: Mapping[str, Any]) -> Operation:
     )
 
 
-@lru_cache(maxsize=1)
-def table() -> Table:
-    """The compiled contract that ships with the package."""
-    text = files("agentrun.emulator.wire").joinpath(CONTRACT).read_text(encoding="utf-8")
+@lru_cache(maxsize=2)
+def table(contract: str = CONTRACT) -> Table:
+    """A compiled contract that ships with the package."""
+    text = files("agentrun.emulator.wire").joinpath(contract).read_text(encoding="utf-8")
     return Table(json.loads(text))
 
 

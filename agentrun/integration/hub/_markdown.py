@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 _LEFT_OUT = ("script", "style", "noscript", "template", "svg", "iframe", "head", "nav", "footer", "form", "button")
 _BLOCKS = (
-    *("p", "div", "section", "article", "main", "header", "aside", "ul", "ol", "table", "blockquote", "figure"),
+    *("p", "div", "section", "article", "main", "header", "aside", "table", "blockquote", "figure"),
     *("dl", "dt", "dd", "address", "details", "summary"),
 )
 _HEADING = re.compile(r"h([1-6])$")
@@ -124,15 +124,18 @@ class _Writer(HTMLParser):
         self._write("" if self._code else "`")
 
     def _begin_ul(self, _: dict[str, str]) -> None:
-        self._lists.append(None)
-        self._write("\n")
+        self._begin_list(None)
 
     def _begin_ol(self, _: dict[str, str]) -> None:
-        self._lists.append(0)
-        self._write("\n")
+        self._begin_list(0)
+
+    def _begin_list(self, number: int | None) -> None:
+        self._write("" if self._lists else "\n\n")
+        self._lists.append(number)
 
     def _end_ul(self) -> None:
         self._lists = self._lists[:-1]
+        self._write("" if self._lists else "\n\n")
 
     _end_ol = _end_ul
 

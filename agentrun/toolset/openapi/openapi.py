@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 from urllib.parse import urlencode
 
@@ -42,7 +43,8 @@ class OpenAPI:
     whose variables are `server_variables`. `headers` and `query_params` go with every call; the Config's own headers
     only where `base_url` was given, since a document may name anybody's server. `auth` has a value for each security
     scheme: a text, a tuple of user name and password, or a function without arguments that gives one, which is asked
-    at each call. `timeout` is in seconds and bounds a whole call. `sign` gives the headers that sign a request.
+    at each call. `timeout` is in seconds and bounds a whole call. `sign` gives headers for each request that is about
+    to be sent, such as a signature; they win over all others.
 
     Raises InvalidInputError, with the place, when the document is none.
     """
@@ -69,6 +71,8 @@ class OpenAPI:
         self._query: list[tuple[str, str]] = [(name, Secret(value)) for name, value in query_pairs(query_params)]
         self._security = Security.of(self.document, auth)
         self._variables = dict(server_variables or {})
+        self._sign = sign
+        self._reading = Lock()
         self._schemas = Schemas(self.document)
         self._entries = dict(_named(self.document))
         self._ids = _ids(self._entries)
@@ -97,20 +101,28 @@ class OpenAPI:
     def operation(self, name: str) -> Operation:
         """The operation behind a tool; raises InvalidInputError when there is none, or what it refers to is missing."""
         own = name if name in self._entries else self._ids.get(name, name)
-        found = self._operations.get(own)
-        if found is None:
-            entry = self._entries.get(own)
-            if entry is None:
-                raise self._unknown(name)
-            found = Operation(own, entry.method, entry.path, entry.item, entry.node, self._schemas)
-            self._operations[own] = found
-        return found
+        return self._operations.get(own) or self._read(own)
+
+    def _read(self, name: str) -> Operation:
+        entry = self._entries.get(name)
+        if entry is None:
+            raise self._unknown(name)
+        with self._reading:  # The definitions that operations share are converted by one thread at a time.
+            found = Operation(name, entry.method, entry.path, entry.item, entry.node, self._schemas)
+        return self._operations.setdefault(name, found)
 
     def _unknown(self, name: str) -> InvalidInputError:
         suggestion = nearest(name, self._entries)
         some = ", ".join(list(self._entries)[:10])
         hint = f"Did you mean {suggestion}?" if suggestion else f"There are {len(self._entries)} tools: {some}"
         return InvalidInputError(f"there is no tool {name!r}", field="name", hint=hint)
+
+    @property
+    def server_url(self) -> str | None:
+        """The base URL, or else that of the document's own first server; None when there is neither."""
+        if self.base_url or not servers.are_named(self.document.top):
+            return self.base_url
+        return servers.server_url(self.document, [self.document.top], self._variables)
 
     # Calls
 

@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.openapi.document import Document, Node
-from agentrun.toolset.values import as_list, as_object, is_list
+from agentrun.toolset.values import as_list, as_object
 
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
 
@@ -33,11 +33,15 @@ def _is_base_url(url: str) -> bool:
 
 def server_url(document: Document, holders: list[Node], variables: Mapping[str, str]) -> str:
     """The URL of the first server that the innermost of the holders names."""
-    for holder in holders:
-        servers = holder.object().get("servers")
-        if is_list(servers) and servers:
-            return _resolved(document, servers[0], variables)
-    return _absolute(document, "/")
+    named = next(filter(are_named, holders), None)
+    if named is None:
+        return _absolute(document, "/")
+    return _resolved(document, as_list(named.object()["servers"])[0], variables)
+
+
+def are_named(holder: Node) -> bool:
+    """Whether a document, a path or an operation names servers of its own."""
+    return bool(as_list(holder.object().get("servers")))
 
 
 def _resolved(document: Document, server: Any, variables: Mapping[str, str]) -> str:

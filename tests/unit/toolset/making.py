@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from agentrun.toolset.values import is_list, is_object
+
 FORMATS = {
     "date": "2024-05-06",
     "date-time": "2024-05-06T07:08:09Z",
@@ -29,7 +31,7 @@ class Unmakeable(Exception):
 
 def make(schema: Any, follow: Callable[[str], Any], randomness: random.Random, depth: int = 0) -> Any:
     """A random value; deeper than some levels only what must be there."""
-    if not isinstance(schema, dict):
+    if not is_object(schema):
         return "anything"
     if depth > 12:
         raise Unmakeable
@@ -48,7 +50,7 @@ def make(schema: Any, follow: Callable[[str], Any], randomness: random.Random, d
         if word in schema:
             rest = {k: v for k, v in schema.items() if k != word}
             branches = [each for each in schema[word] if each != {"type": "null"}]
-            simple = [each for each in branches if isinstance(each, dict) and each.get("type") in SIMPLE]
+            simple = [each for each in branches if is_object(each) and each.get("type") in SIMPLE]
             chosen = randomness.choice((simple if depth > 3 else branches) or branches)
             return make(merged(rest, chosen, follow), follow, randomness, depth + 1)
     if "allOf" in schema:
@@ -60,7 +62,7 @@ def make(schema: Any, follow: Callable[[str], Any], randomness: random.Random, d
 
 
 def merged(schema: Any, part: Any, follow: Callable[[str], Any]) -> Any:
-    if not isinstance(part, dict):
+    if not is_object(part):
         return schema
     while "$ref" in part:
         part = follow(part["$ref"])
@@ -73,7 +75,7 @@ def merged(schema: Any, part: Any, follow: Callable[[str], Any]) -> Any:
 
 def made_by_type(schema: Any, follow: Callable[[str], Any], randomness: random.Random, depth: int) -> Any:
     kind = schema.get("type") or ("object" if "properties" in schema else "array" if "items" in schema else "string")
-    if isinstance(kind, list):
+    if is_list(kind):
         kind = next(each for each in kind if each != "null")
     if kind == "object":
         return made_object(schema, follow, randomness, depth)
@@ -96,7 +98,7 @@ def made_object(schema: Any, follow: Callable[[str], Any], randomness: random.Ra
     wanted = [name for name in properties if name in required or randomness.random() < likely]
     for together in [name for name in wanted if name in schema.get("dependentRequired", {})]:
         wanted += [name for name in schema["dependentRequired"][together] if name not in wanted]
-    found = {}
+    found: dict[str, Any] = {}
     for name in wanted:
         try:
             found[name] = make(properties.get(name, {}), follow, randomness, depth + 1)
@@ -111,7 +113,7 @@ def made_object(schema: Any, follow: Callable[[str], Any], randomness: random.Ra
     if not found and not properties and depth:
         others = schema.get("additionalProperties", {})
         found["key"] = make(
-            others if isinstance(others, dict) and others else {"type": "string"}, follow, randomness, depth + 1
+            others if is_object(others) and others else {"type": "string"}, follow, randomness, depth + 1
         )
     return found
 

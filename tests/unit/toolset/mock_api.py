@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, unquote
 
 from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
+from agentrun.toolset.values import is_list, is_object
 from tests.unit.servers import Behaviour, Line, Received, answer
 from tests.unit.toolset.making import make
 
@@ -32,31 +33,29 @@ class Wrong(Exception):
 
 def followed(root: Any, value: Any) -> Any:
     """A value, or what its reference leads to in the same document."""
-    while isinstance(value, dict) and isinstance(value.get("$ref"), str):
+    while is_object(value) and isinstance(value.get("$ref"), str):
         reference: str = value["$ref"]
         assert reference.startswith("#/"), reference
         value = root
         for part in unquote(reference[2:]).split("/"):
             key = part.replace("~1", "/").replace("~0", "~")
-            value = value[int(key)] if isinstance(value, list) else value[key]
+            value = value[int(key)] if is_list(value) else value[key]
     return value
 
 
 def modern(value: Any, root: Any) -> Any:
     """A copy of a document of 3.0 whose schemas a validator of 2020-12 understands, as requests have them."""
-    if isinstance(value, list):
+    if is_list(value):
         return [modern(part, root) for part in value]
-    if not isinstance(value, dict):
+    if not is_object(value):
         return value
     found = {name: modern(part, root) for name, part in value.items()}
     if isinstance(found.get("pattern"), str):
         found.pop("pattern")  # Of another language than Python's.
     properties = found.get("properties")
-    if isinstance(properties, dict) and isinstance(found.get("required"), list):
+    if is_object(properties) and is_list(found.get("required")):
         read_only = {
-            n
-            for n, part in properties.items()
-            if isinstance(part, dict) and followed(root, part).get("readOnly") is True
+            n for n, part in properties.items() if is_object(part) and followed(root, part).get("readOnly") is True
         }
         found["required"] = [name for name in found["required"] if name not in read_only]
     for bound, switch in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
@@ -70,20 +69,20 @@ class Call:
     """A request as the server understood it: values by location and name, and the body."""
 
     operation: Mapping[str, Any]
-    values: dict[tuple[str, str], Any] = field(default_factory=dict)
+    values: dict[tuple[str, str], Any] = field(default_factory=dict[tuple[str, str], Any])
     body: Any = None
 
 
 class MockAPI:
-    """Checks requests against a document."""
+    """Checks requests against a document that is `modern`."""
 
     def __init__(self, document: Any, seed: int) -> None:
-        self.root = modern(document, document)
+        self.root = document
         self.calls: list[Call] = []
         self.faults: list[str] = []
         self._random = random.Random(seed)
         resource = DRAFT202012.create_resource(self.root)
-        self._registry: Any = Registry().with_resource("doc:", resource)
+        self._registry: Any = cast("Any", Registry)().with_resource("doc:", resource)
 
     def behaviour(self) -> Behaviour:
         """What a server does with each request."""
@@ -113,7 +112,7 @@ class MockAPI:
         return call
 
     def _route(self, method: str, path: str) -> tuple[str, Any, dict[str, str]]:
-        found = []
+        found: list[tuple[int, str, Any, dict[str, str]]] = []
         for template, raw in self.root["paths"].items():
             item = followed(self.root, raw)
             pattern = re.sub(r"\\\{([^{}]+)\\\}", "([^/]*)", re.escape(template))
@@ -192,22 +191,22 @@ class MockAPI:
 
     def _coerced(self, value: Any, schema: Any, depth: int = 0) -> Any:
         """Text as what the schema says it is."""
-        found = followed(self.root, schema) if isinstance(schema, dict) else {}
+        found: Any = followed(self.root, schema) if is_object(schema) else {}
         for branch in (*found.get("anyOf", ()), *found.get("oneOf", ()), *found.get("allOf", ())):
             made = self._coerced(value, branch, depth + 1)
             if self._fits(made, branch):
                 return made
-        if isinstance(value, dict):
+        if is_object(value):
             properties, others = found.get("properties", {}), found.get("additionalProperties", {})
             if found.get("type") == "array" and all(key.isdigit() for key in value):
                 return [self._coerced(part, found.get("items", {}), depth + 1) for part in value.values()]
             return {key: self._coerced(part, properties.get(key, others), depth + 1) for key, part in value.items()}
-        if isinstance(value, list):
+        if is_list(value):
             return [self._coerced(part, found.get("items", {}), depth + 1) for part in value]
         return scalar(value, found.get("type"))
 
     def _fits(self, value: Any, schema: Any) -> bool:
-        return self._validator(schema).is_valid(value)
+        return bool(self._validator(schema).is_valid(value))
 
     def _validator(self, schema: Any) -> Any:
         absolute = json.loads(json.dumps(schema).replace('"$ref": "#/', '"$ref": "doc:#/'))
@@ -283,11 +282,11 @@ def nested(pairs: list[tuple[str, str]], only: str | None = None) -> Any:
         holder = found
         for part, following in pairwise(path):
             holder = holder.setdefault(part, [] if following == "" else {})
-        if isinstance(holder, list):
+        if is_list(holder):
             holder.append(text)
         elif path[-1] in holder:
             known = holder[path[-1]]
-            holder[path[-1]] = [*(known if isinstance(known, list) else [known]), text]
+            holder[path[-1]] = [*(known if is_list(known) else [known]), text]
         else:
             holder[path[-1]] = text
     return found if only is None else found[only]
@@ -298,11 +297,12 @@ def multipart(request: Received) -> dict[str, Any]:
     head = f"content-type: {request.headers['content-type']}\r\n\r\n".encode()
     message = message_from_bytes(head + request.body)
     found: dict[str, Any] = {}
-    for part in message.get_payload():  # type: ignore[union-attr]
-        name = str(part.get_param("name", header="content-disposition"))  # type: ignore[union-attr]
-        text = part.get_payload(decode=True).decode("latin-1")  # type: ignore[union-attr]
+    parts: Any = message.get_payload()
+    for part in parts:
+        name = str(part.get_param("name", header="content-disposition"))
+        text = part.get_payload(decode=True).decode("latin-1")
         if name in found:
-            found[name] = [*(found[name] if isinstance(found[name], list) else [found[name]]), text]
+            found[name] = [*(found[name] if is_list(found[name]) else [found[name]]), text]
         else:
             found[name] = text
     return found

@@ -213,7 +213,7 @@ def test_forms_have_a_pair_for_each_value() -> None:
     ],
 )
 def test_forms_in_every_style(encoding: Any, value: Any, pairs: Any) -> None:
-    schema = {"type": "object", "properties": {"p": {}}}
+    schema: dict[str, Any] = {"type": "object", "properties": {"p": {}}}
     request = sent(with_body(schema, FORM, encoding={"p": encoding}), {"p": value})
     assert parse_qsl(request.body.decode()) == pairs
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from agentrun._core.session import Request
 from agentrun.config import Config
 from agentrun.errors import (
     AgentRunError,
@@ -23,7 +25,7 @@ from agentrun.errors import (
 from agentrun.toolset.openapi import OpenAPI, OpenAPIResult
 from tests.unit.modes import both_modes, drive
 from tests.unit.servers import MISBEHAVIOURS, after, answer, closed_port, serving
-from tests.unit.toolset.documents import minimal
+from tests.unit.toolset.documents import document_of, minimal
 
 
 def called(mode: str, url: str, document: Any = None, arguments: Any = None, **options: Any) -> OpenAPIResult:
@@ -139,7 +141,7 @@ def test_a_redirect_is_not_followed() -> None:
 
 
 def test_the_answers_that_are_wanted_are_named() -> None:
-    content = {"text/html": {}, "application/json": {}}
+    content: dict[str, Any] = {"text/html": {}, "application/json": {}}
     document = minimal({"responses": {"200": {"content": content}, "404": {"content": {"text/plain": {}}}}})
     with serving(answer(b"")) as server:
         called("sync", server.url, document)
@@ -192,6 +194,36 @@ def test_variables_of_a_server() -> None:
         with pytest.raises(InvalidInputError, match="Allowed are: live, test") as caught:
             OpenAPI(document, server_variables={"stage": "other"}).invoke_tool("call")
         assert caught.value.field == "server_variables.stage"
+
+
+def test_the_server_of_a_document() -> None:
+    assert OpenAPI(minimal()).server_url == "http://127.0.0.1:1"
+    assert OpenAPI(minimal(), "http://127.0.0.1:2/").server_url == "http://127.0.0.1:2"
+    assert OpenAPI({**minimal(), "servers": []}).server_url is None
+
+
+def test_a_request_is_signed_each_time_it_is_sent() -> None:
+    numbers = iter(range(10))
+
+    def sign(request: Request) -> dict[str, str]:
+        return {"x-signed": f"{request.method} {request.url.rpartition('/')[2]} {next(numbers)}", "x-h": "signed"}
+
+    with serving(answer(b"", 503), answer(b"")) as server:
+        OpenAPI(minimal(), server.url, headers={"X-H": "mine"}, sign=sign).invoke_tool("call")
+        received = [(each.headers["x-signed"], each.headers["x-h"]) for each in server.requests]
+    assert received == [("GET things 0", "signed"), ("GET things 1", "signed")]
+
+
+def test_many_threads_may_use_one_client_from_the_start() -> None:
+    client = OpenAPI(document_of("kubernetes.io.json"))
+    paths = client.document.root["paths"].values()
+    names: list[str] = [item["get"]["operationId"] for item in paths if "get" in item][:200]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(
+            pool.map(lambda name: len(client.operation(name).definition.parameters.get("$defs", {})), names * 4)
+        )
+    alone = OpenAPI(document_of("kubernetes.io.json"))
+    assert found == [len(alone.operation(name).definition.parameters.get("$defs", {})) for name in names] * 4
 
 
 @pytest.mark.parametrize("servers", [None, [], [{"url": "/v1"}], [{"url": "ftp://example.com"}]])

@@ -15,7 +15,7 @@ TEXT, LIST, OBJECT = "blue", ["blue", "black", "brown"], {"R": 100, "G": 200, "B
 
 def with_parameter(location: str, **fields: Any) -> dict[str, Any]:
     """A document whose operation has one parameter, `color`."""
-    parameter = {"name": "color", "in": location, "schema": {}, **fields}
+    parameter: dict[str, Any] = {"name": "color", "in": location, "schema": {}, **fields}
     path = "/things/{color}/end" if location == "path" else "/things"
     if location == "path":
         parameter["required"] = True

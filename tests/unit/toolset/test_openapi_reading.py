@@ -145,9 +145,9 @@ def test_the_query_of_a_url_may_be_secret() -> None:
 
 
 def test_yaml_has_the_values_of_json() -> None:
-    text = "{d: 2024-01-02, t: 12:30, y: yes, n: no, on: on, s: '1', h: 0x1, o: 010, f: 1.5, g: 1e3, b: true, x: null, e: }"
+    text = "{d: 2024-01-02, t: 12:30, y: yes, n: no, on: on, s: '1', h: 0x1, o: 010, f: .5, g: 1e3, b: true, x: ~, e: }"
     texts = {"d": "2024-01-02", "t": "12:30", "y": "yes", "n": "no", "on": "on", "s": "1", "h": "0x1"}
-    assert parse_yaml(text, "it") == texts | {"o": 10, "f": 1.5, "g": 1000.0, "b": True, "x": None, "e": None}
+    assert parse_yaml(text, "it") == texts | {"o": 10, "f": 0.5, "g": 1000.0, "b": True, "x": None, "e": None}
     assert [type(value) for value in parse_yaml("[1, 1.0, -5, .5]", "it")] == [int, float, int, float]
 
 
@@ -225,7 +225,7 @@ def test_a_small_schema_is_written_out() -> None:
 
 
 def test_what_stands_beside_a_reference() -> None:
-    schemas = {"Thing": {"type": "object", "properties": {}}}
+    schemas: dict[str, Any] = {"Thing": {"type": "object", "properties": {}}}
     reference = {"$ref": "#/components/schemas/Thing", "description": "d", "minProperties": 1}
     newer = schema_of(with_schema(reference, schemas=schemas))["properties"]["a"]
     older = schema_of(with_schema({**reference, "nullable": True}, "3.0.3", schemas=schemas))["properties"]["a"]

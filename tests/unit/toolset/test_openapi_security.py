@@ -93,7 +93,7 @@ def test_cookies_of_arguments_and_credentials_are_one_header() -> None:
 
 
 def test_what_an_operation_says_wins_over_the_document() -> None:
-    general = [{"header": []}]
+    general: list[dict[str, list[str]]] = [{"header": []}]
     auth = {"header": "a", "bearer": "b"}
     assert sent(secured(general=general), {}, auth=auth).headers["x-key"] == "a"
     assert "x-key" not in sent(secured({"bearer": []}, general=general), {}, auth=auth).headers
@@ -158,7 +158,13 @@ def test_a_broken_scheme_is_an_error_with_its_place() -> None:
 
 def test_secrets_show_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    auth = {"header": SECRET, "query": SECRET, "bearer": lambda: SECRET, "basic": ("me", SECRET), "cookie": SECRET}
+    auth: dict[str, Any] = {
+        "header": SECRET,
+        "query": SECRET,
+        "bearer": lambda: SECRET,
+        "basic": ("me", SECRET),
+        "cookie": SECRET,
+    }
     options: dict[str, Any] = {"headers": {"X-Mine": SECRET}, "query_params": {"mine": SECRET}}
     document = secured({name: [] for name in ("header", "query", "bearer", "cookie")})
     with serving(answer(b"", 500)) as server:

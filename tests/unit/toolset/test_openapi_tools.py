@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from tests.unit.toolset.documents import minimal, schema_of
 
 def with_paths(**operations: Any) -> dict[str, Any]:
     """A document with operations by method and path, such as `get /a`."""
-    document = {**minimal(), "paths": {}}
+    document: dict[str, Any] = {**minimal(), "paths": {}}
     for place, operation in operations.items():
         method, _, path = place.partition(" ")
         document["paths"].setdefault(path, {})[method] = operation
@@ -44,8 +45,8 @@ def test_a_name_is_what_every_provider_takes(given: str, name: str) -> None:
 
 def test_an_operation_without_an_id_is_named_by_its_method_and_path() -> None:
     found = names(**{"get /": {}, "get /items/{id}": {}, "post /items/{id}": {}, "get /查询": {"operationId": "查询"}})
-    assert found == ["get", "get_items_id", "post_items_id", "get_2"][:3] + [found[3]]
-    assert len(set(found)) == 4
+    assert found[:3] == ["get", "get_items_id", "post_items_id"]
+    assert re.fullmatch("get_[0-9a-f]{32}", found[3])
 
 
 def test_operations_of_one_name_are_told_apart_by_method_and_path() -> None:
@@ -85,15 +86,15 @@ def test_names_that_clash_more_than_once() -> None:
     assert argument_name("id", "body", {"id", "body_id"}) == "body_id_2"
 
 
+def described(operation: dict[str, Any]) -> str:
+    return OpenAPI(minimal(operation)).operation("call").definition.description
+
+
 def test_what_a_tool_says_about_itself() -> None:
     operation = {"summary": "Lists.", "description": "Lists all of them.", "deprecated": True}
-    tool = OpenAPI(minimal(operation)).operation("call").definition
-    assert tool.description == "Deprecated. Lists.\n\nLists all of them."
-    assert (
-        OpenAPI(minimal({"summary": "Same.", "description": "Same."})).operation("call").definition.description
-        == "Same."
-    )
-    long = OpenAPI(minimal({"description": "word " * 500})).operation("call").definition.description
+    assert described(operation) == "Deprecated. Lists.\n\nLists all of them."
+    assert described({"summary": "Same.", "description": "Same."}) == "Same."
+    long = described({"description": "word " * 500})
     assert (len(long) <= 1024, long[-1]) == (True, "…")
 
 

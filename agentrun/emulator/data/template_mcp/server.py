@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,12 +12,21 @@ from agentrun import __version__
 from agentrun._sandbox_tools.definitions import ToolDescription
 from agentrun._sandbox_tools.schema import checked
 from agentrun._serving.values import is_list, is_object
-from agentrun.emulator.bridge.messages import INVALID_PARAMS, METHOD_NOT_FOUND, Message, failure, read, response
+from agentrun.emulator.bridge.messages import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    Message,
+    failure,
+    read,
+    response,
+)
 from agentrun.emulator.bridge.session import Received
 from agentrun.emulator.data.template_mcp.calls import call_of
 from agentrun.emulator.data.template_mcp.sandbox import SessionSandbox, ToolFailed
 from agentrun.errors import InvalidInputError
 
+log = logging.getLogger("agentrun.emulator")
 VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 _PICTURES = ("image/png", "image/jpeg")
 
@@ -61,6 +71,9 @@ class SandboxServer:
     async def _call(self, message: Message) -> None:
         try:
             self._received(read(await self._called(message)))
+        except Exception:
+            log.exception("the tool %s failed", message.params.get("name"))
+            self._received(read(failure(message.id, INTERNAL_ERROR, "the emulator failed; its log says more")))
         finally:
             self._calls.pop(message.id or "", None)
 

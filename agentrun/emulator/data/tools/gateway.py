@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -11,6 +12,7 @@ from agentrun.emulator.bridge.plan import MESSAGES, SSE, STREAMABLE
 from agentrun.emulator.control import tool_specs
 from agentrun.emulator.control.tool_kinds import FUNCTIONCALL, MCP_REMOTE, OPENAPI_IMPORT, SKILL, SPEC, is_hosted
 from agentrun.emulator.control.tools import Tools, key
+from agentrun.emulator.control.toolsets import as_tool
 from agentrun.emulator.data.proxy import Proxy
 from agentrun.emulator.data.tools.endpoints import Endpoints
 from agentrun.emulator.data.tools.injection import Injection, injection_of
@@ -20,10 +22,10 @@ from agentrun.emulator.packages import Packages
 from agentrun.emulator.resources import Resources
 from agentrun.emulator.store import Record
 from agentrun.emulator.tool_instances import ToolInstances
-from agentrun.emulator.wire.envelope import ServiceError, conflict
+from agentrun.emulator.wire.envelope import ServiceError, conflict, not_found
 from agentrun.emulator.wire.table import whole_number
 
-PREFIX, LOGS_PREFIX = "/tools/", "/tool-logs/"
+PREFIX, LOGS_PREFIX, SETS_PREFIX = "/tools/", "/tool-logs/", "/toolsets/"
 _DOWNLOAD = "/download"
 _MOST_LINES = 1_000_000
 
@@ -32,9 +34,16 @@ class ToolGateway:
     """The gateway in front of the tools."""
 
     def __init__(
-        self, tools: Tools, credentials: Resources, running: ToolInstances, proxy: Proxy, packages: Packages
+        self,
+        tools: Tools,
+        sets: Resources,
+        credentials: Resources,
+        running: ToolInstances,
+        proxy: Proxy,
+        packages: Packages,
     ) -> None:
         self._tools = tools
+        self._sets = sets
         self._credentials = credentials
         self._running = running
         self._proxy = proxy
@@ -57,6 +66,22 @@ class ToolGateway:
         if kind == FUNCTIONCALL:
             server = await self._function_server(tool)
             return await server.forward(self._proxy, request, f"{slash}{below}", request_id)
+        return await self._mcp(request, tool, f"{slash}{below}", request_id)
+
+    async def handle_set(self, request: Request, caller: Callable[[str | None], Tenant], request_id: str) -> int:
+        """Answer a request to the MCP server of a tool set, by its name or its uid; returns the status.
+
+        `caller` tells who calls, given the account that the uid belongs to.
+        """
+        label, slash, below = request.path.removeprefix(SETS_PREFIX).partition("/")
+        known = self._sets.store.anywhere(self._sets.kind.name, unquote(label))
+        scope = caller(known.scope.account if known else None).scope
+        found = self._sets.find(scope, unquote(label)) or self._sets.find_by_name(scope, unquote(label))
+        if found is None:
+            raise not_found(self._sets.kind.noun, unquote(label))
+        tool = as_tool(found)
+        if tool is None:
+            raise conflict(f"tool set {found.name} is of an API: call that itself, at {found.name}'s internetUrl")
         return await self._mcp(request, tool, f"{slash}{below}", request_id)
 
     async def _logs(self, request: Request, tool: Record, request_id: str) -> int:
