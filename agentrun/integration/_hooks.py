@@ -103,6 +103,11 @@ class _Hooked:
     tool: str
     perform: Perform
 
+    def bound(self, instance: Any) -> _Hooked:
+        """The same hooks around a method's body of this object."""
+        inner: Callable[[Any], Perform] | None = getattr(self.perform, "bound", None)
+        return self if inner is None else replace(self, perform=inner(instance))
+
     async def __call__(self, arguments: dict[str, Any]) -> Any:
         call = ToolCall(self.tool, dict(arguments), current_session())
         written: dict[str, Any] = (
