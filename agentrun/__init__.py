@@ -41,13 +41,14 @@ _NAMES = {
     "agentrun.credential": """
         Credential CredentialAuthType CredentialBasicAuth CredentialClient CredentialConfig CredentialControlAPI
         CredentialCreateInput CredentialListInput CredentialListOutput CredentialSourceType
-        CredentialUpdateInput RelatedResource
+        CredentialUpdateInput CredentialUsage CredentialUser RelatedResource
     """,
     "agentrun.errors": """
         AgentRunError AuthenticationError BlockingError BrowserToolError ClientError ConfigError ConnectError
-        DeleteResourceError Executed HTTPError InvalidInputError InvalidResponseError PermissionDeniedError
-        RateLimitError RequestTimeoutError ResourceAlreadyExistError ResourceFailedError ResourceNotExistError
-        SandboxError SandboxTerminatedError ServerError ToolError TransportError UnsupportedError WaitTimeoutError
+        CredentialError DeleteResourceError Executed HTTPError InvalidInputError InvalidResponseError
+        PermissionDeniedError RateLimitError RequestTimeoutError ResourceAlreadyExistError ResourceFailedError
+        ResourceNotExistError SandboxError SandboxTerminatedError ServerError ToolError TransportError
+        UnsupportedError WaitTimeoutError
     """,
     "agentrun.knowledgebase": """
         ADBDataAPI ADBProviderSettings ADBRerankModel ADBRetrieveSettings BailianDataAPI
@@ -72,15 +73,16 @@ _NAMES = {
         SafetyAction SemanticCache TimeoutPolicy TokenStats
     """,
     "agentrun.sandbox": """
-        Checkpoint CodeInterpreterDataAPI CodeInterpreterSandbox CodeLanguage ContextOperations CustomSandbox
-        EndEvent ErrorEvent ExecutionResult ExecutionStream ExitEvent FileEvent IsolationState
+        Checkpoint CodeInterpreterDataAPI CodeInterpreterSandbox CodeLanguage ContextOperations CredentialUse
+        CustomSandbox EndEvent ErrorEvent ExecutionResult ExecutionStream ExitEvent FileEvent IsolationState
         ListSandboxesInput ListSandboxesOutput Mount NASConfig NASMountConfig NetworkPolicy NetworkRule
         OSSMountConfig OSSMountPoint OutputEvent PageableInput PolarFsConfig PolarFsMountConfig ProcessHandle
-        ProcessResult Result Sandbox SandboxClient SandboxControlAPI SandboxDataAPI SandboxHealth SandboxInput
+        ProcessResult RefusedCredential Result Sandbox SandboxClient SandboxControlAPI SandboxCredential
+        SandboxDataAPI SandboxHealth SandboxInput
         SandboxOptions SandboxPort Template TemplateArmsConfiguration TemplateContainerConfiguration
         TemplateCredentialConfiguration TemplateInput TemplateLogConfiguration TemplateMcpOptions
         TemplateMcpState TemplateNetworkConfiguration TemplateNetworkMode TemplateOSSPermission
-        TemplateOssConfiguration TemplateType TemplateUpdateInput Terminal
+        TemplateOssConfiguration TemplateType TemplateUpdateInput Terminal UsedCredential
     """,
     "agentrun.sandbox.boxes": """
         BaseSandbox BaseSandboxAsync FilesystemSandbox FilesystemSandboxAsync WorkspaceFiles

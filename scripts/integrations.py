@@ -59,7 +59,7 @@ def run(name: str, arguments: list[str]) -> tuple[str, int, float, str]:
     except subprocess.CalledProcessError as error:
         return name, error.returncode, time.monotonic() - began, f"the environment of {name} could not be made"
     script = str(INTEGRATIONS / "scenario" / "model.py")
-    tests = [str(python), "-m", "pytest", "-q", str(INTEGRATIONS / name), *arguments]
+    tests = [str(python), "-m", "pytest", "-q", "--asyncio-mode=auto", str(INTEGRATIONS / name), *arguments]
     emulator = [str(MAIN / "agentrun"), "emulator", "exec", "--script", script, "--", *tests]
     done = subprocess.run(
         emulator, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=quiet(os.environ)

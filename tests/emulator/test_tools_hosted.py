@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -45,7 +45,7 @@ async def test_the_mcp_package_uses_a_server_of_its_own_kind(account: Account, t
         assert [tool.name for tool in listed.tools] == ["add", "fail"]
         assert text_of(await session.call_tool("add", {"a": 1, "b": 2})) == "3"
         assert "Error executing tool fail" in text_of(await session.call_tool("fail", {}))
-        assert "buy milk" in str(await session.read_resource("note://today"))  # type: ignore[arg-type]
+        assert "buy milk" in str(await session.read_resource("note://today"))
         with pytest.raises(Exception, match="none"):  # The classes of errors differ between versions.
             await session.get_prompt("none", {})
 
@@ -331,7 +331,7 @@ def test_a_server_sees_nothing_of_the_machine(emulator: Emulator, plain: Account
 
 
 @contextlib.contextmanager
-def _listening() -> Iterator[int]:
+def _listening() -> Generator[int, None, None]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -340,7 +340,7 @@ def _listening() -> Iterator[int]:
 
 
 def test_who_does_not_sign_is_the_default_account(emulator: Emulator, plain: Account) -> None:
-    initialize = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
+    initialize: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
     headers = {"accept": "application/json, text/event-stream"}
     answer = plain.client.post(f"{PATH}/mcp", json=initialize, headers=headers)
     assert "tool tool does not exist" in refusal(answer, 404)

@@ -40,7 +40,9 @@ def plain(emulator: Emulator, client: httpx.Client) -> Iterator[Account]:
 
 def api(url: str, scheme: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """An OpenAPI document of a server."""
-    described = {"components": {"securitySchemes": {"s": scheme}}, "security": [{"s": []}]} if scheme else {}
+    described: dict[str, Any] = (
+        {"components": {"securitySchemes": {"s": scheme}}, "security": [{"s": []}]} if scheme else {}
+    )
     servers = [{"url": url}]
     return {"openapi": "3.0.3", "info": {}, "servers": servers, "paths": {"/items": {"get": {}}}, **described, **more}
 
@@ -165,8 +167,8 @@ def test_basic_takes_a_user(account: Account, elsewhere: str, credential: dict[s
 
 def test_a_credential_with_headers_of_its_own(account: Account, elsewhere: str) -> None:
     public = {"authConfig": {"X-One": "1", "X-Two": "2"}}
-    kind = {"credentialAuthType": "custom_header", "credentialPublicConfig": public}
-    account.done("POST", CREDENTIALS, bodies.credential(**kind))
+    kind = "custom_header"
+    account.done("POST", CREDENTIALS, bodies.credential(credentialAuthType=kind, credentialPublicConfig=public))
     made(account, function(api(elsewhere), credentialName="key"))
     seen = account.data("GET", "/tools/tool/items").json()["headers"]
     assert (seen["x-one"], seen["x-two"]) == ("1", "2")

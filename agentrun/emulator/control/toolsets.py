@@ -180,7 +180,7 @@ def _check(document: Mapping[str, Any]) -> None:
 
 
 def _api_tool(method: str, path: str, operation: Mapping[str, Any]) -> dict[str, str]:
-    name = str(operation.get("operationId") or re.sub(r"\W+", "_", f"{method.lower()}_{path}").strip("_"))
+    name = str(operation.get("operationId") or re.sub(r"\W+", "_", f"{method.lower()}{path}").strip("_"))
     return {"method": method, "path": path, "toolId": name, "toolName": name}
 
 

@@ -303,6 +303,19 @@ def test_one_broken_operation_does_not_break_the_others() -> None:
     assert client.operation("good").definition.name == "good"
 
 
+def test_a_broken_definition_breaks_every_operation_that_uses_it_and_no_other() -> None:
+    schemas = {"Bad": {"properties": {"a": {"$ref": "#/nowhere"}}}, "Good": {"type": "object"}}
+    document = with_schema({"$ref": "#/components/schemas/Bad"}, schemas=schemas)
+    other = with_schema({"$ref": "#/components/schemas/Good"})["paths"]["/things"]["get"]
+    document["paths"]["/again"] = {"get": {**document["paths"]["/things"]["get"], "operationId": "again"}}
+    document["paths"]["/good"] = {"get": {**other, "operationId": "good"}}
+    client = OpenAPI(document)
+    for name in ("call", "again", "call"):
+        with pytest.raises(InvalidInputError, match="'#/nowhere' leads nowhere"):
+            client.operation(name)
+    assert client.operation("good").definition.parameters["$defs"] == {"Good": {"type": "object"}}
+
+
 # Several documents
 
 SHARED = {
