@@ -110,4 +110,4 @@ def returning(kind: type[RunnerT], function: Callable[P, Tools[Any]]) -> Callabl
 
 def field_of(value: Any, name: str) -> Any:
     """A field of an object of the API's own package, or of the same as a dict."""
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return cast("Mapping[str, Any]", value).get(name) if isinstance(value, Mapping) else getattr(value, name, None)

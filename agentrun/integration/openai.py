@@ -63,7 +63,7 @@ class OpenAITools(RunsCalls):
 
 def to_model(model: CommonModel) -> ChatModel:
     """A model as clients of the package, which sign where there is no key."""
-    with framework("model", "openai"):
+    with framework("openai", "openai"):
         from openai import AsyncOpenAI, OpenAI  # Slow to import, and needed by nothing else.
 
     asynchronous = AsyncOpenAI(**model.shared_kwargs(asynchronous=True))

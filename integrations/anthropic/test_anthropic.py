@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentrun import ModelProxy, Sandbox
+from agentrun import Sandbox
 from agentrun.errors import UnsupportedError
 from agentrun.integration._outcome import Image, ToolOutcome
 from agentrun.integration._tool import Tool
@@ -16,7 +16,7 @@ from agentrun.integration.anthropic import AnthropicTools, MessagesModel, model,
 from integrations.anthropic.agent import answer
 from integrations.anthropic.service import claude
 from integrations.scenario.platform import Names, sandboxes_alive
-from integrations.scenario.recorder import SCHEMA, schema_tool
+from integrations.scenario.recorder import SCHEMA, schema_tool, signed_model
 from integrations.scenario.weather import CELSIUS, fahrenheit_squared
 
 
@@ -100,13 +100,8 @@ def test_pictures_are_in_the_result() -> None:
 
 
 def test_a_model_behind_the_platform_is_refused_because_it_speaks_another_protocol(names: Names) -> None:
-    proxy = ModelProxy.create(
-        model_proxy_name="demo-proxy",
-        model_type="llm",
-        proxy_config={"endpoints": [{"model_names": ["scripted"], "model_service_name": names.model}]},
-    )
-    try:
-        with pytest.raises(UnsupportedError, match="does not speak Anthropic's protocol"):
-            model(proxy)
-    finally:
-        proxy.delete()
+    with (
+        signed_model(names.model) as name,
+        pytest.raises(UnsupportedError, match="does not speak Anthropic's"),
+    ):
+        model(name)

@@ -16,7 +16,7 @@ from agentrun.integration._tool import Tool
 from agentrun.integration.openai import ChatModel, OpenAITools, model, sandbox_toolset, tool_resource, toolset
 from integrations.openai.agent import answer
 from integrations.scenario.platform import Names, sandboxes_alive
-from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool
+from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool, signed_model
 from integrations.scenario.weather import CELSIUS, fahrenheit_squared
 
 
@@ -82,6 +82,14 @@ def test_the_model_is_sent_names_descriptions_and_schemas_as_they_are() -> None:
             "function": {"name": "send_alert", "description": "Warn the people of a place.", "parameters": SCHEMA},
         }
     ]
+
+
+def test_a_model_without_a_key_is_asked_with_signed_requests(names: Names) -> None:
+    with signed_model(names.model) as name:
+        messages = asyncio.run(answered(model(name), OpenAITools([schema_tool()]), "Hello"))
+        hello: Any = [{"role": "user", "content": "Hello"}]
+        reply = model(name).client.chat.completions.create(model=model(name).name, messages=hello)
+    assert messages[-1].content == reply.choices[0].message.content == "Hello, this is a model with a script."
 
 
 # What needs no platform
