@@ -27,6 +27,12 @@ HOMES = {
     "jupyter_client": ("agentrun.emulator.guest",),
     "redis": ("agentrun.gateway.state.redis",),
     "opentelemetry": ("agentrun.gateway.observability.opentelemetry",),
+    "agents": ("agentrun.integration.openai_agents",),
+    "anthropic": ("agentrun.integration.anthropic",),
+    "llama_index": ("agentrun.integration.llama_index",),
+    "pydantic_ai": ("agentrun.integration.pydantic_ai",),
+    "jsonschema": ("agentrun.emulator", "agentrun.toolset"),
+    "referencing": ("agentrun.emulator", "agentrun.toolset"),
     "yaml": ("agentrun.emulator", "agentrun.gateway", "agentrun.toolset", "agentrun.integration._skills"),
     "IPython": ("agentrun.emulator.guest.workers",),
 }
