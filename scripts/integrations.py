@@ -82,6 +82,7 @@ def quiet(environment: os._Environ[str]) -> dict[str, str]:
 
 
 def main() -> int:
+    """Test what the command line names; 1 when something failed."""
     parser = argparse.ArgumentParser(description="Test the integrations, each in its own environment.")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at the same time")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(names())}; all by default")

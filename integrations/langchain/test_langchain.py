@@ -8,7 +8,6 @@ import sys
 from typing import Any
 
 import pytest
-from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool
 from langchain.agents import create_agent
 from langchain_core.tools import BaseTool
 from langchain_tests.integration_tests import ToolsIntegrationTests
@@ -19,6 +18,7 @@ from agentrun.integration.langchain import AgentRunConverter, model, sandbox_too
 from agentrun.server import AgentEvent, EventType
 from integrations.langchain import agent as example
 from integrations.scenario.platform import Names, sandboxes_alive
+from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool
 from integrations.scenario.weather import CELSIUS, fahrenheit_squared
 
 
@@ -33,11 +33,14 @@ def test_the_example_calls_three_tools(names: Names) -> None:
 def test_an_agent_streams_and_its_events_are_told(names: Names) -> None:
     async def told() -> list[AgentEvent]:
         converter = AgentRunConverter()
-        async with toolset(names.weather) as weather, tool_resource(names.units) as units:
-            async with sandbox_toolset(names.sandboxes) as python:
-                agent: Any = create_agent(model(names.model), [*weather, *units, *python])
-                stream = agent.astream_events(asked("How warm is it in Oslo?"), version="v2")
-                return [event async for raw in stream for event in converter.convert(raw)]
+        async with (
+            toolset(names.weather) as weather,
+            tool_resource(names.units) as units,
+            sandbox_toolset(names.sandboxes) as python,
+        ):
+            agent: Any = create_agent(model(names.model), [*weather, *units, *python])
+            stream = agent.astream_events(asked("How warm is it in Oslo?"), version="v2")
+            return [event async for raw in stream for event in converter.convert(raw)]
 
     events = asyncio.run(told())
     text = "".join(event.data["delta"] for event in events if event.event == EventType.TEXT)
@@ -76,11 +79,14 @@ def test_ten_agents_at_once_have_a_sandbox_each(names: Names) -> None:
 
 def test_ten_agents_at_once_ask_an_api_and_an_mcp_server(names: Names) -> None:
     async def answered() -> list[str]:
-        async with toolset(names.weather) as weather, tool_resource(names.units) as units:
-            async with sandbox_toolset(names.sandboxes) as python:
-                agent: Any = create_agent(model(names.model), [*weather, *units, *python])
-                runs = [agent.ainvoke(asked(f"How warm is it in {city}?")) for city in CELSIUS]
-                return [state["messages"][-1].text for state in await asyncio.gather(*runs)]
+        async with (
+            toolset(names.weather) as weather,
+            tool_resource(names.units) as units,
+            sandbox_toolset(names.sandboxes) as python,
+        ):
+            agent: Any = create_agent(model(names.model), [*weather, *units, *python])
+            runs = [agent.ainvoke(asked(f"How warm is it in {city}?")) for city in CELSIUS]
+            return [state["messages"][-1].text for state in await asyncio.gather(*runs)]
 
     assert asyncio.run(answered()) == [fahrenheit_squared(city) for city in CELSIUS]
 
