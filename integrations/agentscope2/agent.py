@@ -25,7 +25,7 @@ def answer(question: str, names: Names) -> str:
             system_prompt="You are a helpful assistant.",
             model=model(names.model),
             toolkit=Toolkit(tools=[*weather, *units, *python]),
-            # Nobody is asked before a tool is called, and the model is told no time: its script wants the question last.
+            # Nobody is asked before a tool is called, and the question stays the last of what the model is told.
             state=AgentState(permission_context=PermissionContext(mode=PermissionMode.BYPASS)),
             injection_config=InjectionConfig(inject_runtime_state=False),
         )
