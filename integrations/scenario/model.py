@@ -67,6 +67,10 @@ def run_in_shell(conversation: Conversation) -> Reply:
     return Reply(tool_calls=[ToolCall("exec_command", {"cmd": conversation.last_user.partition("Type ")[2]})])
 
 
+def run_in_bash(conversation: Conversation) -> Reply:
+    return Reply(tool_calls=[ToolCall("Bash", {"command": conversation.last_user.partition("Bash: ")[2]})])
+
+
 def tell_output(conversation: Conversation) -> str:
     return f"The shell says: {last_result(conversation)}"
 
@@ -81,7 +85,9 @@ script = Script(
         Rule(When(tool="write_file"), read_back),
         Rule(When(tool="read_file"), tell_note),
         Rule(When(tool="exec_command"), tell_output),
+        Rule(When(tool="Bash"), tell_output),
         Rule("Type", run_in_shell),
+        Rule("Bash: ", run_in_bash),
         Rule("Hello", "Hello, this is a model with a script."),
     ],
     strict=True,
