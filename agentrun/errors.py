@@ -3,6 +3,7 @@
     AgentRunError
     ├─ ConfigError                 a setting is missing or wrong                     (is a ValueError)
     ├─ InvalidInputError           an argument is unknown, missing or of wrong type  (is a ValueError)
+    ├─ CredentialError             a credential cannot be shown in a request
     ├─ BlockingError               a synchronous call met code that must be awaited  (is a RuntimeError)
     ├─ HTTPError                   the service answered with an error
     │  ├─ ClientError              4xx
@@ -44,6 +45,7 @@ __all__ = [
     "ClientError",
     "ConfigError",
     "ConnectError",
+    "CredentialError",
     "DeleteResourceError",
     "Executed",
     "HTTPError",
@@ -127,6 +129,19 @@ class InvalidInputError(AgentRunError, ValueError):
     def __init__(self, message: str, *, field: str | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.field = field
+
+
+class CredentialError(AgentRunError):
+    """A credential cannot be shown in a request: it is disabled, incomplete, or refused by its token server.
+
+    `credential_name` names it; the text holds no secret.
+    """
+
+    executed = Executed.NO
+
+    def __init__(self, credential_name: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"credential {credential_name!r} cannot be used: {reason}", hint=hint)
+        self.credential_name = credential_name
 
 
 class BlockingError(AgentRunError, RuntimeError):

@@ -13,6 +13,8 @@ from agentrun.credential.model import (
     CredentialListInput,
     CredentialSourceType,
     CredentialUpdateInput,
+    CredentialUsage,
+    CredentialUser,
     RelatedResource,
 )
 
@@ -28,5 +30,7 @@ __all__ = [
     "CredentialListOutput",
     "CredentialSourceType",
     "CredentialUpdateInput",
+    "CredentialUsage",
+    "CredentialUser",
     "RelatedResource",
 ]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from pydantic import PrivateAttr
+from pydantic import BaseModel, PrivateAttr
 
+from agentrun._core.authorizer import CredentialAuth
 from agentrun._core.blocking import run
 from agentrun._core.model import Model, build
+from agentrun._core.outbound import Outgoing
 from agentrun._core.paging import AsyncLazyList, LazyList, numbered
 from agentrun._core.resource import Resource
 from agentrun.config import Config
 from agentrun.credential.control import CredentialControlAPI
+from agentrun.credential.extensions import USAGE, require_local
 from agentrun.credential.model import (
     CredentialAuthType,
     CredentialCreateInput,
@@ -22,7 +25,13 @@ from agentrun.credential.model import (
     CredentialSourceType,
     CredentialSystemProps,
     CredentialUpdateInput,
+    CredentialUsage,
 )
+from agentrun.credential.showing import KeptShown, Shown
+from agentrun.errors import CredentialError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class CredentialListOutput(Model):
@@ -60,6 +69,7 @@ class Credential(CredentialMutableProps, CredentialImmutableProps, CredentialSys
     """A credential of the platform; its secret is in `credential_secret` and never in its repr."""
 
     kind = "Credential"
+    _kept: KeptShown = PrivateAttr(default_factory=KeptShown)
 
     @property
     def label(self) -> str:
@@ -75,6 +85,7 @@ class Credential(CredentialMutableProps, CredentialImmutableProps, CredentialSys
         Raises ResourceAlreadyExistError when the name is taken.
         """
         wanted = build(CredentialCreateInput, input, fields)
+        require_local(wanted, config)
         return cls.of(await CredentialControlAPI(config).create_credential_async(wanted), config)
 
     @classmethod
@@ -107,6 +118,7 @@ class Credential(CredentialMutableProps, CredentialImmutableProps, CredentialSys
     ) -> Credential:
         """Change a credential; what is not given stays. Raises ResourceNotExistError."""
         wanted = build(CredentialUpdateInput, input, fields)
+        require_local(wanted, config)
         return cls.of(await CredentialControlAPI(config).update_credential_async(credential_name, wanted), config)
 
     @classmethod
@@ -204,3 +216,65 @@ class Credential(CredentialMutableProps, CredentialImmutableProps, CredentialSys
     def delete(self, config: Config | None = None) -> Credential:
         """Delete this credential."""
         return run(self.delete_async(config))
+
+    def update_self(self, other: BaseModel | None) -> Self:
+        """Take over every field of another one; what was kept to be shown is read again."""
+        self._kept.forget()
+        return super().update_self(other)
+
+    # Shown to others
+
+    async def headers_async(
+        self,
+        method: str = "GET",
+        url: str = "",
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        config: Config | None = None,
+    ) -> dict[str, str]:
+        """The headers with which a request shows this outbound credential.
+
+        Signatures of an access key need the whole request, other kinds nothing of it. Raises CredentialError when the
+        credential is disabled, its token server refuses, or its key belongs into the query: there use `auth()`.
+        """
+        shown = await self._shown(config).authorizer.proof(Outgoing(method, url, headers or {}, body))
+        if shown.query:
+            raise CredentialError(self.label, "its key goes into the query", hint="Use auth() with an httpx client")
+        return shown.all_headers()
+
+    def headers(
+        self,
+        method: str = "GET",
+        url: str = "",
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        config: Config | None = None,
+    ) -> dict[str, str]:
+        """The headers with which a request shows this outbound credential.
+
+        Signatures of an access key need the whole request, other kinds nothing of it. Raises CredentialError when the
+        credential is disabled, its token server refuses, or its key belongs into the query: there use `auth()`.
+        """
+        return run(self.headers_async(method, url, headers, body, config))
+
+    def auth(self, config: Config | None = None) -> CredentialAuth:
+        """The `auth` of any client of httpx: `httpx.get(url, auth=credential.auth())`, also asynchronous ones.
+
+        A token that the server refuses (401) is fetched anew, once for each request.
+        """
+        signs = self.credential_auth_type == CredentialAuthType.AKSK
+        return CredentialAuth(self._shown(config).authorizer, reads_body=signs)
+
+    def _shown(self, config: Config | None) -> Shown:
+        return self._kept.of(self.label, self._settings(config))
+
+    async def usage_async(self, config: Config | None = None) -> CredentialUsage:
+        """Who has used this credential and when, an extension of the local platform; raises UnsupportedError."""
+        found = await CredentialControlAPI(self._settings(config)).get_credential_async(self.label)
+        if "usage" not in found:
+            raise USAGE.unsupported()
+        return CredentialUsage.from_wire(found["usage"])
+
+    def usage(self, config: Config | None = None) -> CredentialUsage:
+        """Who has used this credential and when, an extension of the local platform; raises UnsupportedError."""
+        return run(self.usage_async(config))

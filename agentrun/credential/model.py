@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
 from pydantic import Field
 
 from agentrun._core.model import Model, PageableInput
+from agentrun._core.oauth2 import Grant
+from agentrun._core.outbound import OAUTH2
+from agentrun.errors import InvalidInputError
+
+# Where the contract has no field, what is an extension travels in `authConfig`, which takes any names.
+PREVIOUS_VALID_SECONDS = "previousValidSeconds"
+_KIND = ("credentialAuthType", "credentialSourceType")
 
 
 class CredentialAuthType(str, Enum):
@@ -44,6 +51,23 @@ class RelatedResource(Model):
     resource_type: str | None = None
 
 
+class CredentialUser(Model):
+    """A resource that has used a credential; `calls` counts the requests, `last_used_at` is the time of the last."""
+
+    resource_id: str | None = None
+    resource_name: str | None = None
+    resource_type: str | None = None
+    last_used_at: str | None = None
+    calls: int = 0
+
+
+class CredentialUsage(Model):
+    """Who has used a credential, the last one first; `last_used_at` is None when nobody has."""
+
+    last_used_at: str | None = None
+    users: list[CredentialUser] = Field(default_factory=list[CredentialUser])
+
+
 class CredentialConfigInner(Model):
     """The kind of a credential, its public part and its secret."""
 
@@ -64,6 +88,13 @@ def _config(
     }
 
 
+def _claims(audience: str | None, issuer: str | None) -> dict[str, Any]:
+    """What tokens have to claim, in the one place of the contract that takes any names."""
+    given = {"audience": audience, "issuer": issuer}
+    parts = {name: value for name, value in given.items() if value}
+    return {"authConfig": parts} if parts else {}
+
+
 class CredentialConfig(CredentialConfigInner):
     """A credential's kind and content; made by one of the class methods.
 
@@ -78,24 +109,34 @@ class CredentialConfig(CredentialConfigInner):
         )
 
     @classmethod
-    def inbound_static_jwt(cls, jwks: str) -> CredentialConfig:
-        """Callers must send a token signed by a key of this JSON Web Key Set."""
-        return cls(
-            **_config(CredentialAuthType.JWT, CredentialSourceType.INTERNAL, {"authType": "static", "jwks": jwks}, "")
-        )
+    def inbound_static_jwt(
+        cls, jwks: str, *, audience: str | None = None, issuer: str | None = None
+    ) -> CredentialConfig:
+        """Callers must send a token signed by a key of this JSON Web Key Set.
+
+        `audience` and `issuer`, which tokens must name then, are an extension of the local platform.
+        """
+        public = {"authType": "static", "jwks": jwks, **_claims(audience, issuer)}
+        return cls(**_config(CredentialAuthType.JWT, CredentialSourceType.INTERNAL, public, ""))
 
     @classmethod
-    def inbound_remote_jwt(cls, uri: str, timeout: int = 3000, ttl: int = 30000, **kwargs: Any) -> CredentialConfig:
-        """Callers must send a token signed by a key found at `uri`; `timeout` and `ttl` are milliseconds."""
+    def inbound_remote_jwt(
+        cls,
+        uri: str,
+        timeout: int = 3000,
+        ttl: int = 30000,
+        *,
+        audience: str | None = None,
+        issuer: str | None = None,
+        **kwargs: Any,
+    ) -> CredentialConfig:
+        """Callers must send a token signed by a key found at `uri`; `timeout` and `ttl` are milliseconds.
+
+        `audience` and `issuer`, which tokens must name then, are an extension of the local platform.
+        """
         remote = {"uri": uri, "timeout": timeout, "ttl": ttl, **kwargs}
-        return cls(
-            **_config(
-                CredentialAuthType.JWT,
-                CredentialSourceType.INTERNAL,
-                {"authType": "remote", "remoteConfig": remote},
-                "",
-            )
-        )
+        public = {"authType": "remote", "remoteConfig": remote, **_claims(audience, issuer)}
+        return cls(**_config(CredentialAuthType.JWT, CredentialSourceType.INTERNAL, public, ""))
 
     @classmethod
     def inbound_basic(cls, users: list[CredentialBasicAuth]) -> CredentialConfig:
@@ -109,9 +150,99 @@ class CredentialConfig(CredentialConfigInner):
         return cls(**_config(CredentialAuthType.API_KEY, CredentialSourceType.LLM, {"provider": provider}, api_key))
 
     @classmethod
-    def outbound_tool_api_key(cls, api_key: str) -> CredentialConfig:
-        """The API key of a tool."""
-        return cls(**_config(CredentialAuthType.API_KEY, CredentialSourceType.TOOL, {}, api_key))
+    def outbound_tool_api_key(
+        cls,
+        api_key: str,
+        header_key: str | None = None,
+        prefix: str | None = None,
+        *,
+        query_key: str | None = None,
+        cookie_key: str | None = None,
+    ) -> CredentialConfig:
+        """The API key of a tool: in the header `header_key`, Authorization unless given, after `prefix`.
+
+        `prefix` comes right before the key: `"Bearer "` for Authorization and nothing elsewhere, unless given.
+        `query_key` or `cookie_key`, which put it there instead, are an extension of the local platform.
+        """
+        places = {"header": header_key, "query": query_key, "cookie": cookie_key}
+        given = [where for where, name in places.items() if name]
+        if len(given) > 1:
+            raise InvalidInputError(
+                "a key goes to one place", field=f"{given[1]}_key", hint=f"Leave out {given[1]}_key"
+            )
+        public = {"headerKey": header_key, "prefix": prefix}
+        found = {name: value for name, value in public.items() if value is not None}
+        elsewhere = [{"in": where, "name": places[where]} for where in given if where != "header"]
+        config = {**found, **({"authConfig": elsewhere[0]} if elsewhere else {})}
+        return cls(**_config(CredentialAuthType.API_KEY, CredentialSourceType.TOOL, config, api_key))
+
+    @classmethod
+    def outbound_tool_basic(cls, username: str, password: str) -> CredentialConfig:
+        """The user as whom a tool is called."""
+        public = {"users": [{"username": username, "password": password}]}
+        return cls(**_config(CredentialAuthType.BASIC, CredentialSourceType.TOOL, public, ""))
+
+    @classmethod
+    def outbound_tool_jwt(cls, token: str) -> CredentialConfig:
+        """The token that a tool wants as a bearer's."""
+        return cls(**_config(CredentialAuthType.JWT, CredentialSourceType.TOOL, {"authType": "static"}, token))
+
+    @classmethod
+    def outbound_oauth2_client_credentials(
+        cls,
+        token_url: str,
+        client_id: str,
+        client_secret: str,
+        scopes: Sequence[str] = (),
+        *,
+        audience: str | None = None,
+        client_auth: str = "basic",
+    ) -> CredentialConfig:
+        """Tokens that the client asks for in its own name; an extension of the local platform.
+
+        `client_auth` is how the client proves itself: `basic`, or `body` for servers that want its secret there.
+        """
+        parts = {"grantType": "client_credentials", "tokenUrl": token_url, "clientId": client_id}
+        return cls._oauth2(parts, client_secret, scopes, audience, client_auth)
+
+    @classmethod
+    def outbound_oauth2_refresh_token(
+        cls,
+        token_url: str,
+        client_id: str,
+        client_secret: str,
+        refresh_token: str,
+        scopes: Sequence[str] = (),
+        *,
+        audience: str | None = None,
+        client_auth: str = "basic",
+    ) -> CredentialConfig:
+        """Tokens of a user who has allowed it, by a refresh token; an extension of the local platform.
+
+        The refresh token that the server gives in its place is kept by the platform. `client_secret` is empty for a
+        public client.
+        """
+        parts = {
+            "grantType": "refresh_token",
+            "tokenUrl": token_url,
+            "clientId": client_id,
+            "refreshToken": refresh_token,
+        }
+        return cls._oauth2(parts, client_secret, scopes, audience, client_auth)
+
+    @classmethod
+    def _oauth2(
+        cls, parts: dict[str, str], secret: str, scopes: Sequence[str], audience: str | None, client_auth: str
+    ) -> CredentialConfig:
+        if isinstance(scopes, str):
+            raise InvalidInputError("scopes is a list of texts", field="scopes", hint=f"Give [{scopes!r}]")
+        more = {"scope": " ".join(scopes), "audience": audience or "", "clientAuth": client_auth}
+        auth = {**parts, **{name: value for name, value in more.items() if value}}
+        public = {"authType": OAUTH2, "authConfig": auth}
+        config = cls(**_config(CredentialAuthType.JWT, CredentialSourceType.TOOL, public, secret))
+        if problem := Grant.of_parts("", auth, secret).problem():
+            raise InvalidInputError(problem)
+        return config
 
     @classmethod
     def outbound_tool_ak_sk(
@@ -132,6 +263,14 @@ class CredentialConfig(CredentialConfigInner):
         """Headers that a tool wants."""
         public = {"authConfig": dict(headers)}
         return cls(**_config(CredentialAuthType.CUSTOM_HEADER, CredentialSourceType.TOOL, public, ""))
+
+    def for_hosts(self, *hosts: str) -> CredentialConfig:
+        """The same for these hosts alone: `api.example.com`, `*.example.com`, `host:8443`, `http://host`.
+
+        Code in sandboxes can use such a credential without seeing it. Extension of the local platform.
+        """
+        public = {**(self.credential_public_config or {}), "allowedHosts": list(hosts)}
+        return self.model_copy(update={"credential_public_config": public})
 
 
 class CredentialMutableProps(Model):
@@ -174,14 +313,24 @@ class CredentialCreateInput(CredentialImmutableProps, CredentialMutableProps):
 
 
 class CredentialUpdateInput(CredentialMutableProps):
-    """What to change of a credential; what is None stays."""
+    """What to change of a credential; what is None stays.
+
+    `previous_valid_seconds`, an extension of the local platform, lets callers show what an inbound credential asked
+    for until now for so long yet; without it the new secret alone counts at once.
+    """
 
     credential_config: CredentialConfig | None = None
+    previous_valid_seconds: int | None = Field(default=None, ge=1)
 
     def to_wire(self) -> dict[str, Any]:
         """What travels; an update cannot change the kind, so it is left out."""
-        kind = ("credentialAuthType", "credentialSourceType")
-        return {name: value for name, value in _flattened(super().to_wire()).items() if name not in kind}
+        sent = _flattened(super().to_wire())
+        grace = sent.pop("previousValidSeconds", None)
+        if grace is not None:
+            public: dict[str, Any] = sent.get("credentialPublicConfig") or {}
+            parts: dict[str, Any] = {**(public.get("authConfig") or {}), PREVIOUS_VALID_SECONDS: str(grace)}
+            sent["credentialPublicConfig"] = {**public, "authConfig": parts}
+        return {name: value for name, value in sent.items() if name not in _KIND}
 
 
 class CredentialListInput(PageableInput):

@@ -10,7 +10,7 @@ from typing import Any
 
 from agentrun._serving.asgi import Receive, Scope, Send
 from agentrun.emulator.admin import Admin
-from agentrun.emulator.auth import Tenant
+from agentrun.emulator.auth import Tenant, is_signed
 from agentrun.emulator.clock import Clock
 from agentrun.emulator.control.addresses import check_from_inside
 from agentrun.emulator.control.call import Call, Handler
@@ -84,7 +84,7 @@ class App:
             status = await self._answer(request, request_id, note)
         except ServiceError as error:
             status = error.status
-            await Response(failure(error, request_id), status).send(request.send, request_id)
+            await Response(failure(error, request_id), status, error.headers).send(request.send, request_id)
         except ConnectionAbortedError as error:
             status = CLIENT_GONE
             note.remarks.append(str(error))
@@ -193,9 +193,13 @@ class App:
         note.operation = request.path.split("/", 2)[1]
         if sandboxes.SandboxGateway.is_by_url(request):
             return await self._by_url(request, request_id, note)
+        self.platform.lifecycle.settle()
+        if isinstance(gateway, invocations.Invocations) and not is_signed(request):
+            guarded = gateway.guarded(request)
+            if guarded:
+                return await gateway.handle_unsigned(request, guarded, request_id, note.of_account)
         tenant = self.platform.auth.data(request)
         note.account = tenant.scope.account
-        self.platform.lifecycle.settle()
         return await gateway.handle(request, tenant, request_id)
 
     async def _tool(self, request: Request, request_id: str, note: Note) -> int:

@@ -257,6 +257,12 @@ class Authenticator:
             )
 
 
+def is_signed(request: Request) -> bool:
+    """Whether a data request claims to come from an account: by a signature, or by an access token."""
+    headers = request.headers
+    return signing.DATA_HEADER.lower() in headers or headers.get("authorization", "").startswith("Bearer at.")
+
+
 def _public_secret(access_key_id: str) -> ServiceError:
     return forbidden(
         "InvalidAccessKeyId.Inactive",

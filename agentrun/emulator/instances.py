@@ -12,7 +12,9 @@ from typing import Any
 from agentrun._serving.values import section
 from agentrun.emulator.auth import Authenticator
 from agentrun.emulator.backends.base import Backend, BackendError, HealthCheck, Limits, Running, ServiceSpec
+from agentrun.emulator.backends.injection.placeholders import Injection
 from agentrun.emulator.backends.supervisor import State, Supervised
+from agentrun.emulator.control.injections import Injections
 from agentrun.emulator.packages import Packages
 from agentrun.emulator.store import Record, Scope
 from agentrun.emulator.wire.envelope import ServiceError, unsupported
@@ -61,8 +63,9 @@ class Processes(ABC):
         """
         found = self._running.get(key)
         if found is None or found.state is State.STOPPED:
-            spec = self._spec(key, record)
-            found = self._running[key] = Supervised(lambda: self._backend.start_service(spec))
+            self._spec(key, record)  # Whatever is wrong with it is told now.
+            # Made anew for each start, so that a process that is started again has what its credentials are by then.
+            found = self._running[key] = Supervised(lambda: self._backend.start_service(self._spec(key, record)))
         try:
             await found.wait_ready()
         except BackendError as error:
@@ -124,8 +127,9 @@ class Instances(Processes):
 
     noun, unavailable = "agent runtime", "ERR_RUNTIME_UNAVAILABLE"
 
-    def __init__(self, backend: Backend, packages: Packages, auth: Authenticator) -> None:
+    def __init__(self, backend: Backend, packages: Packages, auth: Authenticator, injections: Injections) -> None:
         super().__init__(backend)
+        self._injections = injections
         self._packages = packages
         self._auth = auth
         self.endpoint = ""
@@ -137,16 +141,24 @@ class Instances(Processes):
             raise unsupported("the process backend runs code packages; container images need the docker backend")
         if not code.get("command"):
             raise ServiceError(400, "ERR_VALIDATION_FAILED", "codeConfiguration.command is required")
+        environment, injection = self._with_credentials(key, record)
         return ServiceSpec(
             service_id=f"{key.resource_id}-{key.version}",
             folder=self._packages.folder(document["package"]),
             command=tuple(code["command"]),
             port=document["port"],
-            environment=self._environment(record),
+            environment=environment,
             health=health_check(section(document, "healthCheckConfiguration")),
             limits=Limits(memory=document["memory"], cpu=document["cpu"]),
             network=section(document, "networkConfiguration").get("networkMode") != "PRIVATE",
+            injection=injection,
         )
+
+    def _with_credentials(self, key: Key, record: Record) -> tuple[dict[str, str], Injection | None]:
+        """The environment with the secrets or the placeholders that it refers to."""
+        given = self._injections.with_values(key.scope, section(record.document, "environmentVariables"))
+        injection, inside = self._injections.prepare(key.scope, f"agent runtime {record.name}", (), given)
+        return {**self._environment(record), **inside}, injection
 
     def _environment(self, record: Record) -> dict[str, str]:
         """What the platform gives an agent: where it is, and a temporary key of the account it belongs to."""
@@ -163,5 +175,4 @@ class Instances(Processes):
             "AGENTRUN_DATA_ENDPOINT": self.endpoint,
             "AGENTRUN_RUNTIME_NAME": record.name,
             "PORT": str(record.document["port"]),
-            **section(record.document, "environmentVariables"),
         }

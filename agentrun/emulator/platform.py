@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import tempfile
@@ -16,6 +17,7 @@ from agentrun.emulator.auth import Authenticator
 from agentrun.emulator.backends import pick
 from agentrun.emulator.backends.base import Backend
 from agentrun.emulator.backends.deferred import DeferredBackend
+from agentrun.emulator.backends.injection.placeholders import Refused
 from agentrun.emulator.backends.process import host
 from agentrun.emulator.clock import Clock, SystemClock
 from agentrun.emulator.control import (
@@ -33,6 +35,7 @@ from agentrun.emulator.control import (
     toolsets,
 )
 from agentrun.emulator.control.call import Handler
+from agentrun.emulator.control.injections import Injections
 from agentrun.emulator.data.documents import Documents
 from agentrun.emulator.data.invocations import Invocations
 from agentrun.emulator.data.proxy import Proxy
@@ -40,26 +43,35 @@ from agentrun.emulator.data.retrieval.gateway import RetrievalGateway
 from agentrun.emulator.data.sandboxes import SandboxGateway
 from agentrun.emulator.data.signed_urls import SignedURLs
 from agentrun.emulator.data.tools.gateway import ToolGateway
+from agentrun.emulator.fetching import Fetcher
+from agentrun.emulator.inbound.gate import Gate
 from agentrun.emulator.instances import Instances
 from agentrun.emulator.journal import Journal
 from agentrun.emulator.knowledge.index import KnowledgeIndex
 from agentrun.emulator.lifecycle import Lifecycle, durations
 from agentrun.emulator.mounts import Mounts
+from agentrun.emulator.outbound import OutboundCredentials
 from agentrun.emulator.packages import Packages
 from agentrun.emulator.recordings import Recordings
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.scripted import ScriptedModel
 from agentrun.emulator.settings import Settings
-from agentrun.emulator.store import Record, Store
+from agentrun.emulator.store import Record, Scope, Store
 from agentrun.emulator.tool_instances import ToolInstances
+from agentrun.emulator.usage import Usage
 from agentrun.emulator.vault import Vault
+from agentrun.emulator.wire.envelope import new_request_id
 
 if TYPE_CHECKING:
     from agentrun.emulator.data.models.gateway import ModelGateway
     from agentrun.emulator.data.template_mcp.gateway import TemplateGateway
 
+log = logging.getLogger("agentrun.emulator")
+
 SOCKET = "http.sock"
 _PREFIX = "agentrun-"
+# Code that is refused again and again must not fill a disk with what is said about it.
+_WARNING_SECONDS = 1.0
 
 
 class Platform:
@@ -73,6 +85,8 @@ class Platform:
         self.vault = Vault(state)
         key = self.vault.key
         self.store = Store(state)
+        self.usage = Usage(self.store, self.clock)
+        self.fetcher = Fetcher()
         self.recordings = Recordings(settings.recording, self._secrets)
         # What exists only while we run is outside the state, and its path is short enough for unix sockets.
         _sweep()
@@ -86,10 +100,12 @@ class Platform:
         self.model = ScriptedModel(settings.script)
         packages = Packages((state or self.directory) / "packages")
         self.packages = packages
-        self.instances = Instances(self.backend, packages, self.auth)
+        self._warned = 0.0
+        self.injections = Injections(self._resources(credentials.KIND), self._note_refusal)
+        self.instances = Instances(self.backend, packages, self.auth, self.injections)
         self.tool_instances = ToolInstances(self.backend, packages, self.directory / "empty")
         self._build(packages)
-        self._sweeper: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.endpoint = ""
         # How the server takes over a connection from inside that is there already; nobody does for an app without one.
         self.serve: Callable[[Connection], Coroutine[Any, Any, None]] | None = None
@@ -98,18 +114,31 @@ class Platform:
         kept = self._resources
         stored_credentials, stored_templates = kept(credentials.KIND), kept(templates.KIND)
         stored_endpoints = kept(endpoints.KIND)
+        known_credentials = credentials.Credentials(stored_credentials, self.usage)
+        self.outbound = OutboundCredentials(stored_credentials, self.fetcher, self.usage, self.clock)
+        self.gate = Gate(stored_credentials, self.clock, self.fetcher, self.usage)
         stored_services, stored_proxies = kept(model_services.KIND), kept(model_proxies.KIND)
         self.runtimes = runtimes.Runtimes(
-            kept(runtimes.KIND), kept(runtimes.VERSION), stored_endpoints, self.instances, packages
+            kept(runtimes.KIND),
+            kept(runtimes.VERSION),
+            stored_endpoints,
+            known_credentials,
+            self.instances,
+            packages,
         )
         self.endpoints = endpoints.Endpoints(stored_endpoints, self.runtimes)
         self.sandboxes = sandboxes.Sandboxes(
-            kept(sandboxes.KIND), stored_templates, self.backend, self._mounts(), self.settings.network
+            kept(sandboxes.KIND),
+            stored_templates,
+            self.backend,
+            self.injections,
+            self._mounts(),
+            self.settings.network,
         )
         self.model_proxies = model_proxies.ModelProxies(
-            stored_proxies, stored_services, stored_credentials, strict=self.settings.strict
+            stored_proxies, stored_services, known_credentials, strict=self.settings.strict
         )
-        self.model_services = model_services.ModelServices(stored_services, stored_credentials, stored_proxies)
+        self.model_services = model_services.ModelServices(stored_services, known_credentials, stored_proxies)
         self.tools = tools.Tools(kept(tools.KIND), stored_credentials, self.tool_instances, packages)
         self.knowledge_bases = knowledgebases.KnowledgeBases(
             kept(knowledgebases.KIND), stored_credentials, KnowledgeIndex(self.settings.state)
@@ -120,7 +149,7 @@ class Platform:
         self._template_gateway: TemplateGateway | None = None
         self.toolsets = toolsets.Toolsets(kept(toolsets.KIND), self.tool_instances)
         parts = (
-            credentials.Credentials(stored_credentials),
+            known_credentials,
             self.knowledge_bases,
             model_providers.ModelProviders(),
             self.model_proxies,
@@ -135,7 +164,7 @@ class Platform:
         self.handlers: Mapping[str, Handler] = {
             action: handler for part in parts for action, handler in part.handlers().items()
         }
-        self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy)
+        self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy, self.gate)
         self.tool_gateway = ToolGateway(
             self.tools, self.toolsets.resources, stored_credentials, self.tool_instances, self.proxy, packages
         )
@@ -153,6 +182,17 @@ class Platform:
 
     def _resources(self, kind: Kind) -> Resources:
         return Resources(kind, self.store, self.lifecycle, self.vault, self.clock)
+
+    def _note_refusal(self, scope: Scope, owner: str, refused: Refused) -> None:
+        """Tell of a secret that code tried to send where it may not: in the log, and in the journal as a request."""
+        if refused.time - self._warned >= _WARNING_SECONDS:
+            self._warned = refused.time
+            log.warning("%s: a request with credential %s to %s was refused", owner, refused.credential, refused.origin)
+        remarks = [f"credential {refused.credential}: {refused.reason}"]
+        path = f"{owner} to {refused.origin}"
+        self.journal.add(
+            refused.time, "egress", "InjectCredential", "", path, 403, new_request_id(), 0.0, scope.account, remarks
+        )
 
     @property
     def socket(self) -> Path:
@@ -184,9 +224,10 @@ class Platform:
             from agentrun.gateway.gateway import Gateway
             from agentrun.gateway.observability.tracing import find_tracing
 
-            upstreams = PlatformUpstreams(self.recordings.through, lambda: self.port)
+            plans = Plans(*self._models, self.usage)
+            upstreams = PlatformUpstreams(self.recordings.through, lambda: self.port, plans.note_use)
             gateway = Gateway(None, upstreams, functions=self.settings.content_checks, tracing=find_tracing())
-            self._model_gateway = ModelGateway(Plans(*self._models), gateway, self.auth.data)
+            self._model_gateway = ModelGateway(plans, gateway, self.auth.data, self.gate)
             await self._model_gateway.start()
         return self._model_gateway
 
@@ -210,6 +251,7 @@ class Platform:
             emulator_socket=self.socket,
             emulator_port=self.port,
             adopt=self._adopt,
+            trusted=self.settings.trusted_ca,
         )
 
     async def _adopt(self, connection: Connection) -> None:
@@ -242,7 +284,8 @@ class Platform:
         self.tools.recover()
         self._clear_packages()
         await self.backend.start()
-        self._sweeper = asyncio.get_running_loop().create_task(self.sandboxes.sweep())
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self.sandboxes.sweep()), loop.create_task(self.usage.keep())]
 
     def _clear_packages(self) -> None:
         """Remove the code of what is not there any more."""
@@ -257,16 +300,17 @@ class Platform:
         await self.sandboxes.reset(account)
         await asyncio.gather(self.instances.reset(account), self.tool_instances.reset(account))
         self.knowledge_bases.forget(account)
+        self.usage.clear(account)
         self.store.clear(account)
         if account is None:
             self.journal.clear()
 
     async def close(self) -> None:
         """Stop everything that runs and leave nothing behind but the state."""
-        if self._sweeper:
-            self._sweeper.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
+                await task
         await asyncio.gather(self.runtimes.close(), self.tools.close())
         if self._template_gateway is not None:
             await self._template_gateway.close()
@@ -278,6 +322,8 @@ class Platform:
         await self.toolsets.close()
         await self.backend.close()
         self.knowledge_bases.index.close()
+        self.fetcher.close()
+        self.usage.flush()
         self.store.close()
         host.remove(self.directory)
 

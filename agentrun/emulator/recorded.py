@@ -89,9 +89,15 @@ class PlatformUpstreams:
     What leads back to this emulator is asked as it is, and counted where it arrives.
     """
 
-    def __init__(self, through: Callable[[], tuple[Upstreams | None, Ledger]], port: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        through: Callable[[], tuple[Upstreams | None, Ledger]],
+        port: Callable[[], int],
+        note: Callable[[Target], None],
+    ) -> None:
         self._through = through
         self._port = port
+        self._note = note
         self._plain = HTTPUpstreams()
 
     async def ask(self, target: Target, operation: str, headers: Headers, body: bytes, wait: Wait) -> Reply:
@@ -99,6 +105,7 @@ class PlatformUpstreams:
 
         Raises UpstreamError, and NotReached when nothing was sent.
         """
+        self._note(target)
         through, ledger = self._through()
         if target.host.name in _LOOPBACK and target.host.port == self._port():
             through = self._plain

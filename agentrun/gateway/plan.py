@@ -91,13 +91,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Service:
-    """A model service that proxies name: a provider's URL, its key there, and the models it has."""
+    """A model service that proxies name: a provider's URL, its key there, and the models it has.
+
+    `proof` are headers that the provider is shown in place of a key.
+    """
 
     name: str
     key: str
     base_url: str
     api_key: str | None = field(default=None, repr=False)
     models: tuple[str, ...] = ()
+    proof: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 def build_plan(name: str, key: str, config: ProxyConfig, *, multi: bool, service: Callable[[str], Service]) -> Plan:
@@ -122,7 +126,7 @@ def service_plan(service: Service) -> Plan:
 
 
 def _target_of(service: Service, key: str) -> Target:
-    return target(service.name, key, service.base_url, service.api_key, service.models)
+    return target(service.name, key, service.base_url, service.api_key, service.models, proof=service.proof)
 
 
 def _helpers(policies: ProxyConfigPolicies) -> Iterator[str]:
@@ -151,6 +155,7 @@ def _endpoint(endpoint: ProxyConfigEndpoint, key: str, service: Callable[[str], 
         endpoint.model_mapping,
         endpoint.weight,
         endpoint.concurrency_limit,
+        proof=found.proof,
     )
 
 
@@ -178,8 +183,10 @@ def target(
     mapping: Mapping[str, str] | None = None,
     weight: int | None = None,
     concurrency_limit: int | None = None,
+    *,
+    proof: Mapping[str, str] | None = None,
 ) -> Target:
-    """An endpoint by its base URL and API key; raises PlanError when the URL is none of HTTP."""
+    """An endpoint by its base URL and API key, or headers to show; raises PlanError when the URL is none of HTTP."""
     url = _split(base_url)
     if url.scheme not in ("http", "https") or not url.hostname:
         raise PlanError(f"base_url {base_url!r} is not an http:// or https:// URL")
@@ -189,6 +196,7 @@ def target(
     headers = [(b"host", url.netloc.rpartition("@")[2].encode())]
     if api_key:
         headers.append((b"authorization", b"Bearer " + api_key.encode()))
+    headers += [(name.lower().encode(), value.encode()) for name, value in (proof or {}).items()]
     host = Host(url.hostname, url.port or (443 if tls else 80), tls)
     return Target(
         name,

@@ -74,7 +74,8 @@ class Tool(ToolConversions):
 
     def bind(self, instance: Any) -> Tool:
         """The tool of this object, when it was made of a method; another tool stays as it is."""
-        return replace(self, perform=self.perform.bound(instance)) if isinstance(self.perform, Body) else self
+        bound: Callable[[Any], Perform] | None = getattr(self.perform, "bound", None)
+        return self if bound is None else replace(self, perform=bound(instance))
 
     async def call_async(self, /, **arguments: Any) -> Any:
         """Call the tool; its result. Raises InvalidInputError, ToolError, and what else its body raises."""

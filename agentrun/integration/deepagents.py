@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
 from typing import Any
 
 from agentrun._core.blocking import gather, run
@@ -71,8 +71,7 @@ class SandboxBackend(BaseSandbox, Closing):
     async def aexecute(self, command: str, *, timeout: int | None = None) -> ExecuteResponse:
         """Run a shell command for at most `timeout` seconds; 0 is a day."""
         seconds = DEFAULT_SECONDS if timeout is None else timeout or UNLIMITED_SECONDS
-        sandbox = await self._tools.sandbox_async()
-        ended = await sandbox.process.cmd_async(command, timeout=seconds)
+        ended = await self._tools.use_async(lambda sandbox: sandbox.process.cmd_async(command, timeout=seconds))
         output = "".join(part for part in (ended.stdout, ended.stderr) if part)
         return ExecuteResponse(output=output, exit_code=ended.exit_code)
 
@@ -99,22 +98,24 @@ class SandboxBackend(BaseSandbox, Closing):
         return run(self.adownload_files(paths))
 
     async def _upload(self, path: str, content: bytes) -> FileUploadResponse:
-        sandbox = await self._tools.sandbox_async()
-        _, problem = await _tried(path, lambda: sandbox.file.write_bytes_async(path, content))
+        writing = self._tools.use_async(lambda sandbox: sandbox.file.write_bytes_async(path, content))
+        _, problem = await _tried(path, writing)
         return FileUploadResponse(path=path, error=problem)
 
     async def _download(self, path: str) -> FileDownloadResponse:
-        sandbox = await self._tools.sandbox_async()
-        content, problem = await _tried(path, lambda: sandbox.file.read_bytes_async(path))
+        content, problem = await _tried(
+            path, self._tools.use_async(lambda sandbox: sandbox.file.read_bytes_async(path))
+        )
         return FileDownloadResponse(path=path, content=content, error=problem)
 
 
-async def _tried(path: str, act: Callable[[], Awaitable[Any]]) -> tuple[Any, str | None]:
+async def _tried(path: str, act: Coroutine[Any, Any, Any]) -> tuple[Any, str | None]:
     """What became of one file: the result, or deepagents' word for what is wrong."""
     if not path.startswith("/"):
+        act.close()
         return None, INVALID_PATH
     try:
-        return await act(), None
+        return await act, None
     except SandboxTerminatedError:
         raise
     except HTTPError as error:

@@ -63,12 +63,10 @@ def to_model(model: CommonModel) -> ChatOpenAI:
     with framework("langchain", "langchain_openai"):
         from langchain_openai import ChatOpenAI  # Needed by nothing else, and slow to import.
 
-    given = model.openai_kwargs()
-    clients: dict[str, Any] = {}
-    if "http_client" in given:  # Requests are signed, each mode by a client of its own.
-        clients["http_client"] = given.pop("http_client")
-        clients["http_async_client"] = model.openai_kwargs(asynchronous=True)["http_client"]
-    return ChatOpenAI(model=model.name, streaming=True, stream_usage=True, **given, **clients)
+    # Connections are the SDK's: LangChain's own belong to the event loop that was there first.
+    given = model.shared_kwargs()
+    client = model.shared_kwargs(asynchronous=True)["http_client"]
+    return ChatOpenAI(model=model.name, streaming=True, stream_usage=True, **given, http_async_client=client)
 
 
 def _answer(outcome: ToolOutcome) -> tuple[Any, Any]:

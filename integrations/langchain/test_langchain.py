@@ -95,8 +95,9 @@ def test_the_model_is_told_the_whole_schema() -> None:
     with recorded_model() as (name, requests):
         agent: Any = create_agent(model(name), [to_tool(schema_tool())])
         agent.invoke(asked("Hello"))
-    function = requests[0]["tools"][0]["function"]
-    assert function["parameters"] == SCHEMA
+    told = requests[0]["tools"][0]["function"]["parameters"]
+    properties = {**SCHEMA["properties"], "place": SCHEMA["$defs"]["Place"]}  # LangChain puts in what is referred to.
+    assert told == {**{key: value for key, value in SCHEMA.items() if key != "$defs"}, "properties": properties}
 
 
 def test_a_sandbox_that_ended_is_an_error_of_the_tool(names: Names) -> None:
@@ -128,5 +129,8 @@ class TestToolUnit(ToolsUnitTests):
         return {"place": {"city": "Oslo", "kind": "town"}}
 
 
-class TestToolIntegration(TestToolUnit, ToolsIntegrationTests):
+class TestToolIntegration(ToolsIntegrationTests):
     """The same, with calls."""
+
+    tool_constructor = TestToolUnit.tool_constructor
+    tool_invoke_params_example = TestToolUnit.tool_invoke_params_example

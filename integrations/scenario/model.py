@@ -91,16 +91,25 @@ def conclude(conversation: Conversation) -> Reply | str:
     return say(conversation, f"Squared, that is {float(squared):g}.")
 
 
+def where(conversation: Conversation, tool: str) -> dict[str, str]:
+    """The file of the note, as the framework's own tool or ours takes it."""
+    functions = [each["function"] for each in conversation.parameters["tools"]]
+    (schema,) = (each["parameters"] for each in functions if each["name"] == tool)
+    return {"file_path": "/home/user/note.txt"} if "file_path" in schema["properties"] else {"path": "note.txt"}
+
+
 def note(conversation: Conversation) -> Reply:
-    return Reply(tool_calls=[ToolCall("write_file", {"path": "note.txt", "content": word_after(conversation, "Note")})])
+    content = word_after(conversation, "Note")
+    return Reply(tool_calls=[ToolCall("write_file", {**where(conversation, "write_file"), "content": content})])
 
 
 def read_back(conversation: Conversation) -> Reply:
-    return Reply(tool_calls=[ToolCall("read_file", {"path": "note.txt"})])
+    return Reply(tool_calls=[ToolCall("read_file", where(conversation, "read_file"))])
 
 
 def tell_note(conversation: Conversation) -> Reply | str:
-    return say(conversation, f"The note says {field(last_result(conversation), 'content')}.")
+    found = last_result(conversation)
+    return say(conversation, f"The note says {field(found, 'content') or found.split()[-1]}.")
 
 
 def run_in_shell(conversation: Conversation) -> Reply:

@@ -72,7 +72,7 @@ def test_an_error_of_a_tool_is_told_to_the_model_and_the_agent_goes_on(names: Na
     (said,) = of_kind(events, EventType.TEXT)
     assert "I could not find out: " in said["delta"]
     (error,) = errors(asking)
-    assert "ToolError: status 404" in error
+    assert "ToolError: tool 'get_weather': status 404" in error
     (result,) = of_kind(events, EventType.TOOL_RESULT)
     assert result["is_error"] is True
     assert "status 404" in result["result"]

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentrun._core.checksum import crc64
+from tests.canary import canary
+
+SECRET, API_KEY = canary("credential"), canary("api-key")
 
 
 def credential(name: str = "key", **changes: Any) -> dict[str, Any]:
@@ -17,7 +20,7 @@ def credential(name: str = "key", **changes: Any) -> dict[str, Any]:
         "credentialAuthType": "api_key",
         "credentialSourceType": "internal",
         "credentialPublicConfig": {"headerKey": "Authorization", "users": []},
-        "credentialSecret": "sk-1",
+        "credentialSecret": SECRET,
         **changes,
     }
 
@@ -27,7 +30,7 @@ def model_service(name: str = "model", **changes: Any) -> dict[str, Any]:
         "modelServiceName": name,
         "modelType": "llm",
         "provider": "openai",
-        "providerSettings": {"baseUrl": "http://127.0.0.1:1/v1", "apiKey": "sk-2", "modelNames": ["m"]},
+        "providerSettings": {"baseUrl": "http://127.0.0.1:1/v1", "apiKey": API_KEY, "modelNames": ["m"]},
         **changes,
     }
 

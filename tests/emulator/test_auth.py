@@ -142,7 +142,7 @@ def test_tampering_with_the_time_is_refused(account: Account, plane: str) -> Non
 def test_tampering_with_a_body_is_refused(account: Account) -> None:
     content = json.dumps(bodies.credential()).encode()
     request = account.control_request("POST", CREDENTIALS, content=content)
-    other = content.replace(b"sk-1", b"sk-9")
+    other = content.replace(bodies.SECRET.encode(), b"sk-9")
     assert "hash of the body" in refusal(account.client.send(changed(request, content=other)), 401)
     digest = {"x-acs-content-sha256": hashlib.sha256(other).hexdigest()}
     refusal(account.client.send(changed(request, content=other, headers=digest)), 401)
@@ -352,7 +352,7 @@ def test_a_temporary_key_is_its_owner(emulator: Emulator, account: Account) -> N
     account.done("POST", CREDENTIALS, bodies.credential())
     caller = temporary(emulator, account, account.key)
     assert caller.key.startswith("STS.")
-    assert caller.done("GET", f"{CREDENTIALS}/key")["credentialSecret"] == "sk-1"
+    assert caller.done("GET", f"{CREDENTIALS}/key")["credentialSecret"] == bodies.SECRET
     assert caller.data("GET", SANDBOX).status_code == 404
 
 

@@ -78,7 +78,7 @@ class Model:
         assert found in (self.known, self.perhaps if self.perhaps is not None else self.known)
         self.known, self.perhaps = found, None
         for name in sorted(found)[:2]:
-            assert account.done("GET", f"{CREDENTIALS}/{name}")["credentialSecret"] == "sk-1"
+            assert account.done("GET", f"{CREDENTIALS}/{name}")["credentialSecret"] == bodies.SECRET
 
 
 @pytest.fixture(scope="module")

@@ -170,7 +170,7 @@ def test_without_a_port_the_transport_leads_there() -> None:
         with httpx.Client(base_url=emulator.url, transport=config.transport) as client:
             account = Account(client, "mine")
             account.done("POST", CREDENTIALS, bodies.credential())
-            assert account.done("GET", f"{CREDENTIALS}/key")["credentialSecret"] == "sk-1"
+            assert account.done("GET", f"{CREDENTIALS}/key")["credentialSecret"] == bodies.SECRET
             assert account.data("GET", "/sandboxes/absent").status_code == 404
 
 

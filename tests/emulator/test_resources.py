@@ -79,7 +79,7 @@ def test_a_credential_as_the_service_shows_it(account: Account) -> None:
     assert shown["credentialAuthType"] == "api_key"
     assert shown["credentialSourceType"] == "internal"
     assert shown["credentialPublicConfig"] == {"headerKey": "Authorization", "users": []}
-    assert shown["credentialSecret"] == "sk-1"
+    assert shown["credentialSecret"] == bodies.SECRET
     assert shown["enabled"] is True
     assert shown["credentialId"].startswith("cred-")
     assert "status" not in shown
@@ -148,7 +148,11 @@ def test_a_credential_knows_who_uses_it(account: Account) -> None:
 def test_a_model_service_as_the_service_shows_it(account: Account) -> None:
     made = account.done("POST", MODEL_SERVICES, bodies.model_service())
     assert made["status"] == "READY"
-    assert made["providerSettings"] == {"baseUrl": "http://127.0.0.1:1/v1", "apiKey": "sk-2", "modelNames": ["m"]}
+    assert made["providerSettings"] == {
+        "baseUrl": "http://127.0.0.1:1/v1",
+        "apiKey": bodies.API_KEY,
+        "modelNames": ["m"],
+    }
     assert made == account.done("GET", f"{MODEL_SERVICES}/model")
 
 

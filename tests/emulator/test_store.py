@@ -290,7 +290,7 @@ def test_an_emulator_finds_its_state_again(tmp_path: Path) -> None:
             account = account_of(emulator, client, "mine")
             assert account.done("GET", CREDENTIALS)["total"] == round_number
             account.done("POST", CREDENTIALS, bodies.credential(f"key-{round_number}"))
-            assert account.done("GET", f"{CREDENTIALS}/key-0")["credentialSecret"] == "sk-1"
+            assert account.done("GET", f"{CREDENTIALS}/key-0")["credentialSecret"] == bodies.SECRET
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 

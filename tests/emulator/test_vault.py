@@ -12,11 +12,12 @@ import pytest
 
 from agentrun.emulator import Emulator, EmulatorError
 from agentrun.emulator.vault import MASK, Vault, VaultError, at_paths
+from tests.canary import MARK, canary
 from tests.emulator import bodies
 from tests.emulator.signed import CREDENTIALS, MODEL_SERVICES, RUNTIMES, Account, account_of, client_of, refusal
 
-CANARY = "canary-7f3a9c"
-SECRETS = tuple(f"{CANARY}-{what}" for what in ("secret", "password", "auth", "api", "environment"))
+CANARY = MARK
+SECRETS = tuple(canary(what) for what in ("secret", "password", "auth", "api", "environment"))
 
 
 @pytest.fixture

@@ -33,17 +33,19 @@ from agentrun.errors import (
     ResourceAlreadyExistError,
     ResourceNotExistError,
 )
+from tests.canary import canary
 from tests.resources.modes import Mode
 
-TOOL_KEY = CredentialConfig.outbound_tool_api_key("SK-hidden")
+SECRET = canary("SK-hidden")
+TOOL_KEY = CredentialConfig.outbound_tool_api_key(SECRET)
 
 KINDS: dict[str, tuple[CredentialConfig, str, str, Any, str]] = {
     "inbound API key": (
-        CredentialConfig.inbound_api_key("SK-hidden", "X-Key"),
+        CredentialConfig.inbound_api_key(SECRET, "X-Key"),
         "api_key",
         "internal",
         {"headerKey": "X-Key"},
-        "SK-hidden",
+        SECRET,
     ),
     "inbound static token": (
         CredentialConfig.inbound_static_jwt('{"keys": []}'),
@@ -67,19 +69,19 @@ KINDS: dict[str, tuple[CredentialConfig, str, str, Any, str]] = {
         "",
     ),
     "a model's key": (
-        CredentialConfig.outbound_llm_api_key("SK-hidden", "tongyi"),
+        CredentialConfig.outbound_llm_api_key(SECRET, "tongyi"),
         "api_key",
         "external_llm",
         {"provider": "tongyi"},
-        "SK-hidden",
+        SECRET,
     ),
-    "a tool's key": (TOOL_KEY, "api_key", "external_tool", {}, "SK-hidden"),
+    "a tool's key": (TOOL_KEY, "api_key", "external_tool", {}, SECRET),
     "an access key": (
-        CredentialConfig.outbound_tool_ak_sk("aliyun", "AK", "SK-hidden", "1"),
+        CredentialConfig.outbound_tool_ak_sk("aliyun", "AK", SECRET, "1"),
         "ak_sk",
         "external_tool",
         {"provider": "aliyun", "authConfig": {"accessKey": "AK", "accountId": "1"}},
-        "SK-hidden",
+        SECRET,
     ),
     "an access key of one's own": (
         CredentialConfig.outbound_tool_ak_sk_custom({"id": "a", "key": "b"}),
@@ -170,13 +172,13 @@ def test_an_input_and_keywords_do_not_mix(call: Mode, config: Config) -> None:
 def test_get_by_name(call: Mode, config: Config) -> None:
     made = created(call, config)
     found = call(Credential, "get_by_name", "one", config)
-    assert (found.credential_id, found.credential_secret) == (made.credential_id, "SK-hidden")
+    assert (found.credential_id, found.credential_secret) == (made.credential_id, SECRET)
 
 
 def test_update_by_name_changes_only_what_is_given(call: Mode, config: Config) -> None:
     created(call, config, description="before")
     updated = call(Credential, "update_by_name", "one", config=config, enabled=False)
-    assert (updated.description, updated.enabled, updated.credential_secret) == ("before", False, "SK-hidden")
+    assert (updated.description, updated.enabled, updated.credential_secret) == ("before", False, SECRET)
     updated = call(Credential, "update_by_name", "one", CredentialUpdateInput(description="after"), config)
     assert (updated.description, updated.enabled) == ("after", False)
 
@@ -338,7 +340,7 @@ def test_a_list_has_no_secrets_and_leads_to_them(call: Mode, config: Config) -> 
     item = next(iter(call(Credential, "list_all", config=config)))
     assert "hidden" not in str(item.model_dump())
     found = call(item, "to_credential", config)
-    assert (type(found), found.credential_secret) == (Credential, "SK-hidden")
+    assert (type(found), found.credential_secret) == (Credential, SECRET)
 
 
 def test_one_page(call: Mode, config: Config) -> None:
@@ -356,7 +358,7 @@ def test_the_client(call: Mode, config: Config) -> None:
     client = CredentialClient(config)
     made = call(client, "create", credential_name="one", credential_config=TOOL_KEY)
     assert call(made, "get").credential_id == made.credential_id, "the object keeps the client's Config"
-    assert call(client, "get", "one").credential_secret == "SK-hidden"
+    assert call(client, "get", "one").credential_secret == SECRET
     assert call(client, "update", "one", CredentialUpdateInput(description="d")).description == "d"
     assert call(client, "update", "one", description="e").description == "e"
     assert call(client, "delete", "one").credential_name == "one"
@@ -375,7 +377,7 @@ def test_the_control_api_speaks_the_wire(call: Mode, config: Config) -> None:
     api = CredentialControlAPI(config)
     wanted = CredentialCreateInput(credential_name="one", credential_config=TOOL_KEY)
     assert call(api, "create_credential", wanted)["credentialName"] == "one"
-    assert call(api, "get_credential", "one")["credentialSecret"] == "SK-hidden"
+    assert call(api, "get_credential", "one")["credentialSecret"] == SECRET
     changed = call(api, "update_credential", "one", CredentialUpdateInput(description="d"))
     assert changed["description"] == "d"
     assert len(call(api, "list_credentials", CredentialListInput())["items"]) == 1
@@ -395,7 +397,7 @@ def test_accounts_do_not_see_each_other(call: Mode, emulator: Emulator, config: 
 
 
 def test_a_wrong_secret_is_refused(call: Mode, config: Config) -> None:
-    wrong = config.replace(access_key_secret="SK-hidden")
+    wrong = config.replace(access_key_secret=SECRET)
     with pytest.raises(AuthenticationError) as caught:
         call(Credential, "get_by_name", "one", wrong)
     assert caught.value.executed is Executed.NO
@@ -406,7 +408,7 @@ def test_the_environment_is_enough(call: Mode, emulator: Emulator, monkeypatch: 
     for name, value in emulator.environment("key-of-the-environment").items():
         monkeypatch.setenv(name, value)
     call(Credential, "create", credential_name=f"one-{call.name}", credential_config=TOOL_KEY)
-    assert call(Credential, "get_by_name", f"one-{call.name}").get().delete().credential_secret == "SK-hidden"
+    assert call(Credential, "get_by_name", f"one-{call.name}").get().delete().credential_secret == SECRET
 
 
 def test_no_key_says_what_to_do(call: Mode, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -426,7 +428,7 @@ def test_no_secret_shows(call: Mode, config: Config) -> None:
 def test_copies_keep_the_config(call: Mode, config: Config) -> None:
     credential = created(call, config)
     for twin in (credential.model_copy(), credential.model_copy(deep=True), copy.deepcopy(credential)):
-        assert call(twin, "get").credential_secret == "SK-hidden"
+        assert call(twin, "get").credential_secret == SECRET
 
 
 @pytest.mark.parametrize("by", ["its own transport", "the environment"])
@@ -438,7 +440,7 @@ def test_over_tls(call: Mode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, b
             config = config.replace(transport=None)
         config.close()  # What was opened before trusts nobody but the public authorities.
         assert config.get_control_endpoint().startswith("https://")
-        assert created(call, config).get().credential_secret == "SK-hidden"
+        assert created(call, config).get().credential_secret == SECRET
         config.close()
 
 

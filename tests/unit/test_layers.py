@@ -17,6 +17,7 @@ HOMES = {
     "httpx": ("agentrun._core", "agentrun.emulator", "agentrun.testing"),
     "httpx2": ("agentrun._core",),
     "mcp": ("agentrun.toolset.mcp.library",),
+    "jwt": ("agentrun.emulator.inbound.token_check",),
     "tenacity": ("agentrun._core",),
     "alibabacloud_credentials": ("agentrun._core",),
     "typer": ("agentrun.cli",),

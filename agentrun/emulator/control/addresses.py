@@ -9,7 +9,8 @@ from agentrun._serving.values import is_list, is_object
 from agentrun.emulator.control import tool_specs
 from agentrun.emulator.wire.envelope import ServiceError, forbidden
 
-_NAME = "baseUrl"
+# The fields that name where the emulator itself will ask: models, key sets, tokens.
+_NAMES = ("baseUrl", "uri", "tokenUrl")
 # Texts that hold addresses, of tools and of tool sets.
 _TEXTS = ("protocolSpec", "detail")
 
@@ -20,8 +21,8 @@ def check_from_inside(body: Any, own: str) -> None:
     Of tools, not even that: who calls one through the emulator could reach all of the emulator as if from outside.
     """
     for name, value in _named(body):
-        if name == _NAME and not value.startswith(f"{own}/"):
-            raise _refusal(f"{_NAME} {value}", f"may only name models below {own}/")
+        if name in _NAMES and not value.startswith(f"{own}/"):
+            raise _refusal(f"{name} {value}", f"may only name addresses below {own}/")
         if name in _TEXTS and (found := tool_specs.addresses(value)) != []:
             raise _refusal(f"{name} {found[0] if found else 'cannot be read'}", "may name no addresses for tools")
 
@@ -38,7 +39,7 @@ def _named(value: Any) -> Iterator[tuple[str, str]]:
     """Every text in a body that may hold addresses, with its name."""
     if is_object(value):
         for name, entry in value.items():
-            if isinstance(entry, str) and name in (_NAME, *_TEXTS):
+            if isinstance(entry, str) and name in (*_NAMES, *_TEXTS):
                 yield name, entry
             else:
                 yield from _named(entry)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentrun._serving.values import is_list, is_object, section
 from agentrun.emulator.control.call import Call, Handler
+from agentrun.emulator.control.credentials import Credentials
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, Scope, field_in, field_is, matches
 from agentrun.emulator.wire.envelope import invalid, unsupported
@@ -27,7 +28,7 @@ _MODERATION = (
 class ModelProxies:
     """The operations on model proxies; without `strict` unknown names in a configuration are let through."""
 
-    def __init__(self, resources: Resources, services: Resources, credentials: Resources, *, strict: bool) -> None:
+    def __init__(self, resources: Resources, services: Resources, credentials: Credentials, *, strict: bool) -> None:
         self._resources = resources
         self._services = services
         self._credentials = credentials
@@ -92,9 +93,7 @@ class ModelProxies:
     # What a proxy must be
 
     def _check(self, scope: Scope, document: Mapping[str, Any]) -> None:
-        credential = document.get("credentialName")
-        if credential and self._credentials.find_by_name(scope, credential) is None:
-            raise invalid(f"credentialName: there is no credential {credential}; create it first")
+        self._credentials.require(scope, document.get("credentialName"))
         config = section(document, "proxyConfig")
         read_config(config, strict=self._strict)
         for path, name in _named_services(config, "proxyConfig"):

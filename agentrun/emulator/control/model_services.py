@@ -7,10 +7,11 @@ from typing import Any
 from urllib.parse import quote
 
 from agentrun.emulator.control.call import Call, Handler
+from agentrun.emulator.control.credentials import Credentials
 from agentrun.emulator.control.model_proxies import uses_service
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, field_in, field_is
-from agentrun.emulator.wire.envelope import conflict, invalid
+from agentrun.emulator.wire.envelope import conflict
 
 KIND = Kind(
     "ModelService",
@@ -27,7 +28,7 @@ KIND = Kind(
 class ModelServices:
     """The operations on model services."""
 
-    def __init__(self, resources: Resources, credentials: Resources, proxies: Resources) -> None:
+    def __init__(self, resources: Resources, credentials: Credentials, proxies: Resources) -> None:
         self._resources = resources
         self._credentials = credentials
         self._proxies = proxies
@@ -45,7 +46,7 @@ class ModelServices:
 
     async def create(self, call: Call) -> dict[str, Any]:
         """Add a model service."""
-        self._check_credential(call)
+        self._credentials.require(call.scope, call.body.get("credentialName"))
         body = call.body
         return self._answered(self._resources.create(call.tenant, body["modelServiceName"], body))
 
@@ -55,7 +56,7 @@ class ModelServices:
 
     async def update(self, call: Call) -> dict[str, Any]:
         """Change what is given; provider settings are changed field by field."""
-        self._check_credential(call)
+        self._credentials.require(call.scope, call.body.get("credentialName"))
         record = self._resources.get(call.scope, call.label)
         changes = dict(call.body)
         if "providerSettings" in changes:
@@ -91,8 +92,3 @@ class ModelServices:
         """What is shown, with where the platform itself asks the service's models; the cloud has no such field."""
         name = quote(shown["modelServiceName"], safe="")
         return {**shown, "endpoint": f"{self.public_url}/model-services/{name}"}
-
-    def _check_credential(self, call: Call) -> None:
-        name = call.body.get("credentialName")
-        if name and self._credentials.find_by_name(call.scope, name) is None:
-            raise invalid(f"credentialName: there is no credential {name}; create it first")

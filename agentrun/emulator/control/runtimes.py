@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentrun._serving.values import section
 from agentrun.emulator.control.call import Call, Handler
+from agentrun.emulator.control.credentials import Credentials
 from agentrun.emulator.control.starting import Starting
 from agentrun.emulator.instances import LATEST, Instances, Key
 from agentrun.emulator.lifecycle import CREATE, UPDATE
@@ -44,11 +45,18 @@ class Runtimes:
     """The operations on agent runtimes and their versions."""
 
     def __init__(
-        self, resources: Resources, versions: Resources, endpoints: Resources, running: Instances, kept: Packages
+        self,
+        resources: Resources,
+        versions: Resources,
+        endpoints: Resources,
+        credentials: Credentials,
+        running: Instances,
+        kept: Packages,
     ) -> None:
         self.resources = resources
         self.versions = versions
         self._endpoints = endpoints
+        self._credentials = credentials
         self._running = running
         self._packages = kept
         self._starting = Starting(resources, running)
@@ -69,6 +77,7 @@ class Runtimes:
         """Add a runtime and start it: CREATING, then READY once it answers, or CREATE_FAILED with the reason."""
         name, owner = call.body["agentRuntimeName"], call.tenant.access_key_id
         document = {**_DEFAULTS, **without_upload(call.body), "agentRuntimeVersion": LATEST, "owner": owner}
+        self._credentials.check_guard(call.scope, document)
         self._check_runnable(document)
         # Before the code is kept, so that a refused request leaves nothing behind.
         if self.resources.find_by_name(call.scope, name):
@@ -92,6 +101,7 @@ class Runtimes:
         changes = without_upload(call.body, record.document.get("codeConfiguration"))
         changes["artifactType"] = record.document["artifactType"]
         self._check_runnable({**record.document, **changes})
+        self._credentials.check_guard(call.scope, changes)
         code = section(call.body, "codeConfiguration")
         if code.get("zipFile") or code.get("ossBucketName"):
             changes["package"] = await self._packages.take(code)
@@ -155,9 +165,15 @@ class Runtimes:
             raise not_found("agent runtime version", f"{number} of {record.name}")
         return found
 
+    def anywhere(self, label: str, account: str | None) -> Sequence[Record]:
+        """The runtimes that a name or an id means, of one account or of all; for who has not said who calls."""
+        named = self.resources.store.named(KIND.name, label)
+        found = [self.resources.find(each.scope, each.id) for each in named if account in (None, each.scope.account)]
+        return [record for record in found if record]
+
     def by_name(self, scope: Scope, name: str) -> Record:
-        """A runtime by its name; raises ServiceError (404)."""
-        found = self.resources.find_by_name(scope, name)
+        """A runtime by its name or its id; raises ServiceError (404)."""
+        found = self.resources.find_by_name(scope, name) or self.resources.find(scope, name)
         if found is None:
             raise not_found("agent runtime", name)
         return found

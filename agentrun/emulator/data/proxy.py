@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,16 +75,27 @@ class Proxy:
         self._pool = Pool()
 
     async def forward(
-        self, request: Request, socket: Path, path: str, what: str, request_id: str, query: str | None = None
+        self,
+        request: Request,
+        socket: Path,
+        path: str,
+        what: str,
+        request_id: str,
+        query: str | None = None,
+        *,
+        without: Container[bytes] = (),
     ) -> int:
         """Pass a request on under another path, and query if given, and send back what comes; returns the status.
 
+        `without` are headers that the server behind must not see, in lower case.
         When the caller goes away, the server behind is disconnected at once, and ConnectionAbortedError raised.
         Raises BadGateway when it cannot be reached or breaks off before its answer began, and BrokenOffError when it
         does so later.
         """
         target = with_query(path or "/", request.query_string if query is None else query)
-        return await self.pass_on(request, socket, Passage(what, target, passed_on(request, request_id)), request_id)
+        return await self.pass_on(
+            request, socket, Passage(what, target, passed_on(request, request_id, without)), request_id
+        )
 
     async def pass_on(self, request: Request, address: Address, passage: Passage, request_id: str) -> int:
         """Do what `forward` does by a passage of one's own, to a server that may be elsewhere."""
@@ -211,10 +222,10 @@ def with_query(path: str, query: str) -> str:
     return f"{path}?{query}" if query else path
 
 
-def passed_on(request: Request, request_id: str) -> Headers:
+def passed_on(request: Request, request_id: str, without: Container[bytes] = ()) -> Headers:
     """The headers of a request that the server behind may see."""
     given: Headers = request.scope["headers"]
-    kept = [pair for pair in given if pair[0] not in _NOT_PASSED_ON and not _is_token(*pair)]
+    kept = [pair for pair in given if pair[0] not in _NOT_PASSED_ON and pair[0] not in without and not _is_token(*pair)]
     return [*kept, (b"x-agentrun-request-id", request_id.encode())]
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 
 class ServiceError(Exception):
-    """A refusal, as the caller will read it; `details` are further fields of its body."""
+    """A refusal, as the caller will read it; `details` are fields of its body, `headers` those of the answer."""
+
+    headers: Mapping[str, str] = {}
 
     def __init__(self, status: int, code: str, message: str, **details: str) -> None:
         super().__init__(message)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from agentrun._core.blocking import run
 from agentrun._core.closing import Closing
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from agentrun.sandbox.options import SandboxOptions
 
 log = logging.getLogger("agentrun")
+
+T = TypeVar("T")
 
 SandboxFactory: TypeAlias = "Callable[[], CodeInterpreterSandbox | Awaitable[CodeInterpreterSandbox]]"
 _GONE = "Its files and variables are gone; a tool set made with recreate=True goes on in a new sandbox"
@@ -84,6 +86,18 @@ class SandboxToolSet(Closing):
         """The sandbox that the tools work in; creates it when that has not been done."""
         return run(self.sandbox_async())
 
+    async def use_async(self, act: Callable[[CodeInterpreterSandbox], Awaitable[T]]) -> T:
+        """Do something with the sandbox; raises SandboxTerminatedError when it has ended, however that shows."""
+        sandbox = await self._once.get()
+        try:
+            return await act(sandbox)
+        except (SandboxTerminatedError, ResourceNotExistError) as error:
+            raise ended(error, _GONE) or error from error
+
+    def use(self, act: Callable[[CodeInterpreterSandbox], Awaitable[T]]) -> T:
+        """Do something with the sandbox; raises SandboxTerminatedError when it has ended, however that shows."""
+        return run(self.use_async(act))
+
     def tools(self) -> list[SandboxTool]:
         """All tools; asks for nothing yet."""
         return [self._bound(definition) for definition in TOOLS]
@@ -130,14 +144,14 @@ class SandboxToolSet(Closing):
         try:
             return await definition.run(sandbox, **arguments)
         except (SandboxTerminatedError, ResourceNotExistError) as error:
-            ended = _ended(error, _NEXT if self._recreate else _GONE)
-            if ended is None:
+            over = ended(error, _NEXT if self._recreate else _GONE)
+            if over is None:
                 raise
             if not self._recreate:
-                raise ended from error
+                raise over from error
             self._once.discard(sandbox)
-            if ended.executed != Executed.NO:
-                raise ended from error
+            if over.executed != Executed.NO:
+                raise over from error
         log.warning("sandbox %s has ended; %s goes on in a new one", sandbox.sandbox_id, definition.name)
         return await definition.run(await self._once.get(), **arguments)
 
@@ -152,13 +166,13 @@ async def started(sandbox: CodeInterpreterSandbox) -> CodeInterpreterSandbox:
         raise
 
 
-def _ended(error: SandboxTerminatedError | ResourceNotExistError, hint: str) -> SandboxTerminatedError | None:
+def ended(error: SandboxTerminatedError | ResourceNotExistError, hint: str) -> SandboxTerminatedError | None:
     """The error as one about a sandbox that is over; None when something else is missing."""
     if isinstance(error, SandboxTerminatedError):
-        ended = error
+        over = error
     elif error.resource_type == Sandbox.kind:
-        ended = SandboxTerminatedError(error.message, reason="it does not exist any more", executed=Executed.NO)
+        over = SandboxTerminatedError(error.message, reason="it does not exist any more", executed=Executed.NO)
     else:
         return None
-    ended.hint = hint
-    return ended
+    over.hint = hint
+    return over

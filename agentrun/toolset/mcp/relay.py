@@ -136,7 +136,7 @@ class Relay:
         if known and (stream.status == 404 or (stream.status == 400 and "session" in error.message.lower())):
             error = TransportError("the server does not know the session any more", executed=Executed.NO)
             self._is_over = True
-        elif stream.status in (404, 405) and request.method == "POST":
+        elif stream.status in (404, 405):
             error.hint = f"Check the URL: {_shown(request.url)} does not take MCP requests"
         elif stream.status == 401:
             error.hint = "Give the headers that the server asks for: headers={'Authorization': ...}"
@@ -220,15 +220,34 @@ class SseRelay(Relay):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._news: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._dialled: ByteStream | None = None
+
+    async def dial(self, url: str) -> None:
+        """Open the stream that the package will ask for; raises why it cannot be opened.
+
+        Before the package does, because what it had made leaks when that fails.
+        """
+        stream = await self._open(Outgoing("GET", url, {"accept": _EVENTS, "cache-control": "no-store"}, b""))
+        kind = stream.headers.get("content-type", "").lower()
+        if not kind.startswith(_EVENTS):
+            raise _no_answer(url, stream.status, kind, await stream.read())
+        self._dialled = stream
+
+    async def _open(self, request: Outgoing) -> ByteStream:
+        dialled, self._dialled = self._dialled, None
+        return dialled or await super()._open(request)
+
+    async def close(self) -> None:
+        """End what is done beside."""
+        await super().close()
+        if self._dialled is not None:
+            await self._dialled.close()
 
     async def answered(self, request: Outgoing, stream: ByteStream) -> Incoming:
         """The stream, or that a message was received."""
         if request.method != "GET":
             await stream.close()
             return _whole(202)
-        kind = stream.headers.get("content-type", "").lower()
-        if not kind.startswith(_EVENTS):
-            return self.refused(request, _no_answer(request.url, stream.status, kind, await stream.read()))
         self.do(self._pumped(stream))
         return Incoming(200, {"content-type": _EVENTS}, self._events(), self.close)
 

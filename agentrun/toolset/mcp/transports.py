@@ -60,10 +60,14 @@ class HttpWay:
     async def open(self) -> AsyncGenerator[tuple[Any, Any], None]:
         """What to read from and to write to."""
         mcp = await asyncio.to_thread(library)  # It may have to be loaded, which would hold everybody up.
-        client = foreign_client(mcp.http, self._relay.exchange)
-        connect = mcp.sse if self._address.transport == "sse" else mcp.streamable_http
+        client, url = foreign_client(mcp.http, self._relay.exchange), self._address.target()
         try:
-            async with connect(self._address.target(), client) as streams:
+            if isinstance(self._relay, SseRelay):
+                await self._relay.dial(url)
+                opening = mcp.sse(url, client)
+            else:
+                opening = mcp.streamable_http(url, client)
+            async with opening as streams:
                 yield streams[0], streams[1]
         finally:
             await self._relay.close()

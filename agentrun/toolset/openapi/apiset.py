@@ -26,6 +26,8 @@ _METHODS = ("invoke_tool_async", "call_tool_async")
 class ApiSet:
     """A number of tools and their invoker: an object with `invoke_tool_async` or `call_tool_async`.
 
+    Either takes a name and arguments; a Config is given to it too when it takes one.
+
     `base_url`, `headers` and `query_params` are kept for whoever asks; it is the invoker that uses them.
     """
 
@@ -41,6 +43,7 @@ class ApiSet:
         definitions = (each.to_definition() if isinstance(each, ToolInfo) else each for each in tools)
         self._definitions = {each.name: each for each in definitions}
         self._invoke = _method(invoker)
+        self._takes_config = "config" in inspect.signature(self._invoke).parameters
         self._invoker = invoker
         self.base_url = base_url
         self.headers = {key: Secret(value) for key, value in (headers or {}).items()}
@@ -95,8 +98,10 @@ class ApiSet:
     ) -> Any:
         """What a call of a tool gives; raises InvalidInputError when there is none of the name, else the invoker's."""
         self._require(name)
-        settings = Config.with_configs(self.config, config)
-        return await self._invoke(name, dict(arguments or {}), config=settings)
+        given = dict(arguments or {})
+        if not self._takes_config:
+            return await self._invoke(name, given)
+        return await self._invoke(name, given, config=Config.with_configs(self.config, config))
 
     def invoke(self, name: str, arguments: Mapping[str, Any] | None = None, config: Config | None = None) -> Any:
         """What a call of a tool gives; raises InvalidInputError when there is none of the name, else the invoker's."""

@@ -119,7 +119,7 @@ def as_json(value: Any) -> bytes:
     """A value as JSON; raises InvalidInputError when it has none."""
     try:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInputError(f"the body cannot be written as JSON: {error}", field="body") from None
 
 
@@ -206,7 +206,7 @@ def _collect(node: Node, schemas: Schemas, uses: set[str], found: Properties, fi
     for name, part in node.part("properties").object().items():
         if name not in hidden:
             _add(found, str(name), schemas.convert(Node(part, node.resolver), uses), files)
-    found.required += [name for name in as_list(raw.get("required")) if name not in hidden]
+    found.required += [n for n in as_list(raw.get("required")) if isinstance(n, str) and n not in hidden]
     if "additionalProperties" in raw and raw["additionalProperties"] is not False:
         found.others = schemas.convert(node.part("additionalProperties"), uses)
     parts = as_list(raw.get("allOf"))

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from agentrun.errors import InvalidInputError
 from agentrun.toolset.dialect import Schema, translated
 from agentrun.toolset.openapi.document import Document, Node, follow, lookup
 from agentrun.toolset.values import is_list, is_object
@@ -43,6 +44,7 @@ class Schemas:
         self._kept: list[Any] = []  # What the ids above belong to.
         self._definitions: dict[str, Any] = {}
         self._uses: dict[str, set[str]] = {}
+        self._broken: dict[str, InvalidInputError] = {}
         self._waiting: deque[tuple[str, Node]] = deque()
 
     def convert(self, node: Node, uses: set[str]) -> Any:
@@ -57,12 +59,15 @@ class Schemas:
         return self._converted(node, raw, uses)
 
     def definitions(self, uses: Iterable[str]) -> Schema:
-        """The definitions of these names, and of all that they refer to."""
+        """The definitions of these names, and of all that they refer to; InvalidInputError where one is broken."""
         self._settle()
         found: Schema = {}
         waiting = list(uses)
         while waiting:
             name = waiting.pop()
+            if name in self._broken:
+                error = self._broken[name]
+                raise InvalidInputError(error.message, field=error.field, hint=error.hint)
             if name not in found:
                 found[name] = self._definitions[name]
                 waiting.extend(self._uses[name])
@@ -72,7 +77,12 @@ class Schemas:
         # One after the other instead of one within the other: a chain of references may be longer than a stack.
         while self._waiting:
             name, node = self._waiting.popleft()
-            self._definitions[name] = self.convert(node, self._uses[name])
+            try:
+                self._definitions[name] = self.convert(node, self._uses[name])
+            except InvalidInputError as error:
+                self._broken[name] = error
+            except RecursionError:
+                self._broken[name] = InvalidInputError(f"the schema {name} is nested too deeply", hint="Use $ref")
 
     def _referring(self, node: Node, reference: str, uses: set[str]) -> Any:
         raw = node.object()
@@ -131,7 +141,7 @@ class Schemas:
         if is_object(raw.get("properties")):
             shown["properties"] = {name: part for name, part in raw["properties"].items() if name not in hidden}
         if is_list(raw.get("required")):
-            shown["required"] = [name for name in raw["required"] if name not in hidden]
+            shown["required"] = _others(raw["required"], hidden)
         if is_list(raw.get("allOf")):
             shown["allOf"] = [_not_requiring(part, hidden) for part in raw["allOf"]]
         return shown
@@ -163,7 +173,11 @@ def _not_requiring(part: Any, hidden: set[str]) -> Any:
     if not is_object(part) or not is_list(part.get("required")):
         return cast("Any", part)
     known = part
-    return {**known, "required": [name for name in known["required"] if name not in hidden]}
+    return {**known, "required": _others(known["required"], hidden)}
+
+
+def _others(required: Iterable[Any], hidden: set[str]) -> list[str]:
+    return [name for name in required if isinstance(name, str) and name not in hidden]
 
 
 def _is_leaf(schema: Any) -> bool:

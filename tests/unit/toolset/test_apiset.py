@@ -73,6 +73,17 @@ def test_tools_of_an_mcp_server(mode: str, listed: Any) -> None:
     assert client.calls == [("add", {"a": 1}, config)]
 
 
+class Engine:
+    """Stands for an invoker that has its settings already."""
+
+    async def call_tool_async(self, name: str, arguments: Mapping[str, Any]) -> str:
+        return f"{name} {dict(arguments)}"
+
+
+def test_an_invoker_may_take_no_config() -> None:
+    assert ApiSet.from_mcp_tools([ADD], Engine()).invoke("add", {"a": 1}, Config(timeout=5)) == "add {'a': 1}"
+
+
 def test_a_tool_that_is_not_there() -> None:
     tools = ApiSet.from_mcp_tools([ADD], Client())
     assert tools.get_tool("sub") is None

@@ -6,6 +6,7 @@ import gzip
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -214,16 +215,18 @@ def test_a_request_is_signed_each_time_it_is_sent() -> None:
     assert received == [("GET things 0", "signed"), ("GET things 1", "signed")]
 
 
+def definitions_of(client: OpenAPI, name: str) -> int:
+    return len(client.operation(name).definition.parameters.get("$defs", {}))
+
+
 def test_many_threads_may_use_one_client_from_the_start() -> None:
-    client = OpenAPI(document_of("kubernetes.io.json"))
-    paths = client.document.root["paths"].values()
-    names: list[str] = [item["get"]["operationId"] for item in paths if "get" in item][:200]
+    document = document_of("kubernetes.io.json")
+    paths: dict[str, Any] = document.root["paths"]
+    names = [str(item["get"]["operationId"]) for item in paths.values() if "get" in item][:200]
+    client, alone = OpenAPI(document), OpenAPI(document)
     with ThreadPoolExecutor(8) as pool:
-        found = list(
-            pool.map(lambda name: len(client.operation(name).definition.parameters.get("$defs", {})), names * 4)
-        )
-    alone = OpenAPI(document_of("kubernetes.io.json"))
-    assert found == [len(alone.operation(name).definition.parameters.get("$defs", {})) for name in names] * 4
+        found = list(pool.map(partial(definitions_of, client), names * 4))
+    assert found == [definitions_of(alone, name) for name in names] * 4
 
 
 @pytest.mark.parametrize("servers", [None, [], [{"url": "/v1"}], [{"url": "ftp://example.com"}]])

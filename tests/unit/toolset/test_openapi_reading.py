@@ -115,10 +115,26 @@ def test_what_is_no_document_is_refused_with_the_place(source: Any, said: str, f
     assert field is None or caught.value.field == field
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "a: " + "[" * 100_000, "- " * 5_000])
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "a: " + "[" * 100_000, "- " * 100_000])
 def test_what_is_nested_too_deeply_is_refused(text: str) -> None:
     with pytest.raises(InvalidInputError):
         OpenAPI(text)
+
+
+def nested_schema(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        schema = {"type": "array", "items": schema}
+    return schema
+
+
+def test_a_schema_that_is_nested_too_deeply_is_refused_when_it_is_used() -> None:
+    with pytest.raises(InvalidInputError, match="nested too deeply"):
+        OpenAPI(with_schema(nested_schema(5000))).operation("call")
+    document = with_schema({"$ref": "#/components/schemas/Deep"}, schemas={"Deep": nested_schema(5000)})
+    with pytest.raises(InvalidInputError, match="the schema Deep is nested too deeply"):
+        OpenAPI(document).operation("call")
+    assert OpenAPI(with_schema(nested_schema(100))).operation("call").name == "call"
 
 
 def test_a_url_that_does_not_answer_so() -> None:
@@ -301,6 +317,19 @@ def test_one_broken_operation_does_not_break_the_others() -> None:
     document["paths"]["/good"] = {"get": {"operationId": "good"}}
     client = OpenAPI(document)
     assert client.operation("good").definition.name == "good"
+
+
+def test_a_broken_definition_breaks_every_operation_that_uses_it_and_no_other() -> None:
+    schemas = {"Bad": {"properties": {"a": {"$ref": "#/nowhere"}}}, "Good": {"type": "object"}}
+    document = with_schema({"$ref": "#/components/schemas/Bad"}, schemas=schemas)
+    other = with_schema({"$ref": "#/components/schemas/Good"})["paths"]["/things"]["get"]
+    document["paths"]["/again"] = {"get": {**document["paths"]["/things"]["get"], "operationId": "again"}}
+    document["paths"]["/good"] = {"get": {**other, "operationId": "good"}}
+    client = OpenAPI(document)
+    for name in ("call", "again", "call"):
+        with pytest.raises(InvalidInputError, match="'#/nowhere' leads nowhere"):
+            client.operation(name)
+    assert client.operation("good").definition.parameters["$defs"] == {"Good": {"type": "object"}}
 
 
 # Several documents

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from agentrun._core.outbound import Outbound, Outgoing, proof
 from agentrun._serving.openai_error import ApiError
 from agentrun._serving.values import section
 from agentrun.emulator.control.model_proxies import read_config
+from agentrun.emulator.inbound.checks import Until, key_check
 from agentrun.emulator.resources import Resources
 from agentrun.emulator.store import Record, Scope
-from agentrun.gateway.plan import Plan, PlanError, Service, build_plan, service_plan
+from agentrun.emulator.usage import Usage, User
+from agentrun.errors import CredentialError
+from agentrun.gateway.plan import Plan, PlanError, Service, Target, build_plan, service_plan
 
 T = TypeVar("T")
 _MOST_KEPT = 10_000
@@ -19,11 +23,13 @@ _MOST_KEPT = 10_000
 
 @dataclass(frozen=True)
 class Guard:
-    """The credential that callers of a proxy show: the header it is in, and its secret."""
+    """The credential that callers of a proxy show: the header it is in, and the keys that count."""
 
+    id: str
     name: str
+    kind: str
     header: str
-    secret: str = field(repr=False)
+    keys: Sequence[Until] = field(repr=False)
     enabled: bool = True
 
 
@@ -34,15 +40,20 @@ class Served:
     scope: Scope
     plan: Plan
     guard: Guard | None = None
+    user: User | None = None
 
 
 class Plans:
     """Plans are kept until anything that they were made of changes."""
 
-    def __init__(self, proxies: Resources, services: Resources, credentials: Resources) -> None:
+    def __init__(self, proxies: Resources, services: Resources, credentials: Resources, usage: Usage) -> None:
         self._proxies = proxies
         self._services = services
         self._credentials = credentials
+        self._usage = usage
+        # By the names of services, and by the keys of the targets that they became: whose credential is shown.
+        self._shown: dict[tuple[Scope, str], tuple[str, User]] = {}
+        self._shown_at: dict[str, tuple[Scope, str, User]] = {}
         self._kept: dict[tuple[object, ...], Served] = {}
         self._as_of = -1
 
@@ -64,11 +75,25 @@ class Plans:
         now = self._proxies.store.changes(*kinds)
         if now != self._as_of or len(self._kept) > _MOST_KEPT:
             self._kept.clear()
+            self._shown.clear()
+            self._shown_at.clear()
             self._as_of = now
         found = self._kept.get(key)
         if found is None:
             found = self._kept[key] = make()
+            self._note_shown(found)
         return found
+
+    def note_use(self, target: Target) -> None:
+        """A target is asked: whose credential it is shown has been used."""
+        if shown := self._shown_at.get(target.key):
+            self._usage.note(*shown)
+
+    def _note_shown(self, served: Served) -> None:
+        plan = served.plan
+        for each in (*plan.targets, *(fallback.target for fallback in plan.fallbacks), *plan.helpers.values()):
+            if shown := self._shown.get((served.scope, each.name)):
+                self._shown_at[each.key] = (served.scope, *shown)
 
     def _found_proxy(self, scope: Scope, label: str) -> Served:
         record = self._proxies.find_by_name(scope, label) or self._proxies.find(scope, label)
@@ -83,7 +108,8 @@ class Plans:
             )
         )
         credential = document.get("credentialName")
-        return Served(scope, plan, self._guard(scope, credential) if credential else None)
+        guard = self._guard(scope, credential) if credential else None
+        return Served(scope, plan, guard, User("model_proxy", record.id, record.name))
 
     def _found_service(self, scope: Scope, name: str) -> Served:
         return Served(scope, _planned(lambda: service_plan(self._service(scope, name))))
@@ -95,25 +121,43 @@ class Plans:
         settings = section(record.document, "providerSettings")
         if not settings.get("baseUrl"):
             raise PlanError(f"model service {name} has no URL: set providerSettings.baseUrl")
-        key = settings.get("apiKey") or self._secret(scope, record)
-        return Service(name, record.id, settings["baseUrl"], key, tuple(settings.get("modelNames") or ()))
+        key = settings.get("apiKey")
+        shown = None if key else self._proof(scope, record)
+        return Service(name, record.id, settings["baseUrl"], key, tuple(settings.get("modelNames") or ()), shown)
 
-    def _secret(self, scope: Scope, service: Record) -> str | None:
+    def _proof(self, scope: Scope, service: Record) -> Mapping[str, str] | None:
+        """The headers that a service's provider is shown, None when the service names no credential."""
         name = service.document.get("credentialName")
         if not name:
             return None
-        credential = self._guard(scope, name)
-        if not credential.enabled:
+        record = self._credential(scope, name)
+        if record.document.get("enabled") is False:
             raise PlanError(f"credential {name} of model service {service.name} is disabled")
-        return credential.secret
+        try:
+            shown = proof(Outbound.of(record.document), Outgoing("POST", ""))
+        except CredentialError as error:
+            raise PlanError(f"model service {service.name}: {error}") from error
+        if shown.query or record.document.get("credentialAuthType") == "ak_sk":
+            raise PlanError(
+                f"model service {service.name}: the credential {name} depends on the request; name one that is shown "
+                "in headers, such as an API key"
+            )
+        self._shown[scope, service.name] = record.id, User("model_service", service.id, service.name)
+        return shown.all_headers()
 
-    def _guard(self, scope: Scope, name: str) -> Guard:
+    def _credential(self, scope: Scope, name: str) -> Record:
         record = self._credentials.find_by_name(scope, name)
         if record is None:
             raise PlanError(f"credential {name} does not exist any more")
+        return record
+
+    def _guard(self, scope: Scope, name: str) -> Guard:
+        record = self._credential(scope, name)
         document = record.document
         header = str(section(document, "credentialPublicConfig").get("headerKey") or "")
-        return Guard(name, header, document.get("credentialSecret") or "", document.get("enabled", True) is not False)
+        enabled = document.get("enabled") is not False
+        kind = document.get("credentialAuthType") or ""
+        return Guard(record.id, name, kind, header, key_check(document).keys, enabled)
 
 
 def _planned(make: Callable[[], T]) -> T:

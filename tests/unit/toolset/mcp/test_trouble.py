@@ -116,8 +116,7 @@ def test_what_is_no_server_is_said_clearly(make_server: Callable[..., Server], n
     client = McpClient(f"{server.url}/mcp", transport=transport, headers=secret, timeout=60)
     with pytest.raises(kind) as caught:
         client.list_tools()
-    if transport == "streamable_http":
-        assert text in str(caught.value)
+    assert text in str(caught.value)
     assert "hidden" not in str(caught.value)
     client.close()
 

@@ -1,0 +1,1 @@
+"""Inbound credentials: what callers show, and whether it is right."""
