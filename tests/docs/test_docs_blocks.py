@@ -32,7 +32,9 @@ def test_a_block_that_is_not_run_has_a_reason(left_alone: Block) -> None:
 
 
 def test_few_blocks_are_not_run() -> None:
-    assert len(LEFT_ALONE) <= MOST_LEFT_ALONE
+    # Those of frameworks run where the frameworks are: scripts/integrations.py.
+    here = [block for block in LEFT_ALONE if block.page.parent.name != "integrations"]
+    assert len(here) <= MOST_LEFT_ALONE
 
 
 def test_blocks_are_found_with_their_lines_and_comments() -> None:
