@@ -52,15 +52,24 @@ def environment(name: str) -> Path:
 
 
 def run(name: str, arguments: list[str]) -> tuple[str, int, float, str]:
-    """Test one integration: its name, status, seconds and output."""
+    """Test one integration: its name, status, seconds and output; its sandboxes may be shown its packages."""
     began = time.monotonic()
     try:
-        python = environment(name) / "bin" / "python"
+        folder = environment(name)
     except subprocess.CalledProcessError as error:
         return name, error.returncode, time.monotonic() - began, f"the environment of {name} could not be made"
     script = str(INTEGRATIONS / "scenario" / "model.py")
-    tests = [str(python), "-m", "pytest", "-q", "--asyncio-mode=auto", str(INTEGRATIONS / name), *arguments]
-    emulator = [str(MAIN / "agentrun"), "emulator", "exec", "--script", script, "--", *tests]
+    tests = [
+        str(folder / "bin" / "python"),
+        "-m",
+        "pytest",
+        "-q",
+        "--asyncio-mode=auto",
+        str(INTEGRATIONS / name),
+        *arguments,
+    ]
+    options = ["--script", script, "--mount-root", str(folder)]
+    emulator = [str(MAIN / "agentrun"), "emulator", "exec", *options, "--", *tests]
     done = subprocess.run(
         emulator, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=quiet(os.environ)
     )

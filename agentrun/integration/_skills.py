@@ -85,7 +85,7 @@ class SkillLoader(Closing):
                 hint="Give one of the two",
             )
         self._path = Path(skills_dir)
-        self._remote = list(remote_skill_names or ())
+        self._remote: list[str | ToolResource] = list(remote_skill_names or ())
         self._config = config
         self._approval = command_approval
         self._timeout = command_timeout

@@ -104,8 +104,10 @@ def test_messages_are_not_sent_to_another_server(account: Account, elsewhere: st
 
 
 def test_who_is_not_proxied_calls_the_server(account: Account, elsewhere: str) -> None:
-    made(account, mcp_remote(remote(f"{elsewhere}/mcp"), mcpConfig={"proxyEnabled": False}))
-    assert f"call {elsewhere}/mcp yourself" in refusal(account.data("POST", "/tools/tool/mcp"), 409)
+    made(account, mcp_remote(remote(f"{elsewhere}/mcp?key=sk-1"), mcpConfig={"proxyEnabled": False}))
+    message = refusal(account.data("POST", "/tools/tool/mcp"), 409)
+    assert f"call {elsewhere}/mcp yourself" in message
+    assert "sk-1" not in message
 
 
 def test_a_transport_that_the_server_does_not_speak(account: Account, elsewhere: str) -> None:

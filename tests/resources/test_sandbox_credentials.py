@@ -454,6 +454,11 @@ def test_what_cannot_be_given(world: World) -> None:
     ):
         with pytest.raises(ClientError, match=re.escape(why)):
             created(world, wrong)
+    with pytest.raises(ClientError, match="the credential api is named twice"):
+        created(world, "api", SandboxCredential.of("api", "KEY"))
+    credential(world, "second", "a second secret", world.api.host)
+    with pytest.raises(ClientError, match="KEY would hold both the credential api and second"):
+        created(world, SandboxCredential.of("api", "KEY"), SandboxCredential.of("second", "KEY"))
     Template.create(
         template_name="leaking",
         template_type="CodeInterpreter",

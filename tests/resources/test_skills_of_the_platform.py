@@ -1,4 +1,4 @@
-"""Skills that the platform keeps, as tools of an agent: downloaded when they are first needed, and used in a sandbox."""
+"""Skills that the platform keeps, as tools of an agent: downloaded when first needed, and used in a sandbox."""
 
 from __future__ import annotations
 

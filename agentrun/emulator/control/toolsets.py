@@ -55,6 +55,7 @@ class Toolsets:
             "CreateToolset": self.create,
             "GetToolset": self.get,
             "UpdateToolset": self.update,
+            "PublishToolset": self.publish,
             "DeleteToolset": self.delete,
             "ListToolsets": self.list,
         }
@@ -81,6 +82,16 @@ class Toolsets:
         whole = {**record.document, **changes}
         _check(whole)
         changed = self.resources.update(record, {**changes, "generation": record.document["generation"] + 1})
+        await self._running.replace(_key(changed))
+        return self._shown(await self._settled(changed))
+
+    async def publish(self, call: Call) -> dict[str, Any]:
+        """Make a tool set what callers get, as it is now: its server starts anew, and its tools are asked for again.
+
+        An update does this by itself here, so what is left is a server whose tools have changed.
+        """
+        record = self.resources.get(call.scope, call.label)
+        changed = self.resources.update(record, {"generation": record.document["generation"] + 1})
         await self._running.replace(_key(changed))
         return self._shown(await self._settled(changed))
 

@@ -148,9 +148,8 @@ class ToolGateway:
     def _check_proxied(self, tool: Record, below: str, remote: tool_specs.McpServer) -> None:
         config: Any = section(tool.document, "mcpConfig")
         if not config.get("proxyEnabled"):
-            raise conflict(
-                f"tool {tool.name} is not proxied: call {remote.url} yourself, or set mcpConfig.proxyEnabled"
-            )
+            address = str(remote.url).partition("?")[0]  # A query may hold a key.
+            raise conflict(f"tool {tool.name} is not proxied: call {address} yourself, or set mcpConfig.proxyEnabled")
         by_affinity = SSE if config.get("sessionAffinity") == "MCP_SSE" else STREAMABLE
         spoken = {tool_specs.SSE: SSE, tool_specs.STREAMABLE_HTTP: STREAMABLE}.get(remote.transport or "", by_affinity)
         if spoken != below:
