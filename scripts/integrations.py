@@ -73,24 +73,25 @@ def run(name: str, arguments: list[str]) -> tuple[str, int, float, str]:
     done = subprocess.run(
         emulator, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=quiet(os.environ)
     )
-    typed = subprocess.run(
-        types_of(name, python), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    output = done.stdout + (typed.stdout if typed.returncode else "")
-    return name, done.returncode or typed.returncode, time.monotonic() - began, output
+    status, wrong = types(name, folder)
+    return name, done.returncode or status, time.monotonic() - began, done.stdout + wrong
 
 
-def types_of(name: str, python: Path) -> list[str]:
-    """The command that checks the types of an adapter: where there is no framework, nobody could."""
-    longer = [other for other in names() if other.startswith(f"{name}_")]
+def types(name: str, folder: Path) -> tuple[int, str]:
+    """Check the types of an adapter, which nobody could where its framework is not: the status, and what is wrong."""
+    longer = tuple(other for other in names() if other.startswith(f"{name}_"))
     files = [
         str(path)
         for path in sorted((ROOT / "agentrun" / "integration").glob(f"{name}*.py"))
-        if (path.stem == name or path.stem.startswith(f"{name}_")) and not path.stem.startswith(tuple(longer))
+        if (path.stem == name or path.stem.startswith(f"{name}_")) and not path.stem.startswith(longer)
     ]
+    if not files:
+        return 0, ""
     # Without the project's settings, which leave adapters out; what an adapter imports is checked elsewhere.
     options = ["--strict", "--config-file=", "--python-version=3.10", "--follow-imports=silent"]
-    return [str(python), "-m", "mypy", *options, "--disable-error-code=import-untyped", *files]
+    mypy = [str(folder / "bin" / "python"), "-m", "mypy", *options, "--disable-error-code=import-untyped", *files]
+    done = subprocess.run(mypy, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout if done.returncode else ""
 
 
 def quiet(environment: os._Environ[str]) -> dict[str, str]:
