@@ -84,7 +84,7 @@ def types_of(name: str, python: Path) -> list[str]:
 
 
 def is_of(stem: str, name: str) -> bool:
-    """Whether a file belongs to an integration; a digit is a line of its framework, and what has none is the newest's."""
+    """Whether a file belongs to an integration; a digit is a line of its framework, else the newest."""
     base = name.rstrip("0123456789")
     longer = tuple(f"{other}_" for other in names() if other.startswith(f"{base}_"))
     if stem == base or not stem.startswith(f"{base}_") or f"{stem}_".startswith(longer):
