@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentrun._core.api import DataAPI
 from agentrun._core.blocking import run
-from agentrun._core.session import ByteStream, Signer
+from agentrun._core.session import ByteStream
 from agentrun.config import Config
 
 
@@ -21,7 +21,3 @@ class ToolDataAPI(DataAPI):
     def download(self) -> ByteStream:
         """The archive of a skill, as it arrives."""
         return run(self.download_async())
-
-    def signer(self) -> Signer:
-        """What adds the headers to a request that something else sends there."""
-        return self._signer(None, None)
