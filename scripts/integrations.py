@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -56,18 +57,11 @@ def run(name: str, arguments: list[str]) -> tuple[str, int, float, str]:
     began = time.monotonic()
     try:
         folder = environment(name)
+        python = folder / "bin" / "python"
     except subprocess.CalledProcessError as error:
         return name, error.returncode, time.monotonic() - began, f"the environment of {name} could not be made"
     script = str(INTEGRATIONS / "scenario" / "model.py")
-    tests = [
-        str(folder / "bin" / "python"),
-        "-m",
-        "pytest",
-        "-q",
-        "--asyncio-mode=auto",
-        str(INTEGRATIONS / name),
-        *arguments,
-    ]
+    tests = [str(python), "-m", "pytest", "-q", "--asyncio-mode=auto", str(INTEGRATIONS / name), *arguments]
     options = ["--script", script, "--mount-root", str(folder)]
     emulator = [str(MAIN / "agentrun"), "emulator", "exec", *options, "--", *tests]
     done = subprocess.run(
@@ -79,12 +73,8 @@ def run(name: str, arguments: list[str]) -> tuple[str, int, float, str]:
 
 def types(name: str, folder: Path) -> tuple[int, str]:
     """Check the types of an adapter, which nobody could where its framework is not: the status, and what is wrong."""
-    longer = tuple(other for other in names() if other.startswith(f"{name}_"))
-    files = [
-        str(path)
-        for path in sorted((ROOT / "agentrun" / "integration").glob(f"{name}*.py"))
-        if (path.stem == name or path.stem.startswith(f"{name}_")) and not path.stem.startswith(longer)
-    ]
+    paths = sorted((ROOT / "agentrun" / "integration").glob("*.py"))
+    files = [str(path) for path in paths if is_of(path.stem, name)]
     if not files:
         return 0, ""
     # Without the project's settings, which leave adapters out; what an adapter imports is checked elsewhere.
@@ -92,6 +82,17 @@ def types(name: str, folder: Path) -> tuple[int, str]:
     mypy = [str(folder / "bin" / "python"), "-m", "mypy", *options, "--disable-error-code=import-untyped", *files]
     done = subprocess.run(mypy, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode, done.stdout if done.returncode else ""
+
+
+def is_of(stem: str, name: str) -> bool:
+    """Whether a file belongs to an integration; a digit is a line of its framework, else the newest."""
+    base = name.rstrip("0123456789")
+    longer = tuple(f"{other}_" for other in names() if other.startswith(f"{base}_"))
+    if stem == base or not stem.startswith(f"{base}_") or f"{stem}_".startswith(longer):
+        return stem == base
+    line = re.match(r"_v(\d+)", stem[len(base) :])
+    newest = max(other for other in names() if other.rstrip("0123456789") == base)
+    return name == (f"{base}{line[1]}" if line else newest)
 
 
 def quiet(environment: os._Environ[str]) -> dict[str, str]:

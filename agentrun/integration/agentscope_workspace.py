@@ -14,12 +14,13 @@ from typing import Any
 
 from agentrun._sandbox_tools.definitions import HOME
 from agentrun.config import Config
-from agentrun.errors import AgentRunError, ResourceNotExistError, SandboxTerminatedError
+from agentrun.errors import AgentRunError, HTTPError, SandboxTerminatedError
 from agentrun.integration._extra import framework
 from agentrun.integration._outcome import error_text
 from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox
 from agentrun.sandbox.model import TemplateType
 from agentrun.sandbox.sandbox import Sandbox
+from agentrun.sandbox.toolset import SandboxToolSet
 from agentrun.sandbox.toolset.toolset import started
 
 with framework("agentscope", "agentscope"):
@@ -40,7 +41,6 @@ log = logging.getLogger("agentrun")
 WORKDIR = f"{HOME}/workspace"
 UNLIMITED_SECONDS = 24 * 3600
 NOT_FOUND = 404
-_ENDED = (ResourceNotExistError, SandboxTerminatedError)
 
 
 class AgentRunBackend(BackendBase):
@@ -53,6 +53,7 @@ class AgentRunBackend(BackendBase):
         self, sandbox: CodeInterpreterSandbox, workdir: str = WORKDIR, env: Mapping[str, str] | None = None
     ) -> None:
         self.sandbox = sandbox
+        self._sandboxed = SandboxToolSet(sandbox)
         self._workdir = workdir
         self._settings = ["env", *(f"{name}={value}" for name, value in env.items())] if env else []
 
@@ -67,8 +68,10 @@ class AgentRunBackend(BackendBase):
         seconds = UNLIMITED_SECONDS if timeout is None else max(1, math.ceil(timeout))
         line = shlex.join([*self._settings, *command])
         try:
-            ended = await self.sandbox.process.cmd_async(line, cwd or self._workdir, seconds)
-        except _ENDED:
+            ended = await self._sandboxed.use_async(
+                lambda sandbox: sandbox.process.cmd_async(line, cwd or self._workdir, seconds)
+            )
+        except SandboxTerminatedError:
             raise
         except AgentRunError as error:
             return ExecResult(-1, b"", error_text(error).encode())
@@ -79,15 +82,15 @@ class AgentRunBackend(BackendBase):
     async def read_file(self, path: str) -> bytes:
         """A whole file; raises FileNotFoundError when there is none."""
         try:
-            return await self.sandbox.file.read_bytes_async(path)
-        except AgentRunError as error:
-            if error.status_code == NOT_FOUND and not isinstance(error, _ENDED):
+            return await self._sandboxed.use_async(lambda sandbox: sandbox.file.read_bytes_async(path))
+        except HTTPError as error:
+            if error.status_code == NOT_FOUND:
                 raise FileNotFoundError(f"there is no file {path} in the sandbox") from error
             raise
 
     async def write_file(self, path: str, data: bytes) -> None:
         """Write a whole file, with the folders it is in."""
-        await self.sandbox.file.write_bytes_async(path, data)
+        await self._sandboxed.use_async(lambda sandbox: sandbox.file.write_bytes_async(path, data))
 
 
 class AgentRunWorkspace(SandboxedWorkspaceBase):

@@ -14,6 +14,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import PurePosixPath
+from textwrap import dedent, indent
 from typing import Any
 from uuid import uuid4
 
@@ -23,19 +24,21 @@ from agentrun.integration._extra import framework
 from agentrun.integration._outcome import as_json
 from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox
 from agentrun.sandbox.contexts import ContextOperations
+from agentrun.sandbox.data import EXECUTE_SECONDS
 from agentrun.sandbox.mime import Result
-from agentrun.sandbox.result import ExecutionResult
+from agentrun.sandbox.result import ExecutionResult, ProcessResult
 from agentrun.sandbox.toolset import SandboxToolSet
 
 with framework("smolagents", "smolagents", "PIL"):
     import PIL.Image
-    from smolagents import AgentLogger, LogLevel
+    from smolagents import AgentLogger, FinalAnswerTool, LogLevel
     from smolagents.local_python_executor import CodeOutput
     from smolagents.remote_executors import RemotePythonExecutor
     from smolagents.utils import AgentError
 
 from agentrun.integration.smolagents import AgentRunTool
 
+FINAL_ANSWER = "final_answer"
 CODE_SECONDS = 300
 INSTALL_SECONDS = 600
 _FIRST_LOOK, _LAST_LOOK = 0.02, 0.5  # Seconds from one look for calls of tools to the next.
@@ -94,9 +97,9 @@ class AgentRunExecutor(RemotePythonExecutor, Closing):  # type: ignore[misc] # s
     ) -> None:
         super().__init__(list(additional_imports), logger or AgentLogger(level=LogLevel.OFF), allow_pickle)
         if isinstance(sandbox, CodeInterpreterSandbox):
-            self._tools = SandboxToolSet(sandbox)
+            self._sandboxed = SandboxToolSet(sandbox)
         else:
-            self._tools = SandboxToolSet.of_template(
+            self._sandboxed = SandboxToolSet.of_template(
                 sandbox, sandbox_idle_timeout_seconds=sandbox_idle_timeout_seconds, config=config, **options
             )
         self._timeout = timeout
@@ -109,25 +112,37 @@ class AgentRunExecutor(RemotePythonExecutor, Closing):  # type: ignore[misc] # s
     @property
     def sandbox(self) -> CodeInterpreterSandbox:
         """The sandbox, which is created when that has not been done."""
-        return self._tools.sandbox()
+        return self._sandboxed.sandbox()
 
     # What smolagents asks for
 
     def send_tools(self, tools: Mapping[str, Any]) -> None:
         """Make tools callable for the code: ours by a call from there to here, others by their source."""
         self._ours = {name: tool for name, tool in tools.items() if isinstance(tool, AgentRunTool)}
-        super().send_tools({name: _as_given(tool) for name, tool in tools.items() if name not in self._ours})
+        rest = {name: _as_given(tool) for name, tool in tools.items() if name not in self._ours}
+        if type(rest.get(FINAL_ANSWER)) is FinalAnswerTool:
+            del rest[FINAL_ANSWER]
+            self.run_code_raise_errors(self._final_answer())
+        if rest:
+            super().send_tools(rest)
         if self._ours:
-            self.sandbox.process.cmd(f"mkdir -p {self._folder}").raise_on_error()
+            self._command(f"mkdir -p {self._folder}").raise_on_error()
             made = [f"{name} = _agentrun_tool({name!r}, {list(tool.inputs)!r})" for name, tool in self._ours.items()]
             self.run_code_raise_errors("\n".join([_BRIDGE.format(folder=str(self._folder)), *made]))
+
+    def _final_answer(self) -> str:
+        # What smolagents sends, without the class around it: to read a class it parses whole modules, which fails in
+        # threads of Python 3.11, and it changes the agent's tool.
+        tool = FinalAnswerTool()
+        self._patch_final_answer_with_exception(tool)
+        methods = [dedent(method.__source__) for method in (type(tool).forward, type(tool)._forward)]
+        body = indent("\n".join([*methods, "__call__ = forward"]), "    ")
+        return f"from typing import Any\nclass _FinalAnswer:\n{body}\n{FINAL_ANSWER} = _FinalAnswer()"
 
     def install_packages(self, additional_imports: list[str]) -> list[str]:
         """Install packages in the sandbox; raises AgentError with what went wrong."""
         if additional_imports:
-            ended = self.sandbox.process.cmd(
-                f"python3 -m pip install --quiet {shlex.join(additional_imports)}", timeout=INSTALL_SECONDS
-            )
+            ended = self._command(f"python3 -m pip install --quiet {shlex.join(additional_imports)}", INSTALL_SECONDS)
             if ended.exit_code:
                 raise AgentError(f"{additional_imports} could not be installed: {ended.stderr}", self.logger)
         return additional_imports
@@ -150,28 +165,32 @@ class AgentRunExecutor(RemotePythonExecutor, Closing):  # type: ignore[misc] # s
 
     async def close_async(self) -> None:
         """Delete the sandbox, if it was created here; calling it twice is allowed."""
-        await self._tools.close_async()
+        await self._sandboxed.close_async()
 
     # Code, and the calls that it makes
 
     def _prepared(self) -> ContextOperations:
         if self._context is None:
-            self._context = self.sandbox.context.create()
+            self._context = self._sandboxed.use(lambda sandbox: sandbox.context.create_async())
             self.installed_packages = self.install_packages(self.additional_imports)
         return self._context
 
     def _ended(self, context: ContextOperations, code: str) -> ExecutionResult:
         """What code came to; while it runs, its calls of our tools are served, in this thread and its session."""
+
+        def run() -> ExecutionResult:
+            return self._sandboxed.use(lambda _: context.execute_async(code, timeout=self._timeout))
+
         if not self._ours:
-            return context.execute(code, timeout=self._timeout)
+            return run()
         with ThreadPoolExecutor(1) as pool:
-            running, seconds = pool.submit(context.execute, code, timeout=self._timeout), _FIRST_LOOK
+            running, seconds = pool.submit(run), _FIRST_LOOK
             while not wait([running], seconds).done:
                 seconds = _FIRST_LOOK if self._serve() else min(seconds * 1.5, _LAST_LOOK)
             return running.result()
 
     def _serve(self) -> bool:
-        listed = self.sandbox.process.cmd(f"ls {self._folder}").stdout.split()
+        listed = self._command(f"ls {self._folder}").stdout.split()
         calls = [name for name in listed if _CALL.fullmatch(name) and name not in self._served]
         for name in calls:
             self._served.add(name)
@@ -179,10 +198,13 @@ class AgentRunExecutor(RemotePythonExecutor, Closing):  # type: ignore[misc] # s
         return bool(calls)
 
     def _answer(self, place: PurePosixPath) -> None:
-        asked = json.loads(self.sandbox.file.read_bytes(str(place)))
-        part, whole = place.with_suffix(".part"), place.with_suffix(".answer")
-        self.sandbox.file.write_bytes(str(part), json.dumps(self._outcome(asked)).encode())
-        self.sandbox.process.cmd(f"rm -f {place}; mv {part} {whole}").raise_on_error()
+        asked = json.loads(self._sandboxed.use(lambda sandbox: sandbox.file.read_bytes_async(str(place))))
+        part, answer = place.with_suffix(".part"), json.dumps(self._outcome(asked)).encode()
+        self._sandboxed.use(lambda sandbox: sandbox.file.write_bytes_async(str(part), answer))
+        self._command(f"rm -f {place}; mv {part} {place.with_suffix('.answer')}").raise_on_error()
+
+    def _command(self, line: str, seconds: int = EXECUTE_SECONDS) -> ProcessResult:
+        return self._sandboxed.use(lambda sandbox: sandbox.process.cmd_async(line, timeout=seconds))
 
     def _outcome(self, asked: Any) -> dict[str, Any]:
         try:
@@ -192,7 +214,7 @@ class AgentRunExecutor(RemotePythonExecutor, Closing):  # type: ignore[misc] # s
 
 
 def _as_given(tool: Any) -> Any:
-    """A tool as its user gave it: smolagents makes another of that for the final answer, once too often in a 2nd run."""
+    """A tool as its user gave it: for the final answer smolagents makes another of it, each run anew."""
     if hasattr(type(tool), "_forward"):
         tool.__class__ = type(tool).__base__
     return tool

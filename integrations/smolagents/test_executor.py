@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import PIL.Image
 import pytest
-from smolagents import CodeAgent, LogLevel, tool
+from smolagents import CodeAgent, FinalAnswerTool, LogLevel, tool
 from smolagents.utils import AgentError
 
 from agentrun import Sandbox, TemplateType
@@ -31,6 +32,11 @@ def shout(word: str) -> str:
         word: The word.
     """
     return word.upper()
+
+
+class Polite(FinalAnswerTool):
+    def forward(self, answer: Any) -> Any:
+        return f"{answer}, please"
 
 
 @pytest.fixture
@@ -94,17 +100,20 @@ def test_an_error_of_the_code_is_told_and_the_agent_goes_on(names: Names, execut
 
 
 def test_ten_agents_at_once_each_have_a_sandbox_of_their_own(names: Names) -> None:
-    executors = [AgentRunExecutor(names.sandboxes) for _ in CELSIUS]
-
     def one(word: str, executor: AgentRunExecutor) -> str:
         code = f"open('note.txt', 'w').write('{word}') | final_answer(open('note.txt').read())"
         return str(coder(names, executor).run(f"Code: {code}"))
 
-    with ThreadPoolExecutor(10) as pool:
+    with ExitStack() as stack, ThreadPoolExecutor(10) as pool:
+        executors = [stack.enter_context(AgentRunExecutor(names.sandboxes)) for _ in CELSIUS]
         assert list(pool.map(one, CELSIUS, executors)) == list(CELSIUS)
-    assert len(sandboxes_alive()) == 10
-    for executor in executors:
-        executor.cleanup()
+        assert len(sandboxes_alive()) == 10
+
+
+def test_a_final_answer_of_ones_own_is_sent_in_each_run(names: Names, executor: AgentRunExecutor) -> None:
+    agent = coder(names, executor, Polite())
+    for _ in range(2):
+        assert agent.run("Code: final_answer('yes')") == "yes, please"
 
 
 def test_calls_from_threads_of_the_code_are_answered_each(executor: AgentRunExecutor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import PIL.Image
@@ -103,17 +104,14 @@ def test_the_usage_of_a_run_is_told(names: Names) -> None:
 
 
 def test_ten_agents_at_once_each_have_a_sandbox_of_their_own(names: Names) -> None:
-    lists = [sandbox_toolset(names.sandboxes) for _ in CELSIUS]
-
     def one(word: str, python: Any) -> str:
         return str(agent(names, *python).run(f"Note {word} in the sandbox."))
 
     words = list(CELSIUS)
-    with ThreadPoolExecutor(10) as pool:
+    with ExitStack() as stack, ThreadPoolExecutor(10) as pool:
+        lists = [stack.enter_context(sandbox_toolset(names.sandboxes)) for _ in words]
         assert list(pool.map(one, words, lists)) == [f"The note says {word}." for word in words]
-    assert len(sandboxes_alive()) == 10
-    for tools in lists:
-        tools.close()
+        assert len(sandboxes_alive()) == 10
 
 
 def test_agents_that_share_tools_are_told_apart_by_their_sessions(names: Names, python: Any) -> None:
