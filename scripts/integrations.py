@@ -15,7 +15,9 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -94,7 +96,7 @@ def is_of(stem: str, name: str) -> bool:
     return name == (f"{base}{line[1]}" if line else newest)
 
 
-def quiet(environment: os._Environ[str]) -> dict[str, str]:
+def quiet(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment without what frameworks would send to their makers."""
     silent = {
         "ANONYMIZED_TELEMETRY": "false",
@@ -119,11 +121,10 @@ def main() -> int:
     unknown = sorted(set(chosen.names) - set(names()))
     if unknown:
         parser.error(f"there is no integration {unknown[0]}; there are {', '.join(names())}")
-    failed = []
+    failed: list[str] = []
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        for name, status, seconds, output in pool.map(
-            lambda name: run(name, pytest_arguments), chosen.names or names()
-        ):
+        wanted: list[str] = chosen.names or names()
+        for name, status, seconds, output in pool.map(partial(run, arguments=pytest_arguments), wanted):
             print(f"==> {name}: {'passed' if status == 0 else 'FAILED'} in {seconds:.0f} s")
             print(output.rstrip() if status else "\n".join(output.rstrip().splitlines()[-1:]), flush=True)
             failed += [name] if status else []
