@@ -124,9 +124,8 @@ def main() -> int:
         parser.error(f"there is no integration {unknown[0]}; there are {', '.join(names())}")
     failed: list[str] = []
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        for name, status, seconds, output in pool.map(
-            partial(run, arguments=pytest_arguments), chosen.names or names()
-        ):
+        wanted: list[str] = chosen.names or names()
+        for name, status, seconds, output in pool.map(partial(run, arguments=pytest_arguments), wanted):
             print(f"==> {name}: {'passed' if status == 0 else 'FAILED'} in {seconds:.0f} s")
             print(output.rstrip() if status else "\n".join(output.rstrip().splitlines()[-1:]), flush=True)
             failed += [name] if status else []

@@ -205,6 +205,7 @@ async def test_progress_is_told_in_the_events_and_a_cancelled_reply_ends_the_cal
 
     begun: list[dict[str, Any]] = []
     task = asyncio.create_task(follow())
-    await asyncio.wait([task])
+    _, slow = await asyncio.wait([task], timeout=120)
+    assert not slow
     assert [(data["name"], data["value"]["message"]) for data in begun] == [("mcp_progress", "begun")]
     await asyncio.wait_for(ended.wait(), 60)

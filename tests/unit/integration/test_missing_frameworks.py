@@ -16,6 +16,9 @@ import pytest
         ("pydantic_ai", "pydantic_ai", "pydantic_ai"),
         ("pydantic_ai_workspace", "pydantic_ai", "pydantic_ai"),
         ("llama_index", "llama_index", "llama_index"),
+        ("agentscope", "agentscope", "agentscope"),
+        ("agentscope_workspace", "agentscope", "agentscope"),
+        ("smolagents", "smolagents", "smolagents"),
     ],
 )
 def test_the_extra_is_named(module: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
