@@ -63,6 +63,15 @@ def tell_note(conversation: Conversation) -> str:
     return f"The note says {field(last_result(conversation), 'content')}."
 
 
+def write_code(conversation: Conversation) -> str:
+    """Code in the text of an answer, for frameworks that run it themselves."""
+    return f"```python\n{conversation.last_user.partition('Run ')[2]}\n```"
+
+
+def tell_code(conversation: Conversation) -> str:
+    return f"The code says: {conversation.last_user.strip()}"
+
+
 def run_in_shell(conversation: Conversation) -> Reply:
     return Reply(tool_calls=[ToolCall("exec_command", {"cmd": conversation.last_user.partition("Type ")[2]})])
 
@@ -82,6 +91,8 @@ script = Script(
         Rule(When(tool="read_file"), tell_note),
         Rule(When(tool="exec_command"), tell_output),
         Rule("Type", run_in_shell),
+        Rule("Run ", write_code),
+        Rule("tool_output", tell_code),
         Rule("Hello", "Hello, this is a model with a script."),
     ],
     strict=True,
