@@ -112,6 +112,15 @@ def tell_note(conversation: Conversation) -> Reply | str:
     return say(conversation, f"The note says {field(found, 'content') or found.split()[-1]}.")
 
 
+def write_block(conversation: Conversation) -> str:
+    """Code in the text of an answer, for frameworks that run it themselves."""
+    return f"```python\n{conversation.last_user.partition('Run ')[2]}\n```"
+
+
+def tell_code(conversation: Conversation) -> str:
+    return f"The code says: {conversation.last_user.strip()}"
+
+
 def run_in_shell(conversation: Conversation) -> Reply:
     return Reply(tool_calls=[ToolCall("exec_command", {"cmd": conversation.last_user.partition("Type ")[2]})])
 
@@ -139,6 +148,8 @@ script = Script(
         Rule(When(tool="Bash"), tell_output),
         Rule("Type", run_in_shell),
         Rule("Bash: ", run_in_bash),
+        Rule("Run ", write_block),
+        Rule("tool_output", tell_code),
         Rule("Hello", greet),
     ],
     strict=True,
