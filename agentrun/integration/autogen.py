@@ -85,7 +85,13 @@ class AgentRunTool(BaseTool[Any, Any]):
 
     async def run(self, args: Any, cancellation_token: CancellationToken) -> Any:
         """Call the tool; raises ToolFailed."""
-        outcome = await self._tool.outcome_async(args.model_dump(), session_id(), watcher())
+        try:
+            outcome = await self._tool.outcome_async(args.model_dump(), session_id(), watcher())
+        except asyncio.CancelledError:
+            # AutoGen's agents wait forever for a call that was cancelled by the token and has no result.
+            if cancellation_token.is_cancelled():
+                raise ToolFailed("the call was cancelled") from None
+            raise
         if outcome.is_error:
             raise ToolFailed(outcome.text) from outcome.error
         return outcome.text

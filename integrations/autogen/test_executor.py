@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import json
 
 import pytest
 from autogen_agentchat.agents import AssistantAgent, CodeExecutorAgent
@@ -27,19 +27,28 @@ async def ran(executor: SandboxCodeExecutor, *blocks: tuple[str, str]) -> CodeRe
 
 @pytest.mark.asyncio
 async def test_an_agent_runs_the_code_that_another_writes(names: Names) -> None:
-    converter = AgentRunConverter()
     async with SandboxCodeExecutor(names.sandboxes) as executor:
         coder = AssistantAgent("coder", model(names.model))
         team = RoundRobinGroupChat(
             [coder, CodeExecutorAgent("runner", executor)], termination_condition=MaxMessageTermination(3)
         )
-        raw: list[Any] = [event async for event in team.run_stream(task="Run print(6 * 7)")]
+        result = await team.run(task="Run print(6 * 7)")
+        assert result.messages[-1].to_text() == "42\n"
         assert len(sandboxes_alive()) == 1
-    events = [told for event in raw for told in converter.convert(event)]
-    (result,) = [event.data for event in events if event.event == EventType.TOOL_RESULT]
-    assert result["result"] == "42\n"
-    assert "is_error" not in result
-    assert raw[-1].messages[-1].to_text() == "42\n"
+
+
+@pytest.mark.asyncio
+async def test_an_agent_runs_the_code_that_it_writes(names: Names) -> None:
+    converter = AgentRunConverter()
+    async with SandboxCodeExecutor(names.sandboxes) as executor:
+        agent = CodeExecutorAgent("runner", executor, model_client=model(names.model))
+        task = "Run print('tool_output', 6 * 7)"
+        events = [told async for event in agent.run_stream(task=task) for told in converter.convert(event)]
+    call, result, text = events
+    assert (call.event, result.event, text.event) == (EventType.TOOL_CALL, EventType.TOOL_RESULT, EventType.TEXT)
+    assert json.loads(call.data["args"])["blocks"][0]["code"].strip() == "print('tool_output', 6 * 7)"
+    assert result.data == {"id": call.data["id"], "result": "tool_output 42\n"}
+    assert "42" in text.data["delta"]
 
 
 @pytest.mark.asyncio
