@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
+from agentrun.integration._arguments import arguments_of
 from agentrun.integration._extra import framework
 from agentrun.integration._framework import Framework
 from agentrun.integration._outcome import ToolOutcome
@@ -17,7 +18,7 @@ with framework("crewai", "crewai"):
     from crewai.tools import BaseTool
     from crewai.tools.tool_failure import ToolFailure
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, create_model
+from pydantic import PrivateAttr
 
 from agentrun.integration.crewai_events import AgentRunConverter
 
@@ -42,18 +43,6 @@ __all__ = [
 ]
 
 
-class Arguments(BaseModel):
-    """Arguments that the tool itself checks; the schema is the tool's own, and is not made of fields."""
-
-    model_config = ConfigDict(extra="allow")
-    whole: ClassVar[dict[str, Any]] = {}
-
-    @classmethod
-    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The schema of the tool, as it is."""
-        return deepcopy(cls.whole)
-
-
 class AgentRunTool(BaseTool):
     """One of our tools as CrewAI's own; `session_id` says what a session is.
 
@@ -64,10 +53,11 @@ class AgentRunTool(BaseTool):
     _tool: Tool = PrivateAttr()
 
     def __init__(self, tool: Tool) -> None:
-        schema = create_model(f"{tool.name}_arguments", __base__=Arguments)
-        schema.whole = {"properties": {}, **tool.parameters}
         super().__init__(
-            name=tool.name, description=tool.description, args_schema=schema, cache_function=never_from_the_cache
+            name=tool.name,
+            description=tool.description,
+            args_schema=arguments_of(tool),
+            cache_function=never_from_the_cache,
         )
         self._tool = tool
 
