@@ -69,20 +69,21 @@ def run(name: str, arguments: list[str]) -> tuple[str, int, float, str]:
     done = subprocess.run(
         emulator, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=quiet(os.environ)
     )
-    typed = subprocess.run(
-        types_of(name, python), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    output = done.stdout + (typed.stdout if typed.returncode else "")
-    return name, done.returncode or typed.returncode, time.monotonic() - began, output
+    status, wrong = types(name, folder)
+    return name, done.returncode or status, time.monotonic() - began, done.stdout + wrong
 
 
-def types_of(name: str, python: Path) -> list[str]:
-    """The command that checks the types of an adapter: where there is no framework, nobody could."""
+def types(name: str, folder: Path) -> tuple[int, str]:
+    """Check the types of an adapter, which nobody could where its framework is not: the status, and what is wrong."""
     paths = sorted((ROOT / "agentrun" / "integration").glob("*.py"))
     files = [str(path) for path in paths if is_of(path.stem, name)]
+    if not files:
+        return 0, ""
     # Without the project's settings, which leave adapters out; what an adapter imports is checked elsewhere.
     options = ["--strict", "--config-file=", "--python-version=3.10", "--follow-imports=silent"]
-    return [str(python), "-m", "mypy", *options, "--disable-error-code=import-untyped", *files]
+    mypy = [str(folder / "bin" / "python"), "-m", "mypy", *options, "--disable-error-code=import-untyped", *files]
+    done = subprocess.run(mypy, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout if done.returncode else ""
 
 
 def is_of(stem: str, name: str) -> bool:
@@ -123,8 +124,9 @@ def main() -> int:
         parser.error(f"there is no integration {unknown[0]}; there are {', '.join(names())}")
     failed: list[str] = []
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        wanted: list[str] = chosen.names or names()
-        for name, status, seconds, output in pool.map(partial(run, arguments=pytest_arguments), wanted):
+        for name, status, seconds, output in pool.map(
+            partial(run, arguments=pytest_arguments), chosen.names or names()
+        ):
             print(f"==> {name}: {'passed' if status == 0 else 'FAILED'} in {seconds:.0f} s")
             print(output.rstrip() if status else "\n".join(output.rstrip().splitlines()[-1:]), flush=True)
             failed += [name] if status else []

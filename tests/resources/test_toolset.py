@@ -82,7 +82,7 @@ def test_the_operations_of_an_api_are_called(call: Mode, config: Config, weather
     assert (answer["status_code"], answer["body"]) == (200, {"city": "Cairo", "celsius": 35.0})
     assert answer["url"].endswith("/weather/Cairo")
     with pytest.raises(InvalidInputError) as refused:
-        call(tools, "call_tool", "send_alert", {"place": {"city": 1}})
+        call(tools, "call_tool", "send_alert", {"place": {"city": 1}, "level": "info"})
     assert refused.value.field == "place.city"
     with pytest.raises(InvalidInputError, match="get_weather"):
         call(tools, "call_tool", "get_wether", {})

@@ -137,9 +137,9 @@ def found_owner(fact: Fact) -> Any:
 
 
 def has_field(owner: Any, name: str) -> bool:
-    return any(
-        name in inspect.get_annotations(base) or isinstance(vars(base).get(name), property) for base in owner.__mro__
-    )
+    if isinstance(inspect.getattr_static(owner, name, None), property):
+        return True
+    return any(name in inspect.get_annotations(base) for base in owner.__mro__)
 
 
 def takes(function: Any, official: list[str]) -> bool:
