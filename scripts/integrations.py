@@ -81,7 +81,16 @@ def types(name: str, folder: Path) -> tuple[int, str]:
         return 0, ""
     # Without the project's settings, which leave adapters out; what an adapter imports is checked elsewhere.
     options = ["--strict", "--config-file=", "--python-version=3.10", "--follow-imports=silent"]
-    mypy = [str(folder / "bin" / "python"), "-m", "mypy", *options, "--disable-error-code=import-untyped", *files]
+    cache = f"--cache-dir={folder / '.mypy_cache'}"  # One for each: two that write the same end each other.
+    mypy = [
+        str(folder / "bin" / "python"),
+        "-m",
+        "mypy",
+        cache,
+        *options,
+        "--disable-error-code=import-untyped",
+        *files,
+    ]
     done = subprocess.run(mypy, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode, done.stdout if done.returncode else ""
 
@@ -124,9 +133,8 @@ def main() -> int:
         parser.error(f"there is no integration {unknown[0]}; there are {', '.join(names())}")
     failed: list[str] = []
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        for name, status, seconds, output in pool.map(
-            partial(run, arguments=pytest_arguments), chosen.names or names()
-        ):
+        wanted: list[str] = chosen.names or names()
+        for name, status, seconds, output in pool.map(partial(run, arguments=pytest_arguments), wanted):
             print(f"==> {name}: {'passed' if status == 0 else 'FAILED'} in {seconds:.0f} s")
             print(output.rstrip() if status else "\n".join(output.rstrip().splitlines()[-1:]), flush=True)
             failed += [name] if status else []
