@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.unit.servers import Behaviour, Line, Received, answer
 
-_NUMBERED = [{"name": f"tool-{number}", "inputSchema": {"type": "object"}} for number in range(3)]
+_NUMBERED: list[dict[str, Any]] = [{"name": f"tool-{number}", "inputSchema": {"type": "object"}} for number in range(3)]
 
 
 def speaking(tools: Sequence[Mapping[str, Any]] = _NUMBERED, result: Mapping[str, Any] | None = None) -> Behaviour:

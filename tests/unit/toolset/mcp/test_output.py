@@ -14,7 +14,7 @@ from tests.unit.toolset.mcp.speaking import speaking
 
 pytestmark = pytest.mark.xdist_group("mcp")
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"sum": {"type": "integer"}, "of": {"type": "array", "items": {"type": "integer"}}},
     "required": ["sum"],
@@ -25,7 +25,7 @@ def tool(schema: Any = SCHEMA) -> dict[str, Any]:
     return {"name": "add", "inputSchema": {"type": "object"}, "outputSchema": schema}
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a value": ({"structuredContent": {"sum": "a secret"}}, r"\$\.sum breaks 'type'"),
     "deep inside": ({"structuredContent": {"sum": 1, "of": [1, "a secret"]}}, r"\$\.of\[1\] breaks 'type'"),
     "something missing": ({"structuredContent": {}}, r"breaks 'required'"),
@@ -58,7 +58,8 @@ def test_tools_that_nobody_listed_are_asked_for_once() -> None:
 
 
 def test_a_promise_that_changed_meanwhile_is_the_one_that_counts() -> None:
-    tools, result = [tool()], {"content": [], "structuredContent": {"sum": 3}}
+    tools = [tool()]
+    result: dict[str, Any] = {"content": [], "structuredContent": {"sum": 3}}
     with (
         serving(speaking(tools=tools, result=result)) as server,
         McpClient(f"{server.url}/mcp", timeout=60) as client,

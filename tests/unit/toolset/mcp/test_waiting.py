@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_all_pages_have_the_time_of_one_call() -> None:
         message = json.loads(request.body or b"{}")
         if message.get("method") != "tools/list":
             return speaking()(line, request)
-        body = {"jsonrpc": "2.0", "id": message["id"], "result": {"tools": [], "nextCursor": "more"}}
+        body: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"], "result": {"tools": [], "nextCursor": "more"}}
         return after(0.3, answer(body, headers={"content-type": "application/json"}))(line, request)
 
     with serving(endless) as server:
@@ -60,7 +61,7 @@ def test_a_server_that_takes_no_note_holds_up_nothing_for_ever() -> None:
 
 
 def test_tools_are_asked_for_again_when_nobody_could_tell_of_a_change() -> None:
-    tools = [{"name": "old", "inputSchema": {"type": "object"}}]
+    tools: list[dict[str, Any]] = [{"name": "old", "inputSchema": {"type": "object"}}]
     with serving(speaking(tools=tools)) as server, McpClient(f"{server.url}/mcp", timeout=60) as client:
         assert [tool["name"] for tool in client.list_tools()] == ["old"]
         tools[0]["name"] = "new"
