@@ -98,20 +98,20 @@ class KeptSession:
         name, answer = str(params["name"]), await self.request("tools/call", params, ask)
         if not check:
             return answer
-        wrong = self._wrong(name, answer)
+        wrong = await self._wrong(name, answer)
         if wrong is None and not (self._listed_tools is None and "structuredContent" in answer):
             return answer
         # What is known may be old, or nothing is known yet.
         if not await self._asked_again(ask):
             return answer
-        wrong = self._wrong(name, answer)
+        wrong = await self._wrong(name, answer)
         if wrong is not None:
             raise wrong
         return answer
 
-    def _wrong(self, name: str, answer: Wire) -> InvalidResponseError | None:
+    async def _wrong(self, name: str, answer: Wire) -> InvalidResponseError | None:
         schema = schema_of(name, self._listed_tools or ())
-        return None if schema is None else broken_promise(name, schema, answer)
+        return None if schema is None else await broken_promise(name, schema, answer)
 
     async def _asked_again(self, ask: Ask) -> bool:
         """Whether the tools could be listed; that they could not takes nothing from an answer that is there."""

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from agentrun.errors import Executed, InvalidResponseError
 from agentrun.toolset.values import is_object
+
+_CHECKS = "agentrun.toolset.arguments"
+
+
+def _checks() -> Any:
+    return import_module(_CHECKS)
 
 
 def schema_of(name: str, tools: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -16,15 +24,18 @@ def schema_of(name: str, tools: Sequence[Mapping[str, Any]]) -> Mapping[str, Any
     return found if is_object(found) else None
 
 
-def broken_promise(name: str, schema: Mapping[str, Any], answer: Mapping[str, Any]) -> InvalidResponseError | None:
+async def broken_promise(
+    name: str, schema: Mapping[str, Any], answer: Mapping[str, Any]
+) -> InvalidResponseError | None:
     """What is wrong with the answer of a tool that has such a schema, None when nothing is; tells no values."""
     if answer.get("isError"):
         return None
     if "structuredContent" not in answer:
         fault: str | None = "there is none"
     else:
-        # It loads slowly, and most tools have no such schema.
-        fault = import_module("agentrun.toolset.arguments").fault_in(schema, answer["structuredContent"])
+        # It loads slowly, which would hold everybody up the first time.
+        checks = await asyncio.to_thread(_checks) if _CHECKS not in sys.modules else _checks()
+        fault = checks.fault_in(schema, answer["structuredContent"])
     if fault is None:
         return None
     return InvalidResponseError(

@@ -278,7 +278,7 @@ class SseRelay(Relay):
     async def answered(self, request: Outgoing, stream: ByteStream) -> Incoming:
         """The stream, or that a message was received."""
         if request.method != "GET":
-            await stream.close()
+            self.do(_drained(stream, aiter(stream)))  # Closed at once, each message would need a connection of its own.
             return _whole(202)
         self.do(self._pumped(stream))
         return Incoming(200, {"content-type": _EVENTS}, self._events(), self.close)
