@@ -19,11 +19,12 @@ from agentrun.emulator.backends.base import (
     SandboxSpec,
 )
 from agentrun.emulator.backends.policy import ALLOW_LIST
-from agentrun.emulator.control.injections import CredentialRequest, Injections
+from agentrun.emulator.control.injections import CredentialRequest, Injections, Owner
 from agentrun.emulator.control.network_policies import default_policy
 from agentrun.emulator.control.sandbox_requests import CreateRequest
 from agentrun.emulator.mounts import STORAGE_FIELDS, Mounts, check_apart
 from agentrun.emulator.store import Record
+from agentrun.emulator.usage import User
 from agentrun.emulator.wire.envelope import ServiceError, conflict, invalid, unsupported
 
 CODE_INTERPRETER, CUSTOM_IMAGE = "CodeInterpreter", "CustomImage"
@@ -60,7 +61,7 @@ def specification(
     document = template.document
     injection, environment = injections.prepare(
         template.scope,
-        owner_name(sandbox_id),
+        Owner(owner_name(sandbox_id), User("sandbox", sandbox_id, sandbox_id)),
         [*_of_template(template, request), *request.credentials],
         document.get("environmentVariables") or {},
     )
