@@ -25,8 +25,6 @@ HEADER, QUERY, COOKIE = "header", "query", "cookie"
 BASIC = "basic"
 OAUTH2 = "oauth2"
 # A header's value without anything that could begin another line.
-# What a cookie's value may hold as it is, but for the sign of what is encoded.
-_IN_COOKIES = "!#$&'()*+-./:<=>?@[]^_`{|}~"
 _SENDABLE = re.compile(r"[\x20-\x7e]*")
 # Names of the provider whose signature this is, as consoles and documents write it.
 _ALIBABA = ("aliyun", "alibaba", "alibabacloud", "alibaba_cloud", "alibaba-cloud")
@@ -177,7 +175,9 @@ def _placed(credential: Outbound, place: Place, value: str) -> Proof:
     if place.where == QUERY:
         return Proof(query={place.name: value})
     if place.where == COOKIE:
-        return Proof(cookies={place.name: quote(value, safe=_IN_COOKIES)})
+        if ";" in value:
+            raise CredentialError(credential.name, "it has a semicolon, with which a cookie's value ends")
+        return Proof(cookies={place.name: value})
     raise CredentialError(credential.name, f"a key goes into a header, the query or a cookie, not into {place.where!r}")
 
 

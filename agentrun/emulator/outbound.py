@@ -10,6 +10,7 @@ from agentrun._core.outbound import Outbound, Outgoing, Place, Proof
 from agentrun._serving.values import section
 from agentrun.emulator.clock import Clock
 from agentrun.emulator.fetching import Fetcher, FetchError
+from agentrun.emulator.inbound.gate import INTERNAL
 from agentrun.emulator.resources import Resources
 from agentrun.emulator.store import Record, Scope
 from agentrun.emulator.usage import Usage, User
@@ -33,6 +34,11 @@ class OutboundCredentials:
         found = Outbound.of(self._record(scope, name).document)
         found.check_enabled()
         return found
+
+    def guards(self, scope: Scope, name: str) -> bool:
+        """Whether a credential is one that callers show to us, and nothing for others."""
+        record = self._credentials.find_by_name(scope, name)
+        return record is not None and record.document.get("credentialSourceType") == INTERNAL
 
     def note(self, scope: Scope, name: str, user: User) -> None:
         """`user` has used a credential in a request just now."""

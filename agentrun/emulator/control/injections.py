@@ -200,6 +200,10 @@ class Injections:
             found[key] = Placeholder(make_text(), *key, (), now.hosts)
         return found[key].text
 
+    def guards(self, scope: Scope, name: str) -> bool:
+        """Whether a credential is one that callers show to us, so that code inside has no use for it."""
+        return self._credentials.guards(scope, name)
+
     # Code of the user's own, which may have the secrets themselves
 
     def inside(

@@ -62,7 +62,7 @@ def specification(
     injection, environment = injections.prepare(
         template.scope,
         Owner(owner_name(sandbox_id), User("sandbox", sandbox_id, sandbox_id)),
-        [*_of_template(template, request), *request.credentials],
+        [*_of_template(template, request, injections), *request.credentials],
         document.get("environmentVariables") or {},
     )
     mode = section(document, "networkConfiguration").get("networkMode")
@@ -84,10 +84,11 @@ def owner_name(sandbox_id: str) -> str:
     return f"sandbox {sandbox_id}"
 
 
-def _of_template(template: Record, request: CreateRequest) -> list[CredentialRequest]:
-    """The credential that a template names, unless the request says itself how it wants that one."""
+def _of_template(template: Record, request: CreateRequest, injections: Injections) -> list[CredentialRequest]:
+    """The outbound credential that a template names, unless the request says itself how it wants that one."""
     name = section(template.document, "credentialConfiguration").get("credentialName")
-    if not name or any(one.name == name for one in request.credentials):
+    asked = any(one.name == name for one in request.credentials)
+    if not name or asked or injections.guards(template.scope, name):
         return []
     return [CredentialRequest(name)]
 
