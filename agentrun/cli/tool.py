@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-import agentrun
 from agentrun.cli.options import PortOption
 from agentrun.cli.running import use
 
@@ -25,6 +24,8 @@ def logs(
     port: PortOption = None,
 ) -> None:
     """Print what the server of a tool wrote to stderr, and to stdout where that is not its protocol."""
+    from agentrun.tool import Tool  # slow to import, and other commands need to start quickly
+
     use(port)
-    for line in agentrun.Tool.get_by_name(name).logs(count):
+    for line in Tool.get_by_name(name).logs(count):
         print(line)

@@ -29,7 +29,6 @@ from agentrun import (
     Config,
     Credential,
     CredentialConfig,
-    Tool,
 )
 from agentrun._core import local
 from agentrun.cli import processes
@@ -38,6 +37,8 @@ from agentrun.emulator import records
 from agentrun.emulator.backends.base import LEVELS
 from agentrun.emulator.launcher import landlock
 from agentrun.emulator.records import birth_of
+from agentrun.tool import Tool
+from tests.emulator.agents import wait_until
 from tests.emulator.backends.conftest import host_processes
 
 AGENTRUN = [sys.executable, "-m", "agentrun"]

@@ -13,7 +13,7 @@ from agentrun.emulator import Emulator
 from tests.emulator import bodies
 from tests.emulator.agents import deployed
 from tests.emulator.echoing import echoing
-from tests.emulator.mcp_clients import begun, connected, text_of, unsigned
+from tests.emulator.mcp_clients import begun, unsigned
 from tests.emulator.mcp_servers import LISTENING, PLAIN, TOOLS, local, made, packaged, remote, settled
 from tests.emulator.signed import CREDENTIALS, RUNTIMES, TEMPLATES, Account, account_of, refusal
 from tests.emulator.test_tools_proxied import api, function, mcp_remote
@@ -128,37 +128,35 @@ def test_a_tool_signs_with_an_access_key(account: Account, elsewhere: str) -> No
 # Sessions that are open
 
 
-@pytest.mark.asyncio
-@pytest.mark.parametrize(("transport", "kind"), [("mcp", "streamableHttp"), ("sse", "sse")])
-async def test_an_open_session_has_what_the_credential_is_at_each_message(
-    plain: Account, account: Account, transport: str, kind: str
-) -> None:
-    """The credential is the account whose server it is: with another one there is no such session."""
+def test_messages_of_an_open_stream_have_what_the_credential_is_by_then(plain: Account, account: Account) -> None:
+    """The credential is the account whose server it is, so that with another one there is no such server."""
     whose = unsigned(plain)["X-Acs-Parent-Id"]
     credential(account, whose, credentialPublicConfig={"headerKey": "X-Acs-Parent-Id"})
-    url = f"{plain.client.base_url}/tools/plain/{transport}"
-    made(account, mcp_remote(remote(url, transportType=kind), credentialName="key"))
-    path = f"/tools/tool/{transport}"
-    async with connected(account, path) as session:
-        assert text_of(await session.call_tool("count", {})) == "1"
+    made(account, mcp_remote(remote(f"{plain.client.base_url}/tools/plain/sse", type="sse"), credentialName="key"))
+    request = account.data_request("GET", "/tools/tool/sse", headers={"accept": "text/event-stream"})
+    stream = account.client.send(request, stream=True)
+    try:
+        lines = stream.iter_lines()
+        address = next(line for line in lines if line.startswith("data:")).removeprefix("data:").strip()
+        path, session = address.split("?sessionId=")
+
+        def said() -> httpx.Response:
+            ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+            query = [("sessionId", session)]
+            headers = {"content-type": "application/json"}
+            content = json.dumps(ping).encode()
+            sent = account.data_request("POST", f"/tools/tool/{path}", query=query, content=content, headers=headers)
+            return account.client.send(sent)
+
+        assert said().status_code == 202
         change(account, enabled=False)
-        with pytest.raises(Exception, match=r".") as caught:
-            await _within(session.call_tool("count", {}))
-        assert not isinstance(caught.value, AssertionError)
-    change(account, enabled=True)
-    change(account, credentialSecret="1234567890123456")
-    answer = account.data("POST", "/tools/tool/mcp") if transport == "mcp" else account.data("GET", path)
-    assert "plain does not exist" in refusal(answer, 404)
-    change(account, credentialSecret=whose)
-    async with connected(account, path) as session:
-        assert text_of(await session.call_tool("count", {})) == "1"
-
-
-async def _within(work: Any) -> Any:
-    import anyio
-
-    with anyio.fail_after(10):
-        return await work
+        assert refusal(said(), 409) == f"tool tool: {DISABLED}"
+        change(account, enabled=True, credentialSecret="1234567890123456")
+        assert "plain does not exist" in refusal(said(), 404)
+        change(account, credentialSecret=whose)
+        assert said().status_code == 202
+    finally:
+        stream.close()
 
 
 def test_a_session_that_is_open_is_refused_and_goes_on(plain: Account, account: Account) -> None:
