@@ -30,7 +30,7 @@ REMARKS = {
     "CreateAgentRuntime": "heeds code, command, port, environment, cpu, memory, health check and network mode, and "
     "only stores the rest; code on OSS and container images answer 501",
     "CreateAgentRuntimeEndpoint": "heeds target version and weights, and only stores the rest",
-    "CreateCredential": "encrypted at rest; no caller is asked for an inbound credential",
+    "CreateCredential": "encrypted at rest; an inbound one of a template is asked of nobody",
     "CreateKnowledgeBase": "documents that it is given here are searched here; else its provider is asked by the SDK",
     "CreateModelProxy": "heeds mode, credential and `proxyConfig`, and only stores the rest; `policies.gateway` and an "
     "endpoint's `concurrencyLimit` and `modelMapping` are not on the cloud",

@@ -269,6 +269,8 @@ class CredentialConfig(CredentialConfigInner):
 
         Code in sandboxes can use such a credential without seeing it. Extension of the local platform.
         """
+        if not hosts:
+            raise InvalidInputError("name at least one host", hint="Disable a credential that may be used nowhere")
         public = {**(self.credential_public_config or {}), "allowedHosts": list(hosts)}
         return self.model_copy(update={"credential_public_config": public})
 

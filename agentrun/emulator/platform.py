@@ -101,9 +101,11 @@ class Platform:
         packages = Packages((state or self.directory) / "packages")
         self.packages = packages
         self._warned = 0.0
-        self.injections = Injections(self._resources(credentials.KIND), self._note_refusal)
+        stored = self._resources(credentials.KIND)
+        self.outbound = OutboundCredentials(stored, self.fetcher, self.usage, self.clock)
+        self.injections = Injections(self.outbound, self.clock, self._note_refusal)
         self.instances = Instances(self.backend, packages, self.auth, self.injections)
-        self.tool_instances = ToolInstances(self.backend, packages, self.directory / "empty")
+        self.tool_instances = ToolInstances(self.backend, self.injections, packages, self.directory / "empty")
         self._build(packages)
         self._tasks: list[asyncio.Task[None]] = []
         self.endpoint = ""
@@ -115,7 +117,6 @@ class Platform:
         stored_credentials, stored_templates = kept(credentials.KIND), kept(templates.KIND)
         stored_endpoints = kept(endpoints.KIND)
         known_credentials = credentials.Credentials(stored_credentials, self.usage)
-        self.outbound = OutboundCredentials(stored_credentials, self.fetcher, self.usage, self.clock)
         self.gate = Gate(stored_credentials, self.clock, self.fetcher, self.usage)
         stored_services, stored_proxies = kept(model_services.KIND), kept(model_proxies.KIND)
         self.runtimes = runtimes.Runtimes(
@@ -166,11 +167,11 @@ class Platform:
         }
         self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy, self.gate)
         self.tool_gateway = ToolGateway(
-            self.tools, self.toolsets.resources, stored_credentials, self.tool_instances, self.proxy, packages
+            self.tools, self.toolsets.resources, self.outbound, self.tool_instances, self.proxy, packages
         )
         self.sandbox_gateway = SandboxGateway(self.sandboxes, self.proxy, SignedURLs(self.vault.key, self.clock))
         self.documents = Documents(self.knowledge_bases)
-        self.retrieval = RetrievalGateway(self.knowledge_bases, stored_credentials, self.auth)
+        self.retrieval = RetrievalGateway(self.knowledge_bases, self.outbound, self.auth)
         self._models = (stored_proxies, stored_services, stored_credentials)
         self._model_gateway: ModelGateway | None = None
 
@@ -224,7 +225,7 @@ class Platform:
             from agentrun.gateway.gateway import Gateway
             from agentrun.gateway.observability.tracing import find_tracing
 
-            plans = Plans(*self._models, self.usage)
+            plans = Plans(*self._models, self.outbound)
             upstreams = PlatformUpstreams(self.recordings.through, lambda: self.port, plans.note_use)
             gateway = Gateway(None, upstreams, functions=self.settings.content_checks, tracing=find_tracing())
             self._model_gateway = ModelGateway(plans, gateway, self.auth.data, self.gate)

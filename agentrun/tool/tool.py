@@ -10,7 +10,7 @@ from agentrun._core.paging import AsyncLazyList, LazyList
 from agentrun.config import Config
 from agentrun.errors import ConfigError, InvalidInputError
 from agentrun.tool.control import ToolControlAPI
-from agentrun.tool.data import ToolDataAPI
+from agentrun.tool.data import ToolDataAPI, ToolLogAPI
 from agentrun.tool.model import (
     SessionAffinity,
     ToolCreateInput,
@@ -139,6 +139,14 @@ class Tool(Managed[ToolCreateInput, ToolUpdateInput, ToolListInput], ToolProps, 
         What was there is replaced once the new one is whole. Raises InvalidInputError when the tool is no skill.
         """
         return run(self.download_skill_async(target_dir, config))
+
+    async def logs_async(self, tail: int = 100, config: Config | None = None) -> list[str]:
+        """The last lines that the server of a tool wrote; an extension of the local platform: UnsupportedError."""
+        return await ToolLogAPI(self.label, self._settings(config)).read_async(tail)
+
+    def logs(self, tail: int = 100, config: Config | None = None) -> list[str]:
+        """The last lines that the server of a tool wrote; an extension of the local platform: UnsupportedError."""
+        return run(self.logs_async(tail, config))
 
     def _engine(self, config: Config | None) -> Engine:
         if self.tool_type == ToolType.MCP:

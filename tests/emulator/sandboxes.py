@@ -27,10 +27,13 @@ from agentrun.emulator.control import credentials, sandboxes, templates
 from agentrun.emulator.control.call import Call
 from agentrun.emulator.control.injections import Injections
 from agentrun.emulator.control.sandboxes import Sandboxes
+from agentrun.emulator.fetching import Fetcher
 from agentrun.emulator.lifecycle import Lifecycle
 from agentrun.emulator.mounts import Mounts
+from agentrun.emulator.outbound import OutboundCredentials
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, Scope, Store
+from agentrun.emulator.usage import Usage
 from agentrun.emulator.vault import Vault
 
 ALICE = Tenant("alice", Scope("1", "cn-hangzhou"))
@@ -155,7 +158,8 @@ class World:
         self.backend = backend or PretendedBackend()
         self._lifecycle = Lifecycle(self.store, self.clock)
         stored, self.credentials = self._resources(templates.KIND), self._resources(credentials.KIND)
-        injections = Injections(self.credentials)
+        outbound = OutboundCredentials(self.credentials, Fetcher(), Usage(self.store, self.clock), self.clock)
+        injections = Injections(outbound, self.clock)
         self.sandboxes = Sandboxes(self._resources(sandboxes.KIND), stored, self.backend, injections, mounts, public)
         self._operations = {**self.sandboxes.routes()}
 

@@ -63,9 +63,9 @@ def test_what_cannot_be_given_is_told_by_the_runtime(account: Account) -> None:
     credential(account, "off", SECRET, "api.example.com")
     account.done("PUT", f"{CREDENTIALS}/off", {"enabled": False})
     reasons = {
-        "${credential:missing}": "there is no credential missing",
-        "${credential:off}": "the credential off is disabled",
-        "${placeholder:off}": "the credential off is disabled",
+        "${credential:missing}": "credential 'missing' cannot be used: it does not exist",
+        "${credential:off}": "credential 'off' cannot be used: it is disabled",
+        "${placeholder:off}": "credential 'off' cannot be used: it is disabled",
         "${placeholder:anywhere}": "names no hosts",
         "${credential:anywhere:password}": "has the parts secret; not password",
     }

@@ -182,15 +182,19 @@ def test_what_became_of_a_credential_is_told(account: Account, elsewhere: str) -
     related = account.done("GET", f"{CREDENTIALS}/key")["relatedResources"]
     assert [(each["resourceName"], each["resourceType"]) for each in related] == [("tool", "tool")]
     account.done("PUT", f"{CREDENTIALS}/key", {"enabled": False})
-    assert "is disabled" in refusal(account.data("GET", "/tools/tool/items"), 409)
+    assert "credential 'key' cannot be used: it is disabled" in refusal(account.data("GET", "/tools/tool/items"), 409)
     account.done("DELETE", f"{CREDENTIALS}/key")
-    assert "does not exist any more" in refusal(account.data("GET", "/tools/tool/items"), 409)
+    assert "credential 'key' cannot be used: it does not exist" in refusal(
+        account.data("GET", "/tools/tool/items"), 409
+    )
 
 
 def test_a_scheme_that_nobody_can_serve(account: Account, elsewhere: str) -> None:
     account.done("POST", CREDENTIALS, bodies.credential())
-    made(account, function(api(elsewhere, {"type": "oauth2", "flows": {}}), credentialName="key"))
-    assert "security schemes apiKey and http" in refusal(account.data("GET", "/tools/tool/items"), 501)
+    made(account, function(api(elsewhere, {"type": "http", "scheme": "digest"}), credentialName="key"))
+    assert "security schemes apiKey, http with basic or bearer, oauth2 and openIdConnect, not http digest" in refusal(
+        account.data("GET", "/tools/tool/items"), 501
+    )
 
 
 def test_a_document_in_yaml_with_variables(account: Account, elsewhere: str) -> None:

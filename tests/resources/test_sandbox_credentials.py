@@ -326,11 +326,11 @@ for line in sys.stdin:
         made.update(CredentialUpdateInput(enabled=False), world.config)
         said = ask()
         assert said.startswith("403")
-        assert "the credential living is disabled" in said
+        assert "credential 'living' cannot be used: it is disabled" in said
         handle.kill()
         made.delete(world.config)
         said = ran(box, f'curl -sS -H "X-Key: $LIVING" {world.api.url}/living')
-        assert "there is no credential living" in said
+        assert "credential 'living' cannot be used: it does not exist" in said
 
 
 def test_a_paused_sandbox_keeps_its_placeholder(world: World) -> None:
@@ -439,10 +439,10 @@ def test_what_cannot_be_given(world: World) -> None:
     off = credential(world, "off", "a secret", "a.example.com")
     off.update(CredentialUpdateInput(enabled=False), config)
     refused = {
-        "missing": "there is no credential missing",
+        "missing": "credential 'missing' cannot be used: it does not exist",
         "anywhere": "names no hosts, so it could go anywhere: give its credentialPublicConfig the list allowedHosts",
         "signing": "is an access key, which signs requests",
-        "off": "the credential off is disabled",
+        "off": "credential 'off' cannot be used: it is disabled",
     }
     for name, why in refused.items():
         with pytest.raises(ClientError, match=re.escape(why)):

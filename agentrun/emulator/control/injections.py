@@ -15,22 +15,30 @@ from agentrun.emulator.backends.injection.placeholders import (
     PREFIX,
     PREFIX_SIGNS,
     Injection,
-    Outbound,
     Placeholder,
     Refused,
     Unavailable,
+    Usable,
     make_text,
 )
-from agentrun.emulator.clock import iso
-from agentrun.emulator.control.outbound import ALLOWED_HOSTS, SECRET, find_outbound
-from agentrun.emulator.resources import Resources
+from agentrun.emulator.clock import Clock, iso
+from agentrun.emulator.control.credential_parts import ALLOWED_HOSTS, SECRET, filled, find_usable, known_part
+from agentrun.emulator.outbound import OutboundCredentials
+from agentrun.emulator.references import REFERENCE, STAND_IN, VALUE
 from agentrun.emulator.store import Scope
+from agentrun.emulator.usage import User
 from agentrun.emulator.wire.envelope import invalid
 
 MOST_REMEMBERED = 4096
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_REFERENCE = re.compile(r"\$\{(credential|placeholder):([^:{}]+)(?::([^:{}]+))?\}")
-VALUE, STAND_IN = "credential", "placeholder"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose placeholders and secrets: how it is called where they are spoken of, and as whom it uses credentials."""
+
+    called: str
+    user: User
 
 
 @dataclass(frozen=True)
@@ -72,15 +80,21 @@ class Injections:
     `on_refusal` hears whose placeholder was refused, and why.
     """
 
-    def __init__(self, credentials: Resources, on_refusal: Callable[[Scope, str, Refused], None] | None = None) -> None:
+    def __init__(
+        self,
+        credentials: OutboundCredentials,
+        clock: Clock,
+        on_refusal: Callable[[Scope, str, Refused], None] | None = None,
+    ) -> None:
         self._credentials = credentials
+        self._clock = clock
         self._on_refusal = on_refusal
         self._made: OrderedDict[tuple[Scope, str], Injection] = OrderedDict()
 
     def prepare(
-        self, scope: Scope, owner: str, wanted: Iterable[CredentialRequest], environment: Mapping[str, str]
+        self, scope: Scope, owner: Owner, wanted: Iterable[CredentialRequest], environment: Mapping[str, str]
     ) -> tuple[Injection | None, dict[str, str]]:
-        """The placeholders of one owner, such as `sandbox x`, and the environment with those that it refers to.
+        """The placeholders of one owner, and the environment with those that it refers to.
 
         Raises ServiceError (400): there is no such credential or part, no hosts, or hosts that it does not allow.
         """
@@ -93,13 +107,14 @@ class Injections:
         if not found:
             return None, inside
         injection = Injection(
-            owner,
+            owner.called,
             found.values(),
-            lambda name: find_outbound(self._credentials, scope, name),
-            lambda refused: self._tell(scope, owner, refused),
-            self._credentials.clock.now,
+            lambda name: find_usable(self._credentials, scope, name),
+            lambda refused: self._tell(scope, owner.called, refused),
+            lambda name: self._credentials.note(scope, name, owner.user),
+            self._clock.now,
         )
-        self._remember(scope, owner, injection)
+        self._remember(scope, owner.called, injection)
         return injection, inside
 
     def report(self, scope: Scope, owner: str) -> dict[str, Any]:
@@ -125,9 +140,9 @@ class Injections:
         if len(self._made) > MOST_REMEMBERED:
             self._made.popitem(last=False)
 
-    def _outbound(self, scope: Scope, name: str) -> Outbound:
+    def _usable(self, scope: Scope, name: str) -> Usable:
         try:
-            now = find_outbound(self._credentials, scope, name)
+            now = find_usable(self._credentials, scope, name)
         except Unavailable as error:
             raise invalid(str(error)) from None
         if not now.hosts:
@@ -140,7 +155,7 @@ class Injections:
     def _placeholders(
         self, scope: Scope, request: CredentialRequest, environment: Mapping[str, str]
     ) -> list[Placeholder]:
-        now = self._outbound(scope, request.name)
+        now = self._usable(scope, request.name)
         for host in request.hosts:
             if not any(allowed.covers(host) for allowed in now.hosts):
                 allowed = ", ".join(map(str, now.hosts))
@@ -154,14 +169,12 @@ class Injections:
             for part, variables in by_part.items()
         ]
 
-    def _variables(
-        self, request: CredentialRequest, now: Outbound, environment: Mapping[str, str]
-    ) -> Mapping[str, str]:
+    def _variables(self, request: CredentialRequest, now: Usable, environment: Mapping[str, str]) -> Mapping[str, str]:
         if request.environment:
             return request.environment
         # Whoever refers to it in the environment has said under which names it is wanted.
         texts = " ".join(environment.values())
-        referred = any(found[2] == request.name for found in _REFERENCE.finditer(texts))
+        referred = any(found[2] == request.name for found in REFERENCE.finditer(texts))
         return {} if referred else _default_variables(request.name, now)
 
     def _with_references(
@@ -178,31 +191,37 @@ class Injections:
                 )
             return self._stand_in(scope, name, part or "", found)
 
-        return {name: _REFERENCE.sub(stand_in, value) for name, value in environment.items()}
+        return {name: REFERENCE.sub(stand_in, value) for name, value in environment.items()}
 
     def _stand_in(self, scope: Scope, name: str, part: str, found: dict[tuple[str, str], Placeholder]) -> str:
-        now = self._outbound(scope, name)
+        now = self._usable(scope, name)
         key = name, _known_part(name, part, now)
         if key not in found:
             found[key] = Placeholder(make_text(), *key, (), now.hosts)
         return found[key].text
 
-    # Agents
+    def guards(self, scope: Scope, name: str) -> bool:
+        """Whether a credential is one that callers show to us, so that code inside has no use for it."""
+        return self._credentials.guards(scope, name)
 
-    def with_values(self, scope: Scope, environment: Mapping[str, str]) -> dict[str, str]:
-        """An environment with the secrets themselves where it says `${credential:NAME}`; raises ServiceError (400)."""
+    # Code of the user's own, which may have the secrets themselves
 
-        def value(match: re.Match[str]) -> str:
-            kind, name, part = match.groups()
-            if kind == STAND_IN:
-                return match[0]
-            try:
-                now = find_outbound(self._credentials, scope, name)
-            except Unavailable as error:
-                raise invalid(f"environmentVariables: {error}") from None
-            return now.parts[_known_part(name, part or "", now)]
+    def inside(
+        self, scope: Scope, owner: Owner, environment: Mapping[str, str]
+    ) -> tuple[Injection | None, dict[str, str]]:
+        """The environment with secrets and placeholders where it says so; raises ServiceError (400)."""
+        return self.prepare(scope, owner, (), self._filled(scope, environment)[0])
 
-        return {name: _REFERENCE.sub(value, text) for name, text in environment.items()}
+    def note_values(self, scope: Scope, owner: Owner, environment: Mapping[str, str]) -> None:
+        """A process has started with the secrets that its environment asks for."""
+        for name in self._filled(scope, environment)[1]:
+            self._credentials.note(scope, name, owner.user)
+
+    def _filled(self, scope: Scope, environment: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
+        try:
+            return filled(self._credentials, scope, environment)
+        except Unavailable as error:
+            raise invalid(f"environmentVariables: {error}") from None
 
 
 def _checked(wanted: Iterable[CredentialRequest]) -> list[CredentialRequest]:
@@ -252,16 +271,14 @@ def _shown_refusal(refused: Refused) -> dict[str, Any]:
     }
 
 
-def _known_part(name: str, part: str, now: Outbound) -> str:
-    if not part and len(now.parts) == 1:
-        return next(iter(now.parts))
-    if part not in now.parts:
-        known = ", ".join(now.parts)
-        raise invalid(f"the credential {name} has the parts {known}; " + (f"not {part}" if part else "say which"))
-    return part
+def _known_part(name: str, part: str, now: Usable) -> str:
+    try:
+        return known_part(name, part, now.parts)
+    except Unavailable as error:
+        raise invalid(str(error)) from None
 
 
-def _default_variables(name: str, now: Outbound) -> dict[str, str]:
+def _default_variables(name: str, now: Usable) -> dict[str, str]:
     """`openai-key` becomes OPENAI_KEY, and the password of `db` DB_PASSWORD."""
     parts = {part: "" if part == SECRET or len(now.parts) == 1 else f"_{part}" for part in now.parts}
     return {re.sub(r"[^A-Z0-9_]", "_", f"{name}{ending}".upper()): part for part, ending in parts.items()}

@@ -19,11 +19,12 @@ from agentrun.emulator.backends.base import (
     SandboxSpec,
 )
 from agentrun.emulator.backends.policy import ALLOW_LIST
-from agentrun.emulator.control.injections import CredentialRequest, Injections
+from agentrun.emulator.control.injections import CredentialRequest, Injections, Owner
 from agentrun.emulator.control.network_policies import default_policy
 from agentrun.emulator.control.sandbox_requests import CreateRequest
 from agentrun.emulator.mounts import STORAGE_FIELDS, Mounts, check_apart
 from agentrun.emulator.store import Record
+from agentrun.emulator.usage import User
 from agentrun.emulator.wire.envelope import ServiceError, conflict, invalid, unsupported
 
 CODE_INTERPRETER, CUSTOM_IMAGE = "CodeInterpreter", "CustomImage"
@@ -60,8 +61,8 @@ def specification(
     document = template.document
     injection, environment = injections.prepare(
         template.scope,
-        owner_name(sandbox_id),
-        [*_of_template(template, request), *request.credentials],
+        Owner(owner_name(sandbox_id), User("sandbox", sandbox_id, sandbox_id)),
+        [*_of_template(template, request, injections), *request.credentials],
         document.get("environmentVariables") or {},
     )
     mode = section(document, "networkConfiguration").get("networkMode")
@@ -83,10 +84,11 @@ def owner_name(sandbox_id: str) -> str:
     return f"sandbox {sandbox_id}"
 
 
-def _of_template(template: Record, request: CreateRequest) -> list[CredentialRequest]:
-    """The credential that a template names, unless the request says itself how it wants that one."""
+def _of_template(template: Record, request: CreateRequest, injections: Injections) -> list[CredentialRequest]:
+    """The outbound credential that a template names, unless the request says itself how it wants that one."""
     name = section(template.document, "credentialConfiguration").get("credentialName")
-    if not name or any(one.name == name for one in request.credentials):
+    asked = any(one.name == name for one in request.credentials)
+    if not name or asked or injections.guards(template.scope, name):
         return []
     return [CredentialRequest(name)]
 

@@ -43,7 +43,7 @@ from agentrun.emulator.keyed_locks import KeyedLocks
 from agentrun.emulator.mounts import Mounts
 from agentrun.emulator.owners import Owner, OwnerGoneError
 from agentrun.emulator.resources import Kind, Resources, ulid
-from agentrun.emulator.store import NameTaken, Record, Scope, field_is, matches
+from agentrun.emulator.store import REFERENCES, NameTaken, Record, Scope, field_is, matches
 from agentrun.emulator.wire.envelope import (
     ServiceError,
     already_exists,
@@ -412,6 +412,7 @@ def _record(
         document["copies"] = copies
     if spec.injection:
         document["credentials"] = shown_credentials(spec.injection)
+        document[REFERENCES] = [each["credentialName"] for each in document["credentials"]]
     return Record(scope, KIND.name, sandbox_id, sandbox_id, READY, document)
 
 

@@ -31,6 +31,7 @@ KIND = Kind(
     "ts",
     updated_field="updatedTime",
     secrets=(_DETAIL, "spec.authConfig.parameters.apiKeyParameter.value"),
+    references=(_DETAIL,),
     by_name=True,
     contract=DEVS_CONTRACT,
 )

@@ -25,7 +25,7 @@ from agentrun.emulator.backends.base import (
 from agentrun.emulator.backends.docker import DockerBackend
 from agentrun.emulator.backends.egress import EgressProxy
 from agentrun.emulator.backends.injection.hosts import AllowedHost
-from agentrun.emulator.backends.injection.placeholders import Injection, Outbound, Placeholder, make_text
+from agentrun.emulator.backends.injection.placeholders import Injection, Placeholder, Usable, make_text
 from agentrun.emulator.backends.process import ProcessBackend
 from tests.emulator import upstreams
 from tests.emulator.backends.conftest import client_of
@@ -74,7 +74,7 @@ async def ground(folder: Path, *names: str) -> AsyncGenerator[tuple[ProcessBacke
 def injection_for(*hosts: str) -> Injection:
     allowed = tuple(map(AllowedHost.read, hosts))
     placeholder = Placeholder(make_text(), "api", "secret", ("KEY",), allowed)
-    return Injection("it", [placeholder], lambda name: Outbound({"secret": SECRET}, allowed))
+    return Injection("it", [placeholder], lambda name: Usable({"secret": SECRET}, allowed))
 
 
 def code_in(folder: Path) -> Path:

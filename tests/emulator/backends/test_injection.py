@@ -24,9 +24,9 @@ from agentrun.emulator.backends.injection.hosts import AllowedHost, Origin, read
 from agentrun.emulator.backends.injection.placeholders import (
     PLACES,
     Injection,
-    Outbound,
     Placeholder,
     Unavailable,
+    Usable,
     make_text,
 )
 from agentrun.emulator.backends.injection.replacing import Replacer
@@ -99,7 +99,7 @@ class Way:
     server: Server
     plain: Server
     text: str
-    now: Outbound | str
+    now: Usable | str
     policy: NetworkPolicy = field(default_factory=NetworkPolicy)
     heard: list[str] = field(default_factory=list[str])
     trusting: ssl.SSLContext | None = None
@@ -109,7 +109,7 @@ class Way:
     def reachable(self) -> NetworkPolicy:
         return self.policy
 
-    def look_up(self, name: str) -> Outbound:
+    def look_up(self, name: str) -> Usable:
         if isinstance(self.now, str):
             raise Unavailable(self.now)
         return self.now
@@ -145,7 +145,7 @@ async def way(
     allowed = read_hosts([host.format(port=server.port, plain=plain.port) for host in hosts or (HOST + ":{port}",)])
     text = make_text()
     placeholder = Placeholder(text, "api", "secret", ("API_KEY",), allowed, places)
-    made = Way(folder / "p", proxy, None, server, plain, text, Outbound({"secret": SECRET}, allowed))  # type: ignore[arg-type]  # below
+    made = Way(folder / "p", proxy, None, server, plain, text, Usable({"secret": SECRET}, allowed))  # type: ignore[arg-type]  # below
     made.injection = Injection(
         "sandbox s", [placeholder], lambda name: made.look_up(name), lambda refused: made.heard.append(refused.reason)
     )
@@ -171,7 +171,7 @@ async def served(made: Way, folder: Path, serve: Serve) -> AsyncGenerator[int]:
     server = await asyncio.start_server(serve, ADDRESS, 0, ssl=tls)
     port: int = server.sockets[0].getsockname()[1]
     host = AllowedHost.read(f"{HOST}:{port}")
-    made.now = Outbound({"secret": SECRET}, (host,))
+    made.now = Usable({"secret": SECRET}, (host,))
     injection = Injection("sandbox t", [Placeholder(made.text, "api", "secret", (), (host,))], made.look_up)
     made.path = folder / "q"
     await made.proxy.listen(made.path, made.reachable, injection)
@@ -351,7 +351,7 @@ async def test_headers_urls_and_bodies(tmp_path: Path) -> None:
         assert base64.b64encode(f"user:{SECRET}".encode()).decode() in head
         assert "Accept-Encoding: identity\r\n" in head
         assert "gzip" not in head
-        assert made.injection.uses["api"].count == 5
+        assert made.injection.uses["api"].count == 1
 
 
 @pytest.mark.asyncio
@@ -425,8 +425,8 @@ async def test_a_client_that_waits_is_told_to_go_on(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_a_secret_that_no_header_may_have(tmp_path: Path) -> None:
     async with way(tmp_path) as made:
-        assert isinstance(made.now, Outbound)
-        made.now = Outbound({"secret": "evil\r\nX-Injected: 1"}, made.now.hosts)
+        assert isinstance(made.now, Usable)
+        made.now = Usable({"secret": "evil\r\nX-Injected: 1"}, made.now.hosts)
         status, _, text = await asked(made, made.request(f"X-Key: {made.text}\r\n"))
         assert status == 403
         assert b"evil" not in text
@@ -503,11 +503,11 @@ async def test_an_answer_that_only_its_connection_ends(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_a_connection_is_kept_and_every_request_is_judged_anew(tmp_path: Path) -> None:
     async with way(tmp_path) as made:
-        assert isinstance(made.now, Outbound)
+        assert isinstance(made.now, Usable)
         before = made.now
         reader, writer = await opened(made)
         for secret in ("first secret", "second secret"):
-            made.now = Outbound({"secret": secret}, before.hosts)
+            made.now = Usable({"secret": secret}, before.hosts)
             writer.write(made.request(f"X-Key: {made.text}\r\n"))
             assert (await answered(reader))[0] == 200
             assert f"X-Key: {secret}" in made.server.last.decode()
@@ -527,10 +527,10 @@ async def test_a_connection_is_kept_and_every_request_is_judged_anew(tmp_path: P
 @pytest.mark.asyncio
 async def test_a_credential_whose_hosts_became_fewer(tmp_path: Path) -> None:
     async with way(tmp_path) as made:
-        made.now = Outbound({"secret": SECRET}, (AllowedHost.read("other.example.com"),))
+        made.now = Usable({"secret": SECRET}, (AllowedHost.read("other.example.com"),))
         status, _, body = await asked(made, made.request(f"X-Key: {made.text}\r\n"))
         assert (status, b"allowedHosts have changed" in body) == (403, True)
-        made.now = Outbound({"secret": SECRET}, ())
+        made.now = Usable({"secret": SECRET}, ())
         assert (await asked(made, made.request(f"X-Key: {made.text}\r\n")))[0] == 403
         assert all(SECRET.encode() not in got for got in made.server.received)
 

@@ -195,5 +195,5 @@ def test_an_end_of_the_credential_is_the_end_of_it(arena: Arena, tmp_path: Path)
         arena.ground.account.done("PUT", f"{CREDENTIALS}/loot", {"enabled": False})
         said = found.python(f"print(ask(f'GET {found.api.url}/late HTTP/1.1\\r\\nX-Key: {{KEY}}\\r\\n\\r\\n'))")
         assert " 403 " in said
-        assert "the credential loot is disabled" in said
+        assert "credential 'loot' cannot be used: it is disabled" in said
         assert not found.api.saw("/late")

@@ -59,6 +59,7 @@ class Exchange:
     async def carry(self, data: bytes) -> bool:
         """Carry the request that begins with this head; returns whether another one may follow. Raises Refusal."""
         self._answering = False
+        self._substitution.begin()
         request = heads.read_request(data, self._origin)
         self._recheck()
         try:

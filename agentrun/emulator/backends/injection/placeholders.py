@@ -29,8 +29,8 @@ class Unavailable(Exception):
 
 
 @dataclass(frozen=True)
-class Outbound:
-    """What a credential is at the moment: its secret texts by their names, and where they may be used."""
+class Usable:
+    """What of a credential may be put in at the moment: its secret texts by their names, and at which hosts."""
 
     parts: Mapping[str, str] = field(repr=False)
     hosts: tuple[AllowedHost, ...]
@@ -78,15 +78,17 @@ def make_text(prefix: str = PREFIX) -> str:
 class Injection:
     """The placeholders of one sandbox or agent.
 
-    `look_up` gives what a credential is now, or raises Unavailable. `on_refusal` hears of each refusal.
+    `look_up` gives what a credential is now, or raises Unavailable. `on_refusal` hears of each refusal, `on_use` of
+    each request that a credential was put into, by its name.
     """
 
     def __init__(
         self,
         owner: str,
         placeholders: Iterable[Placeholder],
-        look_up: Callable[[str], Outbound],
+        look_up: Callable[[str], Usable],
         on_refusal: Callable[[Refused], None] = lambda refused: None,
+        on_use: Callable[[str], None] = lambda credential: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.owner = owner
@@ -96,6 +98,7 @@ class Injection:
         self._by_text = {placeholder.text.encode(): placeholder for placeholder in self.placeholders}
         self._look_up = look_up
         self._on_refusal = on_refusal
+        self._on_use = on_use
         self._clock = clock
 
     @property
@@ -116,12 +119,15 @@ class Injection:
         """The secret for a placeholder that was found; MisusedError, which is noted, when it may not be put in."""
         placeholder = self._by_text[text]
         try:
-            value = self._allowed(placeholder, origin, place)
+            return self._allowed(placeholder, origin, place)
         except Unavailable as error:
             raise self.refusal(placeholder, origin, str(error)) from None
-        use = self.uses[placeholder.credential]
+
+    def note_use(self, credential: str) -> None:
+        """A credential was put into a request; however often it stands in there, that is one use."""
+        use = self.uses[credential]
         use.count, use.last = use.count + 1, self._clock()
-        return value
+        self._on_use(credential)
 
     def values_at(self, origin: Origin) -> dict[str, str]:
         """The secrets that may go to an origin now, with the placeholder of each: none of them shall come back."""

@@ -64,6 +64,11 @@ class Substitution:
         self._injection = injection
         self._origin = origin
         self._put_in: OrderedDict[bytes, bytes] = OrderedDict()
+        self._used: set[str] = set()
+
+    def begin(self) -> None:
+        """Another request begins; what is put into it counts anew."""
+        self._used.clear()
 
     def url(self, target: str) -> str:
         """The target of a request, secrets percent-encoded. Raises MisusedError."""
@@ -103,6 +108,11 @@ class Substitution:
 
         return Replacer(back, hide)
 
+    def _note(self, credential: str) -> None:
+        if credential not in self._used:
+            self._used.add(credential)
+            self._injection.note_use(credential)
+
     def _remember(self, written: bytes, text: bytes) -> None:
         self._put_in[written] = text
         self._put_in.move_to_end(written)
@@ -132,6 +142,7 @@ class Substitution:
                 raise self._injection.refusal(
                     self._injection.named(text), self._origin, "its secret has signs that no header may have"
                 )
+            self._note(self._injection.named(text).credential)
             written = write(secret).encode()
             if len(secret) >= SHORTEST_SECRET:
                 self._remember(written, text)

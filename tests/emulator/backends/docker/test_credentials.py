@@ -13,7 +13,7 @@ from agentrun.emulator.backends.base import Image, NotCapable, SandboxSpec
 from agentrun.emulator.backends.docker import DockerBackend
 from agentrun.emulator.backends.egress import EgressProxy
 from agentrun.emulator.backends.injection.hosts import AllowedHost
-from agentrun.emulator.backends.injection.placeholders import Injection, Outbound, Placeholder, make_text
+from agentrun.emulator.backends.injection.placeholders import Injection, Placeholder, Usable, make_text
 from tests.emulator import upstreams
 from tests.emulator.backends.docker.conftest import containers_of, shell, started
 
@@ -23,7 +23,7 @@ SECRET = "the real secret of a container"
 def injection_for(*hosts: str) -> Injection:
     allowed = tuple(map(AllowedHost.read, hosts))
     placeholder = Placeholder(make_text(), "api", "secret", ("KEY",), allowed)
-    return Injection("it", [placeholder], lambda name: Outbound({"secret": SECRET}, allowed))
+    return Injection("it", [placeholder], lambda name: Usable({"secret": SECRET}, allowed))
 
 
 @pytest.mark.asyncio
