@@ -140,7 +140,7 @@ class ToolGateway:
 
     def _showing(self, tool: Record) -> Showing:
         remote = tool.document["createMethod"] == MCP_REMOTE
-        headers = tool_specs.read_mcp_server(tool.document[SPEC], SPEC).headers if remote else {}
+        headers: Mapping[str, str] = tool_specs.read_mcp_server(tool.document[SPEC], SPEC).headers if remote else {}
         return Showing(tool, self._credentials, headers)
 
     async def _mcp_server(self, tool: Record, below: str) -> Server:
