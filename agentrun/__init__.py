@@ -20,6 +20,30 @@ if TYPE_CHECKING:
     from agentrun.sandbox.toolset import *
     from agentrun.status import NetworkMode as NetworkMode
     from agentrun.status import Status as Status
+    from agentrun.tool import McpConfig as McpConfig
+    from agentrun.tool import Tool as Tool
+    from agentrun.tool import ToolClient as ToolClient
+    from agentrun.tool import ToolCodeConfiguration as ToolCodeConfiguration
+    from agentrun.tool import ToolContainerConfiguration as ToolContainerConfiguration
+    from agentrun.tool import ToolCreateInput as ToolCreateInput
+    from agentrun.tool import ToolCreateMethod as ToolCreateMethod
+    from agentrun.tool import ToolListInput as ToolListInput
+    from agentrun.tool import ToolType as ToolType
+    from agentrun.tool import ToolUpdateInput as ToolUpdateInput
+    from agentrun.tool import mcp_servers as mcp_servers
+    from agentrun.toolset import ApiSet as ApiSet
+    from agentrun.toolset import Authorization as Authorization
+    from agentrun.toolset import OpenAPI as OpenAPI
+    from agentrun.toolset import SchemaType as SchemaType
+    from agentrun.toolset import ToolControlAPI as ToolControlAPI
+    from agentrun.toolset import ToolInfo as ToolInfo
+    from agentrun.toolset import ToolSchema as ToolSchema
+    from agentrun.toolset import ToolSet as ToolSet
+    from agentrun.toolset import ToolSetClient as ToolSetClient
+    from agentrun.toolset import ToolSetCreateInput as ToolSetCreateInput
+    from agentrun.toolset import ToolSetListInput as ToolSetListInput
+    from agentrun.toolset import ToolSetSpec as ToolSetSpec
+    from agentrun.toolset import ToolSetUpdateInput as ToolSetUpdateInput
     from agentrun.utils.credential_context import *
     from agentrun.utils.model import NetworkConfig as NetworkConfig
 
@@ -73,15 +97,16 @@ _NAMES = {
         SafetyAction SemanticCache TimeoutPolicy TokenStats
     """,
     "agentrun.sandbox": """
-        Checkpoint CodeInterpreterDataAPI CodeInterpreterSandbox CodeLanguage ContextOperations CustomSandbox
-        EndEvent ErrorEvent ExecutionResult ExecutionStream ExitEvent FileEvent IsolationState
+        Checkpoint CodeInterpreterDataAPI CodeInterpreterSandbox CodeLanguage ContextOperations CredentialUse
+        CustomSandbox EndEvent ErrorEvent ExecutionResult ExecutionStream ExitEvent FileEvent IsolationState
         ListSandboxesInput ListSandboxesOutput Mount NASConfig NASMountConfig NetworkPolicy NetworkRule
         OSSMountConfig OSSMountPoint OutputEvent PageableInput PolarFsConfig PolarFsMountConfig ProcessHandle
-        ProcessResult Result Sandbox SandboxClient SandboxControlAPI SandboxDataAPI SandboxHealth SandboxInput
+        ProcessResult RefusedCredential Result Sandbox SandboxClient SandboxControlAPI SandboxCredential
+        SandboxDataAPI SandboxHealth SandboxInput
         SandboxOptions SandboxPort Template TemplateArmsConfiguration TemplateContainerConfiguration
         TemplateCredentialConfiguration TemplateInput TemplateLogConfiguration TemplateMcpOptions
         TemplateMcpState TemplateNetworkConfiguration TemplateNetworkMode TemplateOSSPermission
-        TemplateOssConfiguration TemplateType TemplateUpdateInput Terminal
+        TemplateOssConfiguration TemplateType TemplateUpdateInput Terminal UsedCredential
     """,
     "agentrun.sandbox.boxes": """
         BaseSandbox BaseSandboxAsync FilesystemSandbox FilesystemSandboxAsync WorkspaceFiles
@@ -91,6 +116,14 @@ _NAMES = {
     """,
     "agentrun.status": """
         NetworkMode Status
+    """,
+    "agentrun.tool": """
+        McpConfig Tool ToolClient ToolCodeConfiguration ToolContainerConfiguration ToolCreateInput
+        ToolCreateMethod ToolListInput ToolType ToolUpdateInput mcp_servers
+    """,
+    "agentrun.toolset": """
+        ApiSet Authorization OpenAPI SchemaType ToolControlAPI ToolInfo ToolSchema ToolSet ToolSetClient
+        ToolSetCreateInput ToolSetListInput ToolSetSpec ToolSetUpdateInput
     """,
     "agentrun.utils.credential_context": """
         StsCredential get_request_sts reset_request_sts set_request_sts sts_from_headers use_sts_credentials

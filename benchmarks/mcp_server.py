@@ -15,7 +15,7 @@ else:
     options = {"port": port}
 
 
-@server.tool()
+@server.tool()  # type: ignore[untyped-decorator]  # The class is known when it runs.
 def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b

@@ -1,4 +1,4 @@
-"""Runs the tests of the integrations, each in an environment of its own, against an emulator of its own.
+"""Tests the integrations and checks their types, each in an environment of its own, against an emulator of its own.
 
 usage: scripts/integrations.py [--jobs N] [NAME ...] [-- PYTEST_ARGUMENT ...]
 
@@ -11,10 +11,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -52,22 +55,58 @@ def environment(name: str) -> Path:
 
 
 def run(name: str, arguments: list[str]) -> tuple[str, int, float, str]:
-    """Test one integration: its name, status, seconds and output."""
+    """Test one integration: its name, status, seconds and output; its sandboxes may be shown its packages."""
     began = time.monotonic()
     try:
-        python = environment(name) / "bin" / "python"
+        folder = environment(name)
+        python = folder / "bin" / "python"
     except subprocess.CalledProcessError as error:
         return name, error.returncode, time.monotonic() - began, f"the environment of {name} could not be made"
     script = str(INTEGRATIONS / "scenario" / "model.py")
     tests = [str(python), "-m", "pytest", "-q", "--asyncio-mode=auto", str(INTEGRATIONS / name), *arguments]
-    emulator = [str(MAIN / "agentrun"), "emulator", "exec", "--script", script, "--", *tests]
+    options = ["--script", script, "--mount-root", str(folder)]
+    emulator = [str(MAIN / "agentrun"), "emulator", "exec", *options, "--", *tests]
     done = subprocess.run(
         emulator, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=quiet(os.environ)
     )
-    return name, done.returncode, time.monotonic() - began, done.stdout
+    status, wrong = types(name, folder)
+    return name, done.returncode or status, time.monotonic() - began, done.stdout + wrong
 
 
-def quiet(environment: os._Environ[str]) -> dict[str, str]:
+def types(name: str, folder: Path) -> tuple[int, str]:
+    """Check the types of an adapter, which nobody could where its framework is not: the status, and what is wrong."""
+    paths = sorted((ROOT / "agentrun" / "integration").glob("*.py"))
+    files = [str(path) for path in paths if is_of(path.stem, name)]
+    if not files:
+        return 0, ""
+    # Without the project's settings, which leave adapters out; what an adapter imports is checked elsewhere.
+    options = ["--strict", "--config-file=", "--python-version=3.10", "--follow-imports=silent"]
+    cache = f"--cache-dir={folder / '.mypy_cache'}"  # One for each: two that write the same end each other.
+    mypy = [
+        str(folder / "bin" / "python"),
+        "-m",
+        "mypy",
+        cache,
+        *options,
+        "--disable-error-code=import-untyped",
+        *files,
+    ]
+    done = subprocess.run(mypy, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout if done.returncode else ""
+
+
+def is_of(stem: str, name: str) -> bool:
+    """Whether a file belongs to an integration; a digit is a line of its framework, else the newest."""
+    base = name.rstrip("0123456789")
+    longer = tuple(f"{other}_" for other in names() if other.startswith(f"{base}_"))
+    if stem == base or not stem.startswith(f"{base}_") or f"{stem}_".startswith(longer):
+        return stem == base
+    line = re.match(r"_v(\d+)", stem[len(base) :])
+    newest = max(other for other in names() if other.rstrip("0123456789") == base)
+    return name == (f"{base}{line[1]}" if line else newest)
+
+
+def quiet(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment without what frameworks would send to their makers."""
     silent = {
         "ANONYMIZED_TELEMETRY": "false",
@@ -92,11 +131,10 @@ def main() -> int:
     unknown = sorted(set(chosen.names) - set(names()))
     if unknown:
         parser.error(f"there is no integration {unknown[0]}; there are {', '.join(names())}")
-    failed = []
+    failed: list[str] = []
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        for name, status, seconds, output in pool.map(
-            lambda name: run(name, pytest_arguments), chosen.names or names()
-        ):
+        wanted: list[str] = chosen.names or names()
+        for name, status, seconds, output in pool.map(partial(run, arguments=pytest_arguments), wanted):
             print(f"==> {name}: {'passed' if status == 0 else 'FAILED'} in {seconds:.0f} s")
             print(output.rstrip() if status else "\n".join(output.rstrip().splitlines()[-1:]), flush=True)
             failed += [name] if status else []

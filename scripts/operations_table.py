@@ -19,17 +19,18 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from agentrun.emulator import Settings, build_app
 from agentrun.emulator.app import App
 from agentrun.emulator.guest.app import Guest
-from agentrun.emulator.wire.table import Operation, table
+from agentrun.emulator.wire.table import DEVS_CONTRACT, Operation, table
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "operations.md"
 COMMAND = "python scripts/operations_table.py"
 
 # What no program can find out: which of its fields an operation heeds, and what is particular to it here.
 REMARKS = {
+    "ActivateTemplateMCP": "of a CodeInterpreter template; `process_tty` answers 501",
     "CreateAgentRuntime": "heeds code, command, port, environment, cpu, memory, health check and network mode, and "
     "only stores the rest; code on OSS and container images answer 501",
     "CreateAgentRuntimeEndpoint": "heeds target version and weights, and only stores the rest",
-    "CreateCredential": "encrypted at rest; no caller is asked for an inbound credential",
+    "CreateCredential": "encrypted at rest; an inbound one of a template is asked of nobody",
     "CreateKnowledgeBase": "documents that it is given here are searched here; else its provider is asked by the SDK",
     "CreateModelProxy": "heeds mode, credential and `proxyConfig`, and only stores the rest; `policies.gateway` and an "
     "endpoint's `concurrencyLimit` and `modelMapping` are not on the cloud",
@@ -37,6 +38,8 @@ REMARKS = {
     "CreateSandbox": "of a CodeInterpreter template, with the docker backend also of a CustomImage; others answer 501",
     "CreateTemplate": "heeds type, cpu, memory, disk, environment, timeouts, network mode, container and storage, and "
     "only stores the rest",
+    "CreateTool": "heeds kind, specification, code, command, environment, port, cpu, memory, network mode, credential "
+    "and sessions, and only stores the rest; containers, hooks, bound tools and storage answer 501",
     "DeleteModelService": "refused while a model proxy uses it",
     "GetAccessToken": "opens the data plane of the whole account for an hour",
     "ListModelProviders": "a list that ships with the package: public URLs, typical models, servers of one's own",
@@ -49,8 +52,6 @@ REASONS = {
     "flows": "flows are not here yet",
     "im-bots": "a bot needs a chat service on the internet",
     "memory-collections": "memory collections are not here yet",
-    "templates": "templates as MCP servers are not here yet",
-    "tools": "tools are not here yet",
     "workspaces": "workspaces are not here yet; a `workspaceId` is only stored",
 }
 NOT_ON_THE_CLOUD = "not on the cloud"
@@ -67,17 +68,21 @@ DATA_PLANE = (
     ("POST /ragflow/{knowledge_base_id}/api/v1/retrieval", "search documents as RagFlow does", NOT_ON_THE_CLOUD),
     ("ANY /agent-runtimes/{name}/endpoints/{endpoint}/invocations/{path}", "call any route of the agent", ""),
     ("GET /agent-runtimes/{name}/endpoints/{endpoint}/logs", "read what the agent wrote", NOT_ON_THE_CLOUD),
+    ("ANY /tools/{tool}/mcp", "call an MCP tool by streamable HTTP", ""),
+    ("GET /tools/{tool}/sse", "call an MCP tool by HTTP with SSE", ""),
+    ("ANY /tools/{tool}/{path}", "call a function of an HTTP API", ""),
+    ("GET /tools/{tool}/download", "fetch the files of a skill", ""),
+    ("GET /tool-logs/{tool}", "read what a tool's server wrote", NOT_ON_THE_CLOUD),
+    ("ANY /templates/{template}/mcp", "call a template's MCP server by streamable HTTP", ""),
+    ("GET /templates/{template}/sse", "call a template's MCP server by HTTP with SSE", ""),
+    ("ANY /toolsets/{tool_set}/mcp", "call the MCP server of a tool set by streamable HTTP", NOT_ON_THE_CLOUD),
+    ("GET /toolsets/{tool_set}/sse", "call the MCP server of a tool set by HTTP with SSE", NOT_ON_THE_CLOUD),
     ("POST /scripted/v1/chat/completions", "ask the scripted model", NOT_ON_THE_CLOUD),
     ("POST /scripted/v1/responses", "ask the scripted model by the responses API", NOT_ON_THE_CLOUD),
     ("POST /scripted/v1/embeddings", "turn texts into vectors", NOT_ON_THE_CLOUD),
     ("POST /scripted/v1/rerank", "put documents in the order of a query", NOT_ON_THE_CLOUD),
     ("POST /scripted/v1/moderations", "flag what the script names", NOT_ON_THE_CLOUD),
     ("GET /scripted/v1/models", "list the scripted models", NOT_ON_THE_CLOUD),
-)
-ABSENT = (
-    ("POST /tools/{tool}/mcp", "call a tool"),
-    ("POST /templates/{template}/mcp", "call a template's MCP server"),
-    ("GET /2023-07-14/toolsets/{tool_set}", "read a tool set"),
 )
 # What is below `/sandboxes`; the second part is not on the cloud.
 SANDBOXES = {
@@ -113,6 +118,7 @@ SANDBOX_EXTENSIONS = {
     "PUT /{sandbox_id}/network": "change what it may reach",
     "PATCH /{sandbox_id}/metadata": "change its metadata",
     "GET /{sandbox_id}/capabilities": "ask what it can do",
+    "GET /{sandbox_id}/credentials": "read which credentials it used and what was refused",
     "GET /{sandbox_id}/patch": "read the changes to a mount as a diff",
     "POST /{sandbox_id}/filesystem/signed-url": "make a URL that opens one file for a time",
     "ANY /{sandbox_id}/ports/{port}/{path}": "call a server that runs inside, HTTP or websocket",
@@ -175,6 +181,14 @@ async def control_row(operation: Operation, app: App, client: httpx.AsyncClient)
     return Row(operation.action, call, "501", REASONS[resource_of(call).split()[0]])
 
 
+def devs_row(operation: Operation, app: App) -> Row:
+    """What the emulator does with an operation on tool sets; only two of them anybody has seen."""
+    if operation.action not in app.platform.toolsets.handlers():
+        raise ValueError(f"{operation.action} is not served")
+    seen = operation.action in ("GetToolset", "ListToolsets")
+    return Row(operation.action, f"{operation.method} {operation.path}", "real", "" if seen else "assumed")
+
+
 def routes_below_sandboxes(app: App) -> set[str]:
     """The calls that the gateway and the inside of a sandbox really take."""
     managed = {f"{method} /{{sandbox_id}}/{below}".rstrip("/") for method, below in app.platform.sandboxes.routes()}
@@ -207,7 +221,7 @@ async def collect() -> tuple[list[Row], list[Row]]:
             control = [await control_row(operation, app, client) for operation in table().operations]
             data = list(sandbox_rows(app))
             data += [Row(name, call, "real", remark) for call, name, remark in DATA_PLANE]
-            data += [Row(name, call, "501", await refusal(client, call)) for call, name in ABSENT]
+            data += [devs_row(operation, app) for operation in table(DEVS_CONTRACT).operations]
     finally:
         await app.platform.close()
     return control, data

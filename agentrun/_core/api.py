@@ -342,6 +342,10 @@ class DataAPI(API):
         given = _lower(headers)
         return lambda request: {**self.headers(request.method, request.url, config), **given}
 
+    def signer(self, config: Config | None = None) -> Signer:
+        """What adds these headers to a request that something else sends."""
+        return self._signer(None, config)
+
     def _request(
         self, method: str, url: str, content: Content, settings: Config, timeout: float | None = None
     ) -> Request:

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from agentrun._core.blocking import is_blocking
-from agentrun.errors import TransportError
+from agentrun.errors import Executed, TransportError
 
 T = TypeVar("T")
 
@@ -34,6 +34,8 @@ class BackgroundLoop:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.users = 0
+        self._starting = threading.Lock()
+        self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="agentrun-background", daemon=True)
         self._thread.start()
 
@@ -54,16 +56,19 @@ class BackgroundLoop:
 
     def start(self, make: Callable[[], object]) -> None:
         """Call `make` on the loop; raises TransportError when it has stopped."""
-        try:
+        with self._starting:
+            # What came after the stop would be accepted, and never end.
+            if self._is_stopping:
+                raise TransportError("the connection was closed meanwhile", executed=Executed.NO)
             # A context of its own: neither the caller's mode nor what was lent to its request belongs there.
             self.loop.call_soon_threadsafe(make, context=Context())
-        except RuntimeError as error:
-            raise TransportError("the connection was closed meanwhile") from error
 
     def stop(self) -> None:
         """End the loop and its thread, and wait for that."""
-        with suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self.loop.stop)
+        with self._starting:
+            if not self._is_stopping:
+                self._is_stopping = True
+                self.loop.call_soon_threadsafe(self.loop.stop)
         if threading.current_thread() is not self._thread:
             self._thread.join(SECONDS_TO_STOP)
 

@@ -21,6 +21,8 @@ from agentrun.errors import CredentialError
 
 AUTHORIZATION = "Authorization"
 HEADER, QUERY, COOKIE = "header", "query", "cookie"
+# Not where a key goes, but how: a key that is `user:password`.
+BASIC = "basic"
 OAUTH2 = "oauth2"
 # A header's value without anything that could begin another line.
 _SENDABLE = re.compile(r"[\x20-\x7e]*")
@@ -30,7 +32,10 @@ _ALIBABA = ("aliyun", "alibaba", "alibabacloud", "alibaba_cloud", "alibaba-cloud
 
 @dataclass(frozen=True)
 class Place:
-    """Where a request carries a key: in a `header`, in the `query` or in a `cookie`, and under which name."""
+    """Where a request carries a key: in a `header`, in the `query` or in a `cookie`, and under which name.
+
+    `basic` is for a key that is a user and a password, as HTTP shows these.
+    """
 
     where: str
     name: str
@@ -104,6 +109,11 @@ class Outbound:
         """Whether requests carry a token that has to be fetched first."""
         return self.auth_type == "jwt" and self.public.get("authType") == OAUTH2
 
+    @property
+    def needs_whole_request(self) -> bool:
+        """Whether a request has to be there as a whole: to sign it, or to send it again with another token."""
+        return self.needs_token or self.auth_type == "ak_sk"
+
     def check_enabled(self) -> None:
         """Raise CredentialError when it may not be used."""
         if not self.enabled:
@@ -144,6 +154,8 @@ def _bearer(token: str) -> Proof:
 def _api_key(credential: Outbound, request: Outgoing, place: Place | None) -> Proof:
     key = _require(credential, credential.secret, "key")
     found = place or _own_place(credential)
+    if found.where == BASIC:
+        return _basic(credential, request, place)
     prefix = credential.public.get("prefix")
     if prefix is None:
         prefix = "Bearer " if found.where == HEADER and found.name.lower() == "authorization" else ""
@@ -163,6 +175,8 @@ def _placed(credential: Outbound, place: Place, value: str) -> Proof:
     if place.where == QUERY:
         return Proof(query={place.name: value})
     if place.where == COOKIE:
+        if ";" in value:
+            raise CredentialError(credential.name, "it has a semicolon, with which a cookie's value ends")
         return Proof(cookies={place.name: value})
     raise CredentialError(credential.name, f"a key goes into a header, the query or a cookie, not into {place.where!r}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeAlias
@@ -26,7 +26,7 @@ def report_progress(done: float, total: float | None = None, message: str | None
 
 
 @contextmanager
-def watched(progress: Progress | None) -> Iterator[None]:
+def watched(progress: Progress | None) -> Generator[None]:
     """The calls made within tell their progress to this function."""
     token = _watcher.set(progress)
     try:

@@ -54,6 +54,14 @@ def emulator_choices(
             help="Let sandboxes reach this and what else is named so, instead of every public address.",
         ),
     ] = None,
+    trusted_ca: Annotated[
+        Optional[Path],  # noqa: UP045  # as above
+        typer.Option(
+            help="Certificates by which servers are trusted, beside this machine's, where credentials are put in.",
+            dir_okay=False,
+            exists=True,
+        ),
+    ] = None,
     access_key: Annotated[
         Optional[list[str]],  # noqa: UP045  # as above
         typer.Option(
@@ -89,6 +97,7 @@ def emulator_choices(
         allow_host=tuple(allow_host or ()),
         mount_root=tuple(str(root.absolute()) for root in mount_root or ()),
         allow_network=tuple(allow_network or ()),
+        trusted_ca=trusted_ca.absolute() if trusted_ca else None,
         access_key=tuple(access_key or ()),
         replay=replay.absolute() if replay else None,
         speed=speed,

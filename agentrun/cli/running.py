@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
@@ -29,6 +30,12 @@ def find(port: int | None = None) -> RunningEmulator:
     if len(wanted) == 1:
         return wanted[0]
     raise CommandError(_not_found(found, port))
+
+
+def use(port: int | None) -> None:
+    """Let this process talk to the emulator on a port; without one, to what the environment names or to what runs."""
+    if port is not None or ("AGENTRUN_DATA_ENDPOINT" not in os.environ and records.running()):
+        os.environ.update(find(port).environment)
 
 
 def _not_found(found: list[RunningEmulator], port: int | None) -> str:

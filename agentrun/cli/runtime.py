@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
 
 import agentrun
 from agentrun.cli.options import PortOption
-from agentrun.cli.running import find
-from agentrun.emulator import records
+from agentrun.cli.running import use
 
 app = typer.Typer(no_args_is_help=True, help="Agent runtimes.")
 
@@ -28,7 +26,6 @@ def logs(
     port: PortOption = None,
 ) -> None:
     """Print what an agent wrote to stdout and stderr."""
-    if port is not None or ("AGENTRUN_DATA_ENDPOINT" not in os.environ and records.running()):
-        os.environ.update(find(port).environment)
+    use(port)
     for line in agentrun.AgentRuntimeDataAPI(name, endpoint).logs(count):
         print(line)

@@ -8,6 +8,7 @@ from typing import Any
 from agentrun._core.api import ControlAPI, Operation
 from agentrun._core.blocking import run
 from agentrun.config import Config
+from agentrun.credential.hosts import require_local
 from agentrun.credential.model import CredentialCreateInput, CredentialListInput, CredentialUpdateInput
 
 _COLLECTION = "/2025-09-10/agents/credentials"
@@ -28,6 +29,7 @@ class CredentialControlAPI(ControlAPI):
         self, input: CredentialCreateInput, headers: Mapping[str, str] | None = None, config: Config | None = None
     ) -> dict[str, Any]:
         """Create a credential."""
+        require_local(input.credential_config, self._config(config))
         return await self._call(CREATE, body=input, headers=headers, config=config, label=input.credential_name)
 
     def create_credential(
@@ -56,6 +58,7 @@ class CredentialControlAPI(ControlAPI):
         config: Config | None = None,
     ) -> dict[str, Any]:
         """Change a credential."""
+        require_local(input.credential_config, self._config(config))
         return await self._call(UPDATE, credential_name, body=input, headers=headers, config=config)
 
     def update_credential(

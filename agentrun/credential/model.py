@@ -264,6 +264,16 @@ class CredentialConfig(CredentialConfigInner):
         public = {"authConfig": dict(headers)}
         return cls(**_config(CredentialAuthType.CUSTOM_HEADER, CredentialSourceType.TOOL, public, ""))
 
+    def for_hosts(self, *hosts: str) -> CredentialConfig:
+        """The same for these hosts alone: `api.example.com`, `*.example.com`, `host:8443`, `http://host`.
+
+        Code in sandboxes can use such a credential without seeing it. Extension of the local platform.
+        """
+        if not hosts:
+            raise InvalidInputError("name at least one host", hint="Disable a credential that may be used nowhere")
+        public = {**(self.credential_public_config or {}), "allowedHosts": list(hosts)}
+        return self.model_copy(update={"credential_public_config": public})
+
 
 class CredentialMutableProps(Model):
     """What an update may change."""

@@ -15,7 +15,7 @@ ACCESS_KEYS_VARIABLE = "AGENTRUN_EMULATOR_ACCESS_KEYS"
 PROVIDER_KEY_VARIABLE = "AGENTRUN_EMULATOR_PROVIDER_KEY"
 _REPEATED = ("allow_host", "mount_root", "allow_network", "record_model", "redact")
 _TEXTS = ("host", "profile", "backend", "speed", "record_url")
-_PATHS = ("state", "script", "replay", "receipt", "record")
+_PATHS = ("state", "script", "replay", "receipt", "record", "trusted_ca")
 _SECRET = ("access_key", "provider_key")
 
 
@@ -44,6 +44,7 @@ class Choices:
     allow_host: tuple[str, ...] = ()
     mount_root: tuple[str, ...] = ()
     allow_network: tuple[str, ...] = ()
+    trusted_ca: Path | None = None
     access_key: tuple[str, ...] = field(default=(), repr=False)
     replay: Path | None = None
     speed: str = "at-once"

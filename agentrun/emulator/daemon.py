@@ -79,6 +79,7 @@ def settings_of(choices: Choices) -> Settings:
         script=load_script(choices.script) if choices.script else None,
         mount_roots=tuple(_folder(root) for root in choices.mount_root),
         network=_network(choices.allow_network),
+        trusted_ca=choices.trusted_ca,
         recording=_recording(choices),
     )
 

@@ -12,9 +12,12 @@ from typing import Any
 from agentrun._serving.values import section
 from agentrun.emulator.auth import Authenticator
 from agentrun.emulator.backends.base import Backend, BackendError, HealthCheck, Limits, Running, ServiceSpec
+from agentrun.emulator.backends.injection.placeholders import Injection
 from agentrun.emulator.backends.supervisor import State, Supervised
+from agentrun.emulator.control.injections import Injections, Owner
 from agentrun.emulator.packages import Packages
 from agentrun.emulator.store import Record, Scope
+from agentrun.emulator.usage import User, user
 from agentrun.emulator.wire.envelope import ServiceError, unsupported
 
 LATEST = "LATEST"
@@ -46,13 +49,26 @@ class Processes(ABC):
     noun: str
     unavailable: str
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, injections: Injections) -> None:
         self._backend = backend
+        self._injections = injections
         self._running: dict[Key, Supervised] = {}
 
     @abstractmethod
     def _spec(self, key: Key, record: Record) -> ServiceSpec:
         """What is to run for a resource. Raises ServiceError."""
+
+    @abstractmethod
+    def _given(self, record: Record) -> Mapping[str, str]:
+        """The environment that a resource asks for, in which it may refer to credentials. Raises ServiceError."""
+
+    def _owner(self, key: Key, record: Record) -> Owner:
+        """As whom a process uses credentials."""
+        return Owner(f"{self.noun} {record.name}", user(record))
+
+    def _inside(self, key: Key, record: Record) -> tuple[Injection | None, dict[str, str]]:
+        """The environment with the secrets or the placeholders that it refers to. Raises ServiceError."""
+        return self._injections.inside(key.scope, self._owner(key, record), self._given(record))
 
     async def ready(self, key: Key, record: Record) -> Running:
         """The running process of a version, started if it does not run; `record` tells its code and settings.
@@ -61,8 +77,8 @@ class Processes(ABC):
         """
         found = self._running.get(key)
         if found is None or found.state is State.STOPPED:
-            spec = self._spec(key, record)
-            found = self._running[key] = Supervised(lambda: self._backend.start_service(spec))
+            self._spec(key, record)  # Whatever is wrong with it is told now.
+            found = self._running[key] = Supervised(lambda: self._start(key, record))
         try:
             await found.wait_ready()
         except BackendError as error:
@@ -70,6 +86,12 @@ class Processes(ABC):
         if found.current is None:
             raise ServiceError(503, self.unavailable, f"{self.noun} {record.name} has just ended; try again")
         return found.current
+
+    async def _start(self, key: Key, record: Record) -> Running:
+        """One more process, with what its credentials are by now."""
+        running = await self._backend.start_service(self._spec(key, record))
+        self._injections.note_values(key.scope, self._owner(key, record), self._given(record))
+        return running
 
     def running(self, key: Key) -> Running | None:
         """The process of a version if it answers at the moment."""
@@ -124,8 +146,8 @@ class Instances(Processes):
 
     noun, unavailable = "agent runtime", "ERR_RUNTIME_UNAVAILABLE"
 
-    def __init__(self, backend: Backend, packages: Packages, auth: Authenticator) -> None:
-        super().__init__(backend)
+    def __init__(self, backend: Backend, packages: Packages, auth: Authenticator, injections: Injections) -> None:
+        super().__init__(backend, injections)
         self._packages = packages
         self._auth = auth
         self.endpoint = ""
@@ -137,16 +159,26 @@ class Instances(Processes):
             raise unsupported("the process backend runs code packages; container images need the docker backend")
         if not code.get("command"):
             raise ServiceError(400, "ERR_VALIDATION_FAILED", "codeConfiguration.command is required")
+        injection, inside = self._inside(key, record)
         return ServiceSpec(
             service_id=f"{key.resource_id}-{key.version}",
             folder=self._packages.folder(document["package"]),
             command=tuple(code["command"]),
             port=document["port"],
-            environment=self._environment(record),
+            environment={**self._environment(record), **inside},
             health=health_check(section(document, "healthCheckConfiguration")),
             limits=Limits(memory=document["memory"], cpu=document["cpu"]),
             network=section(document, "networkConfiguration").get("networkMode") != "PRIVATE",
+            injection=injection,
         )
+
+    def _given(self, record: Record) -> Mapping[str, str]:
+        return section(record.document, "environmentVariables")
+
+    def _owner(self, key: Key, record: Record) -> Owner:
+        # The name of a published version is its number.
+        name = record.document.get("runtimeName") or record.name
+        return Owner(f"{self.noun} {name}", User("runtime", key.resource_id, name))
 
     def _environment(self, record: Record) -> dict[str, str]:
         """What the platform gives an agent: where it is, and a temporary key of the account it belongs to."""
@@ -163,5 +195,4 @@ class Instances(Processes):
             "AGENTRUN_DATA_ENDPOINT": self.endpoint,
             "AGENTRUN_RUNTIME_NAME": record.name,
             "PORT": str(record.document["port"]),
-            **section(record.document, "environmentVariables"),
         }

@@ -10,6 +10,7 @@ from agentrun._core.outbound import Outbound, Outgoing, Place, Proof
 from agentrun._serving.values import section
 from agentrun.emulator.clock import Clock
 from agentrun.emulator.fetching import Fetcher, FetchError
+from agentrun.emulator.inbound.gate import INTERNAL
 from agentrun.emulator.resources import Resources
 from agentrun.emulator.store import Record, Scope
 from agentrun.emulator.usage import Usage, User
@@ -28,10 +29,26 @@ class OutboundCredentials:
         self._clock = clock
         self._kept: dict[tuple[Scope, str], Authorizer] = {}
 
+    def current(self, scope: Scope, name: str) -> Outbound:
+        """A credential as it is now, for who shows it in its own way; it is gone or disabled: CredentialError."""
+        found = Outbound.of(self._record(scope, name).document)
+        found.check_enabled()
+        return found
+
+    def guards(self, scope: Scope, name: str) -> bool:
+        """Whether a credential is one that callers show to us, and nothing for others."""
+        record = self._credentials.find_by_name(scope, name)
+        return record is not None and record.document.get("credentialSourceType") == INTERNAL
+
+    def note(self, scope: Scope, name: str, user: User) -> None:
+        """`user` has used a credential in a request just now."""
+        if record := self._credentials.store.get_by_name(scope, self._credentials.kind.name, name):
+            self._usage.note(scope, record.id, user)
+
     async def proof(self, scope: Scope, name: str, user: User, request: Outgoing, place: Place | None = None) -> Proof:
         """What a request of `user` has to carry; `place` says where a key goes, as a security scheme does."""
         found = await self._authorizer(scope, name).proof(request, place)
-        self._usage.note(scope, self._record(scope, name).id, user)
+        self.note(scope, name, user)
         return found
 
     async def again(
@@ -56,7 +73,7 @@ class OutboundCredentials:
     def _record(self, scope: Scope, name: str) -> Record:
         record = self._credentials.find_by_name(scope, name)
         if record is None:
-            raise CredentialError(name, "it does not exist any more", hint="Create it, or name another one")
+            raise CredentialError(name, "it does not exist", hint="Create it, or name another one")
         return record
 
     async def _read(self, scope: Scope, name: str) -> Outbound:

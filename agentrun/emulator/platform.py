@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import tempfile
@@ -16,6 +17,7 @@ from agentrun.emulator.auth import Authenticator
 from agentrun.emulator.backends import pick
 from agentrun.emulator.backends.base import Backend
 from agentrun.emulator.backends.deferred import DeferredBackend
+from agentrun.emulator.backends.injection.placeholders import Refused
 from agentrun.emulator.backends.process import host
 from agentrun.emulator.clock import Clock, SystemClock
 from agentrun.emulator.control import (
@@ -33,6 +35,7 @@ from agentrun.emulator.control import (
     toolsets,
 )
 from agentrun.emulator.control.call import Handler
+from agentrun.emulator.control.injections import Injections
 from agentrun.emulator.data.documents import Documents
 from agentrun.emulator.data.invocations import Invocations
 from agentrun.emulator.data.proxy import Proxy
@@ -53,17 +56,22 @@ from agentrun.emulator.recordings import Recordings
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.scripted import ScriptedModel
 from agentrun.emulator.settings import Settings
-from agentrun.emulator.store import Record, Store
+from agentrun.emulator.store import Record, Scope, Store
 from agentrun.emulator.tool_instances import ToolInstances
 from agentrun.emulator.usage import Usage
 from agentrun.emulator.vault import Vault
+from agentrun.emulator.wire.envelope import new_request_id
 
 if TYPE_CHECKING:
     from agentrun.emulator.data.models.gateway import ModelGateway
     from agentrun.emulator.data.template_mcp.gateway import TemplateGateway
 
+log = logging.getLogger("agentrun.emulator")
+
 SOCKET = "http.sock"
 _PREFIX = "agentrun-"
+# Code that is refused again and again must not fill a disk with what is said about it.
+_WARNING_SECONDS = 1.0
 
 
 class Platform:
@@ -92,8 +100,12 @@ class Platform:
         self.model = ScriptedModel(settings.script)
         packages = Packages((state or self.directory) / "packages")
         self.packages = packages
-        self.instances = Instances(self.backend, packages, self.auth)
-        self.tool_instances = ToolInstances(self.backend, packages, self.directory / "empty")
+        self._warned = 0.0
+        stored = self._resources(credentials.KIND)
+        self.outbound = OutboundCredentials(stored, self.fetcher, self.usage, self.clock)
+        self.injections = Injections(self.outbound, self.clock, self._note_refusal)
+        self.instances = Instances(self.backend, packages, self.auth, self.injections)
+        self.tool_instances = ToolInstances(self.backend, self.injections, packages, self.directory / "empty")
         self._build(packages)
         self._tasks: list[asyncio.Task[None]] = []
         self.endpoint = ""
@@ -105,7 +117,6 @@ class Platform:
         stored_credentials, stored_templates = kept(credentials.KIND), kept(templates.KIND)
         stored_endpoints = kept(endpoints.KIND)
         known_credentials = credentials.Credentials(stored_credentials, self.usage)
-        self.outbound = OutboundCredentials(stored_credentials, self.fetcher, self.usage, self.clock)
         self.gate = Gate(stored_credentials, self.clock, self.fetcher, self.usage)
         stored_services, stored_proxies = kept(model_services.KIND), kept(model_proxies.KIND)
         self.runtimes = runtimes.Runtimes(
@@ -118,7 +129,12 @@ class Platform:
         )
         self.endpoints = endpoints.Endpoints(stored_endpoints, self.runtimes)
         self.sandboxes = sandboxes.Sandboxes(
-            kept(sandboxes.KIND), stored_templates, self.backend, self._mounts(), self.settings.network
+            kept(sandboxes.KIND),
+            stored_templates,
+            self.backend,
+            self.injections,
+            self._mounts(),
+            self.settings.network,
         )
         self.model_proxies = model_proxies.ModelProxies(
             stored_proxies, stored_services, known_credentials, strict=self.settings.strict
@@ -151,11 +167,11 @@ class Platform:
         }
         self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy, self.gate)
         self.tool_gateway = ToolGateway(
-            self.tools, self.toolsets.resources, stored_credentials, self.tool_instances, self.proxy, packages
+            self.tools, self.toolsets.resources, self.outbound, self.tool_instances, self.proxy, packages
         )
         self.sandbox_gateway = SandboxGateway(self.sandboxes, self.proxy, SignedURLs(self.vault.key, self.clock))
         self.documents = Documents(self.knowledge_bases)
-        self.retrieval = RetrievalGateway(self.knowledge_bases, stored_credentials, self.auth)
+        self.retrieval = RetrievalGateway(self.knowledge_bases, self.outbound, self.auth)
         self._models = (stored_proxies, stored_services, stored_credentials)
         self._model_gateway: ModelGateway | None = None
 
@@ -167,6 +183,17 @@ class Platform:
 
     def _resources(self, kind: Kind) -> Resources:
         return Resources(kind, self.store, self.lifecycle, self.vault, self.clock)
+
+    def _note_refusal(self, scope: Scope, owner: str, refused: Refused) -> None:
+        """Tell of a secret that code tried to send where it may not: in the log, and in the journal as a request."""
+        if refused.time - self._warned >= _WARNING_SECONDS:
+            self._warned = refused.time
+            log.warning("%s: a request with credential %s to %s was refused", owner, refused.credential, refused.origin)
+        remarks = [f"credential {refused.credential}: {refused.reason}"]
+        path = f"{owner} to {refused.origin}"
+        self.journal.add(
+            refused.time, "egress", "InjectCredential", "", path, 403, new_request_id(), 0.0, scope.account, remarks
+        )
 
     @property
     def socket(self) -> Path:
@@ -198,7 +225,7 @@ class Platform:
             from agentrun.gateway.gateway import Gateway
             from agentrun.gateway.observability.tracing import find_tracing
 
-            plans = Plans(*self._models, self.usage)
+            plans = Plans(*self._models, self.outbound)
             upstreams = PlatformUpstreams(self.recordings.through, lambda: self.port, plans.note_use)
             gateway = Gateway(None, upstreams, functions=self.settings.content_checks, tracing=find_tracing())
             self._model_gateway = ModelGateway(plans, gateway, self.auth.data, self.gate)
@@ -225,6 +252,7 @@ class Platform:
             emulator_socket=self.socket,
             emulator_port=self.port,
             adopt=self._adopt,
+            trusted=self.settings.trusted_ca,
         )
 
     async def _adopt(self, connection: Connection) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 from agentrun.emulator.auth import Tenant
 from agentrun.emulator.clock import Clock, iso
 from agentrun.emulator.lifecycle import CREATE, DELETE, UPDATE, Lifecycle
-from agentrun.emulator.store import GONE, NameTaken, Record, Scope, Store
+from agentrun.emulator.references import names
+from agentrun.emulator.store import GONE, REFERENCES, NameTaken, Record, Scope, Store
 from agentrun.emulator.vault import MASK, Vault, at_paths
 from agentrun.emulator.wire.envelope import already_exists, conflict, invalid, not_found
 from agentrun.emulator.wire.table import CONTRACT, table, whole_number
@@ -31,7 +32,7 @@ class Kind:
     """What is particular to a kind of resource.
 
     `noun` is the word in messages, `fields` the schema of the `contract` that its answers follow, `secrets` the dotted
-    paths of what must never be written down or listed.
+    paths of what must never be written down or listed, `references` those of the texts that may name credentials.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Kind:
     prefix: str
     updated_field: str = "lastUpdatedAt"
     secrets: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
     by_name: bool = False
     contract: str = CONTRACT
 
@@ -193,7 +195,20 @@ class Resources:
         return replace(record, document=at_paths(record.document, self.kind.secrets, lambda secret: MASK))
 
     def _sealed(self, record: Record) -> Record:
-        return self._secrets(record, self._vault.seal)
+        return self._secrets(self._referring(record), self._vault.seal)
+
+    def _referring(self, record: Record) -> Record:
+        """The record with the names of the credentials in its texts, which nobody finds once they are sealed."""
+        if not self.kind.references:
+            return record
+        found: set[str] = set()
+
+        def note(text: str) -> str:
+            found.update(names(text))
+            return text
+
+        at_paths(record.document, self.kind.references, note)
+        return record.with_document(**{REFERENCES: sorted(found) or None})
 
     def _opened(self, record: Record | None) -> Record | None:
         return record and self._secrets(record, self._vault.open)

@@ -25,7 +25,8 @@ class Settings:
     Only folders below `mount_roots` can be mounted into sandboxes. `network` is what sandboxes of PUBLIC templates may
     reach unless their creator says something else; None is every public address. `recording` is where model calls are
     recorded to, or replayed from. `content_checks` are the functions that model proxies may name to check what is asked
-    and answered.
+    and answered. `trusted_ca` is a file of certificates by which servers are trusted, beside those of this machine,
+    where credentials of sandboxes are put in.
     """
 
     host: str = local.HOST
@@ -47,3 +48,4 @@ class Settings:
     mount_roots: tuple[Path, ...] = ()
     network: NetworkPolicy | None = None
     content_checks: Mapping[str, CheckFunction] = field(default_factory=dict[str, "CheckFunction"])
+    trusted_ca: Path | None = None

@@ -21,6 +21,11 @@ FILE = "emulator.db"
 _NAMED_CREDENTIAL = """coalesce(
     json_extract(document, '$.credentialName'), json_extract(document, '$.credentialConfiguration.credentialName')
 )"""
+# The credentials that a resource names in its texts, which are sealed, and those that a sandbox has.
+REFERENCES = "credentialReferences"
+_REFERENCES = f"json_extract(document, '$.{REFERENCES}')"
+# Sandboxes stay in the store when they have ended.
+_REFERRING = f"{_REFERENCES} IS NOT NULL AND status <> 'TERMINATED'"
 # Creation order is the order of every list, and no filter looks at more than one kind of one account.
 _SCHEMA = f"""
 CREATE TABLE resources (
@@ -47,8 +52,11 @@ CREATE TRIGGER uncounted AFTER DELETE ON resources BEGIN
     WHERE account = old.account AND region = old.region AND kind = old.kind AND parent = old.parent;
 END;
 """
-# Came later; without it everything works as before, only slower.
-_LATER = "CREATE INDEX IF NOT EXISTS by_kind_and_name ON resources (kind, name)"
+# Came later; without them everything works as before, only slower.
+_LATER = f"""
+CREATE INDEX IF NOT EXISTS by_kind_and_name ON resources (kind, name);
+CREATE INDEX IF NOT EXISTS by_reference ON resources (account, region) WHERE {_REFERRING};
+"""
 _COLUMNS = "account, region, kind, id, name, parent, status, next_status, due, document"
 GONE = ""
 
@@ -166,11 +174,14 @@ class Store:
         return [_record(row) for row in shown], total, following
 
     def naming(self, scope: Scope, credential: str) -> list[tuple[str, str, str]]:
-        """Kind, id and name of everything that names a credential."""
-        return self._database.execute(
-            f"SELECT kind, id, name FROM resources WHERE account=? AND region=? AND {_NAMED_CREDENTIAL}=? ORDER BY seq",
-            (*scope, credential),
+        """Kind, id and name of everything that names a credential; of sandboxes, of those that have not ended."""
+        columns, whose = "seq, kind, id, name FROM resources", "account=? AND region=?"
+        rows = self._database.execute(
+            f"SELECT {columns} WHERE {whose} AND {_NAMED_CREDENTIAL}=? UNION SELECT {columns} WHERE {whose} "
+            f"AND {_REFERRING} AND ? IN (SELECT value FROM json_each({_REFERENCES})) ORDER BY seq",
+            (*scope, credential, *scope, credential),
         ).fetchall()
+        return [(kind, id, name) for _, kind, id, name in rows]
 
     def named(self, kind: str, label: str) -> list[Record]:
         """The resources of a kind that have a name or an id, whosever they are."""
@@ -291,7 +302,7 @@ def _prepare(database: sqlite3.Connection, path: Path | None) -> None:
         )
     if version == 0:
         database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
-    database.execute(_LATER)
+    database.executescript(_LATER)
 
 
 def matches(column: str, value: str | None) -> list[tuple[str, tuple[Any, ...]]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
-import ipaddress
 import os
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -17,11 +16,9 @@ from pathlib import Path
 
 import certifi
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-_VALID = datetime.timedelta(days=825)
+from agentrun.emulator.authority import Authority
+
 _NAMES = ("localhost",)
 _ADDRESSES = ("127.0.0.1", "::1")
 
@@ -79,67 +76,14 @@ def _still_valid(found: Certificates) -> bool:
     return certificate.not_valid_after_utc > now + datetime.timedelta(days=1)
 
 
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.timezone.utc)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + _VALID)
-    )
-
-
 def _make(target: Certificates) -> None:
     # The authority's key is used once and never written: nobody can make another certificate that our bundle trusts.
-    authority_key = ec.generate_private_key(ec.SECP256R1())
-    authority_name = _name("agentrun emulator on this machine")
-    key_id = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
-    authority = (
-        _builder(authority_name, authority_name, authority_key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .add_extension(key_id, critical=False)
-        .sign(authority_key, hashes.SHA256())
-    )
-    key = ec.generate_private_key(ec.SECP256R1())
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in _NAMES]
-    names += [x509.IPAddress(ipaddress.ip_address(address)) for address in _ADDRESSES]
-    server = (
-        _builder(_name("localhost"), authority_name, key.public_key())
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
-        .sign(authority_key, hashes.SHA256())
-    )
-    _write(
-        target.key,
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-    )
-    _write(target.certificate, server.public_bytes(serialization.Encoding.PEM))
+    authority = Authority("agentrun emulator on this machine")
+    server = authority.issue("localhost", *_NAMES, *_ADDRESSES)
+    _write(target.key, server.key_in_clear())
+    _write(target.certificate, server.certificate)
     public = Path(certifi.where()).read_bytes()
-    _write(target.bundle, authority.public_bytes(serialization.Encoding.PEM) + public)
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    _write(target.bundle, authority.certificate + public)
 
 
 def _write(path: Path, content: bytes) -> None:

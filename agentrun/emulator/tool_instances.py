@@ -13,6 +13,7 @@ from agentrun.emulator.backends.base import Backend, Limits, ServiceSpec
 from agentrun.emulator.backends.process import host
 from agentrun.emulator.backends.process.readiness import fetch
 from agentrun.emulator.bridge.plan import PLAN, STATE
+from agentrun.emulator.control.injections import Injections
 from agentrun.emulator.control.tool_kinds import MCP_BUNDLE, SPEC, session_rules
 from agentrun.emulator.control.tool_specs import McpServer, read_mcp_server
 from agentrun.emulator.instances import Key, Processes
@@ -30,8 +31,8 @@ class ToolInstances(Processes):
 
     noun, unavailable = "tool", "ERR_TOOL_UNAVAILABLE"
 
-    def __init__(self, backend: Backend, packages: Packages, empty: Path) -> None:
-        super().__init__(backend)
+    def __init__(self, backend: Backend, injections: Injections, packages: Packages, empty: Path) -> None:
+        super().__init__(backend, injections)
         self._packages = packages
         self._empty = empty
 
@@ -55,7 +56,7 @@ class ToolInstances(Processes):
         document = record.document
         server = self._server(document)
         port: int | None = document.get("port")
-        environment = {**section(document, "environmentVariables"), **server.environment}
+        injection, environment = self._inside(key, record)
         if port is None:
             rules = asdict(session_rules(section(document, "mcpConfig")))
             environment[PLAN] = json.dumps({"command": server.command, "rules": rules})
@@ -69,7 +70,11 @@ class ToolInstances(Processes):
             environment=environment,
             limits=Limits(memory=document.get("memory") or Limits.memory, cpu=document.get("cpu") or Limits.cpu),
             network=section(document, "networkConfiguration").get("networkMode") != "PRIVATE",
+            injection=injection,
         )
+
+    def _given(self, record: Record) -> Mapping[str, str]:
+        return {**section(record.document, "environmentVariables"), **self._server(record.document).environment}
 
     def _folder(self, document: Mapping[str, Any]) -> Path:
         package = document.get("package")

@@ -26,6 +26,25 @@ class User(NamedTuple):
     name: str
 
 
+# What the service calls the kinds of resources that use credentials.
+WORDS = {
+    "AgentRuntime": "runtime",
+    "KnowledgeBase": "knowledgebase",
+    "MemoryCollection": "memory_collection",
+    "ModelProxy": "model_proxy",
+    "ModelService": "model_service",
+    "Sandbox": "sandbox",
+    "Template": "template",
+    "Tool": "tool",
+    "Toolset": "toolset",
+}
+
+
+def user(record: Record) -> User:
+    """A resource as a user of credentials."""
+    return User(WORDS[record.kind], record.id, record.name)
+
+
 @dataclass
 class Count:
     """How often a resource has used a credential, and when it last did, in seconds since 1970."""

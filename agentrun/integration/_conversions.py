@@ -19,6 +19,40 @@ def to_tool_of(framework: str) -> Callable[[Any], Any]:
     return convert
 
 
+def to_model_of(framework: str) -> Callable[[Any], Any]:
+    """What makes a framework's model of ours; raises ImportError, which names the extra, when it is not installed."""
+    convert: Callable[[Any], Any] = import_module(f"agentrun.integration.{framework}").to_model
+    return convert
+
+
+class ModelConversions:
+    """A model in the forms of frameworks; each method raises ImportError when its framework is not installed."""
+
+    def to_langchain(self) -> Any:
+        """The model as LangChain's own."""
+        return to_model_of("langchain")(self)
+
+    def to_langgraph(self) -> Any:
+        """The model as LangGraph's own."""
+        return to_model_of("langgraph")(self)
+
+    def to_agentscope(self) -> Any:
+        """The model as AgentScope's own."""
+        return to_model_of("agentscope")(self)
+
+    def to_crewai(self) -> Any:
+        """The model as CrewAI's own."""
+        return to_model_of("crewai")(self)
+
+    def to_google_adk(self) -> Any:
+        """The model as Google ADK's own."""
+        return to_model_of("google_adk")(self)
+
+    def to_pydantic_ai(self) -> Any:
+        """The model as PydanticAI's own."""
+        return to_model_of("pydantic_ai")(self)
+
+
 class ToolConversions:
     """One tool in the forms of frameworks; each method raises ImportError when its framework is not installed."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
 @contextmanager
-def framework(extra: str, *packages: str) -> Iterator[None]:
+def framework(extra: str, *packages: str) -> Generator[None]:
     """The imports made within belong to an extra; raises ImportError, which names it, when its packages are missing.
 
     What goes wrong inside of an installed package is raised as it is.
@@ -17,14 +17,14 @@ def framework(extra: str, *packages: str) -> Iterator[None]:
 
 
 @contextmanager
-def library(extra: str, *packages: str) -> Iterator[None]:
+def library(extra: str, *packages: str) -> Generator[None]:
     """The same for what only some tools need."""
     with _needed("this tool", extra, packages):
         yield
 
 
 @contextmanager
-def _needed(who: str, extra: str, packages: tuple[str, ...]) -> Iterator[None]:
+def _needed(who: str, extra: str, packages: tuple[str, ...]) -> Generator[None]:
     try:
         yield
     except ModuleNotFoundError as error:

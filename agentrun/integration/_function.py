@@ -28,7 +28,11 @@ def tool(
     """
     if callable(name):
         return from_function(name, description=description)
-    return lambda function: from_function(function, name, description)
+
+    def decorate(function: Callable[..., Any]) -> Tool:
+        return from_function(function, name, description)
+
+    return decorate
 
 
 def from_function(function: Callable[..., Any], name: str | None = None, description: str | None = None) -> Tool:

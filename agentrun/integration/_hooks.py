@@ -109,6 +109,11 @@ class _Hooked:
         """What of a result a model is shown; a hook may have made the outcome already."""
         return result if isinstance(result, ToolOutcome) else self.present(result)
 
+    def bound(self, instance: Any) -> _Hooked:
+        """The same hooks around a method's body of this object."""
+        inner: Callable[[Any], Perform] | None = getattr(self.perform, "bound", None)
+        return self if inner is None else replace(self, perform=inner(instance))
+
     async def __call__(self, arguments: dict[str, Any]) -> Any:
         call = ToolCall(self.tool, dict(arguments), current_session())
         written: dict[str, Any] = (

@@ -9,13 +9,14 @@ from agentrun._core.blocking import run
 from agentrun._core.signed_client import signed_client
 from agentrun.config import Config
 from agentrun.errors import ConfigError
+from agentrun.integration._conversions import ModelConversions
 from agentrun.model import BackendType, ModelClient, ModelProxy, ModelService
 
 if TYPE_CHECKING:
     from agentrun.model import BaseInfo
 
 
-class CommonModel:
+class CommonModel(ModelConversions):
     """A model service or proxy, for any framework; `specific_model` is asked instead of the one that it names."""
 
     def __init__(

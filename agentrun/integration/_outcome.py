@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any, NamedTuple, cast
@@ -69,11 +69,16 @@ def as_json(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {spec.name: as_json(getattr(value, spec.name)) for spec in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): as_json(entry) for key, entry in value.items()}
+        return {str(key): as_json(entry) for key, entry in _entries(value)}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [as_json(entry) for entry in cast("Sequence[Any]", value)]
     to_dict = getattr(value, "to_dict", None)
     return as_json(to_dict()) if callable(to_dict) else str(value)
+
+
+def _entries(value: Any) -> Iterable[tuple[Any, Any]]:
+    entries: Iterable[tuple[Any, Any]] = value.items()
+    return entries
 
 
 def as_text(value: Any) -> str:

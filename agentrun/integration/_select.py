@@ -201,7 +201,7 @@ def searchable(tools: CommonToolSet | Index, *, top_k: int = 5) -> CommonToolSet
         hint = f"Did you mean {near}?" if near else "Ask find_tools which there are"
         raise InvalidInputError(f"there is no tool {name!r}", field="name", hint=hint)
 
-    closing = [tools] if isinstance(tools, CommonToolSet) else []
+    closing = tools.closing if isinstance(tools, CommonToolSet) else []
     return CommonToolSet([of_both_modes(find_tools), of_both_modes(call_tool)], closing)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -18,7 +18,7 @@ def current_session() -> str | None:
 
 
 @contextmanager
-def session(name: str | None) -> Iterator[None]:
+def session(name: str | None) -> Generator[None]:
     """The calls made within are those of one agent's session: each session has a sandbox of its own."""
     token = _session.set(name)
     try:

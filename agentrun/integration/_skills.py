@@ -85,7 +85,7 @@ class SkillLoader(Closing):
                 hint="Give one of the two",
             )
         self._path = Path(skills_dir)
-        self._remote = list(remote_skill_names or ())
+        self._remote: list[str | ToolResource] = list(remote_skill_names or ())
         self._config = config
         self._approval = command_approval
         self._timeout = command_timeout
@@ -270,7 +270,7 @@ def _info(path: Path) -> SkillInfo:
         about = _parts(_text(Folder(path), SKILL_FILE))[0]
     except ToolError as problem:
         log.warning("the skill in %s cannot be described: %s", path.name, problem)
-        about = {}
+        about = dict[str, Any]()
     said = {name: str(about.get(name) or "") for name in ("name", "description", "version")}
     return SkillInfo(said["name"] or path.name, said["description"], said["version"], str(path))
 
@@ -296,5 +296,5 @@ def _parts(text: str) -> tuple[Mapping[str, Any], str]:
         found: Any = yaml.safe_load(head)
     except (yaml.YAMLError, RecursionError) as error:
         raise ToolError(f"the front matter of {SKILL_FILE} is no YAML: {error}") from None
-    about = cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+    about = cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else dict[str, Any]()
     return about, below.partition("\n")[2].lstrip("\n")

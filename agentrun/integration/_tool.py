@@ -74,7 +74,8 @@ class Tool(ToolConversions):
 
     def bind(self, instance: Any) -> Tool:
         """The tool of this object, when it was made of a method; another tool stays as it is."""
-        return replace(self, perform=self.perform.bound(instance)) if isinstance(self.perform, Body) else self
+        bound: Callable[[Any], Perform] | None = getattr(self.perform, "bound", None)
+        return self if bound is None else replace(self, perform=bound(instance))
 
     async def call_async(self, /, **arguments: Any) -> Any:
         """Call the tool; its result. Raises InvalidInputError, ToolError, and what else its body raises."""
@@ -84,9 +85,9 @@ class Tool(ToolConversions):
         """Call the tool; its result. Raises InvalidInputError, ToolError, and what else its body raises."""
         return run(self.call_async(**arguments))
 
-    def __call__(self, /, **arguments: Any) -> Any:
-        """The same as `call`."""
-        return self.call(**arguments)
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """The same as `call`; arguments by position are those of the schema in its order."""
+        return self.call(**dict(zip(self.parameters.get("properties") or (), args, strict=False)), **kwargs)
 
     async def outcome_async(
         self, arguments: Mapping[str, Any] | str, session_id: str | None = None, progress: Progress | None = None

@@ -91,6 +91,11 @@ class CommonToolSet(SetConversions, Holder):
         chosen = self.tools(prefix, modify_tool_name, filter_tools_by_name)
         return Tools(map(convert, chosen), self._closing)
 
+    @property
+    def closing(self) -> list[Closing]:
+        """What whoever takes over the tools has to close: the set, and what it works with."""
+        return [self, *self._closing]
+
     def with_hooks(
         self,
         before: Before | Sequence[Before] | None = None,
@@ -98,7 +103,7 @@ class CommonToolSet(SetConversions, Holder):
         audit: Audit | Sequence[Audit] | None = None,
     ) -> CommonToolSet:
         """The same tools between these hooks, which Hooks describes; closing it closes what this set works with."""
-        return CommonToolSet(map(Hooks(before, after, audit), self.tools()), [self])
+        return CommonToolSet(map(Hooks(before, after, audit), self.tools()), self.closing)
 
     def to_openai_function(
         self,

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from agentrun._serving.values import is_object
 from agentrun.integration._outcome import as_json, as_text
 from agentrun.server.events import AgentEvent, EventType
 
@@ -35,13 +36,13 @@ class AgentRunConverter:
     def convert(self, event: Any, messages_key: str = "messages") -> Iterator[AgentEvent]:
         """What one event of the framework means; `messages_key` is where a graph's state keeps its messages."""
         if isinstance(event, tuple):
-            yield from self._of_tuple(event, messages_key)
-        elif not isinstance(event, Mapping):
+            yield from self._of_tuple(tuple(_several(event)), messages_key)
+        elif not is_object(event):
             yield from self._message(event)
         elif self.is_astream_events_format(event):
             yield from self._of_run_event(event)
         else:
-            yield from self._of_state(cast("Mapping[str, Any]", event), messages_key)
+            yield from self._of_state(event, messages_key)
 
     @staticmethod
     def is_astream_events_format(event_dict: Mapping[str, Any]) -> bool:
@@ -81,9 +82,9 @@ class AgentRunConverter:
                 yield from self._message(message)
             return
         for update in state.values():
-            for part in update if isinstance(update, list) else [update]:
-                if isinstance(part, Mapping):
-                    for message in _several(cast("Mapping[str, Any]", part).get(messages_key)):
+            for part in _several(update):
+                if is_object(part):
+                    for message in _several(part.get(messages_key)):
                         yield from self._message(message)
 
     def _of_this_run(self, messages: Sequence[Any]) -> Sequence[Any]:
@@ -197,7 +198,7 @@ def _several(value: Any) -> Sequence[Any]:
 
 def _words(message: Any) -> Iterator[AgentEvent]:
     """The reasoning and the text of a message."""
-    extra = _field(message, "additional_kwargs") or {}
+    extra: Mapping[str, Any] = _field(message, "additional_kwargs") or {}
     reasoning = extra.get("reasoning_content") or extra.get("reasoning")
     if isinstance(reasoning, str) and reasoning:
         yield _event(EventType.REASONING, delta=reasoning)
@@ -215,6 +216,6 @@ def _words(message: Any) -> Iterator[AgentEvent]:
 def _question(interrupt: Any) -> AgentEvent:
     """What a graph asks a person before it goes on."""
     value = as_json(_field(interrupt, "value"))
-    question: dict[str, Any] = value if isinstance(value, dict) else {"prompt": as_text(value)}
+    question = value if is_object(value) else {"prompt": as_text(value)}
     asked = {"type": "interrupt", "prompt": as_text(value), **question}
     return AgentEvent(event=EventType.HITL, data={**asked, "id": str(_field(interrupt, "id") or "interrupt")})

@@ -8,6 +8,7 @@ from agentrun.sandbox.client import SandboxClient
 from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox
 from agentrun.sandbox.contexts import ContextOperations
 from agentrun.sandbox.control import SandboxControlAPI
+from agentrun.sandbox.credentials import CredentialUse, RefusedCredential, SandboxCredential, UsedCredential
 from agentrun.sandbox.custom_sandbox import CustomSandbox
 from agentrun.sandbox.data import CodeInterpreterDataAPI, SandboxDataAPI
 from agentrun.sandbox.events import EndEvent, ErrorEvent, ExitEvent, FileEvent, OutputEvent
@@ -51,6 +52,7 @@ __all__ = [
     "CodeInterpreterSandbox",
     "CodeLanguage",
     "ContextOperations",
+    "CredentialUse",
     "CustomSandbox",
     "EndEvent",
     "ErrorEvent",
@@ -74,10 +76,12 @@ __all__ = [
     "PolarFsMountConfig",
     "ProcessHandle",
     "ProcessResult",
+    "RefusedCredential",
     "Result",
     "Sandbox",
     "SandboxClient",
     "SandboxControlAPI",
+    "SandboxCredential",
     "SandboxDataAPI",
     "SandboxHealth",
     "SandboxInput",
@@ -98,4 +102,5 @@ __all__ = [
     "TemplateType",
     "TemplateUpdateInput",
     "Terminal",
+    "UsedCredential",
 ]

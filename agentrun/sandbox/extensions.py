@@ -27,6 +27,7 @@ LIFETIME = Extension("sandbox.set_timeout", "Give the template sandbox_ttlin_sec
 NETWORK = Extension("sandbox.set_network", "Give the template a network_configuration")
 CAPABILITIES = Extension("sandbox.capabilities", "The cloud has no extensions")
 PATCH = Extension("sandbox.patch", "Run git diff with process.cmd")
+CREDENTIAL_USE = Extension("sandbox.credential_use", "Read the log of the service that the credential is for")
 METADATA = Extension("sandbox.set_metadata", "Keep the sandbox_id beside your own data")
 CREATION = Extension("Sandbox.create with options of the local platform", "Leave these options away")
 ACQUIRE = Extension("Sandbox.acquire", "Keep the sandbox_id and call Sandbox.connect")

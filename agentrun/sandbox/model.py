@@ -99,7 +99,7 @@ class TemplateLogConfiguration(Model):
 
 
 class TemplateCredentialConfiguration(Model):
-    """The credential that callers of a sandbox must have."""
+    """The credential of a template: an outbound one is given to its sandboxes, as a placeholder."""
 
     credential_name: str | None = None
 

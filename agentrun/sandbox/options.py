@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 from pydantic import field_validator
 
 from agentrun._core.model import Model
 from agentrun.errors import InvalidInputError
+from agentrun.sandbox.credentials import SandboxCredential
 from agentrun.sandbox.network import NetworkPolicy
 
 # In /proc/<pid>/stat, counted behind the name of the program, which may hold anything.
@@ -71,6 +72,7 @@ class SandboxOptions(TypedDict, total=False):
     `metadata` is text by name, to find sandboxes again. With the same `client_token` and arguments a second call gives
     the same sandbox. After `timeout_seconds` the sandbox ends, used or not. `auto_resume` (true) wakes a paused
     sandbox when it is called. Below `isolation_level` the creation fails. A `leased` sandbox ends with this process.
+    `credentials` are names, or `SandboxCredential`: code sees placeholders of them, and uses them all the same.
     """
 
     metadata: Mapping[str, str]
@@ -81,6 +83,7 @@ class SandboxOptions(TypedDict, total=False):
     auto_resume: bool
     isolation_level: str
     leased: bool
+    credentials: Sequence[SandboxCredential | str]
 
 
 class SandboxExtras(Model):
@@ -94,6 +97,14 @@ class SandboxExtras(Model):
     auto_resume: bool | None = None
     isolation_level: str | None = None
     leased: bool | None = None
+    credentials: list[SandboxCredential] | None = None
+
+    @field_validator("credentials", mode="before")
+    @classmethod
+    def _read_names(cls, given: Any) -> Any:
+        if not isinstance(given, (list, tuple)):
+            return given
+        return [SandboxCredential.of(one) if isinstance(one, str) else one for one in cast("Sequence[Any]", given)]
 
     def to_wire(self) -> dict[str, Any]:
         """What travels; a lease names this process."""

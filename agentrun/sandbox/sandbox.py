@@ -23,8 +23,9 @@ from agentrun.errors import (
 )
 from agentrun.sandbox.control import SandboxControlAPI
 from agentrun.sandbox.creation import SandboxCreation
+from agentrun.sandbox.credentials import CredentialUse, SandboxCredential
 from agentrun.sandbox.data import SandboxDataAPI
-from agentrun.sandbox.extensions import CAPABILITIES, FILTER, LIFETIME, METADATA, NETWORK, PATCH
+from agentrun.sandbox.extensions import CAPABILITIES, CREDENTIAL_USE, FILTER, LIFETIME, METADATA, NETWORK, PATCH
 from agentrun.sandbox.model import ListSandboxesInput, TemplateType
 from agentrun.sandbox.network import NetworkPolicy
 from agentrun.sandbox.options import IsolationState, SandboxHealth
@@ -65,6 +66,7 @@ class Sandbox(TemplateVerbs, SandboxCreation):
     paused_at: str | None = None
     expires_at: str | None = None
     acquired: str | None = None
+    credentials: Sequence[SandboxCredential] | None = None
 
     @property
     def label(self) -> str:
@@ -326,6 +328,21 @@ class Sandbox(TemplateVerbs, SandboxCreation):
         Extension of the local platform; elsewhere it raises UnsupportedError.
         """
         return run(self.patch_async(target))
+
+    async def credential_use_async(self) -> CredentialUse:
+        """How the credentials of this sandbox were used and what was refused, also after its end; never a value.
+
+        Extension of the local platform; elsewhere it raises UnsupportedError.
+        """
+        answer = await self.data_api.manage("GET", "/credentials", extension=CREDENTIAL_USE)
+        return CredentialUse.from_wire(answer)
+
+    def credential_use(self) -> CredentialUse:
+        """How the credentials of this sandbox were used and what was refused, also after its end; never a value.
+
+        Extension of the local platform; elsewhere it raises UnsupportedError.
+        """
+        return run(self.credential_use_async())
 
     async def capabilities_async(self) -> frozenset[str]:
         """What this sandbox can do beyond the cloud, such as `fork`, `mounts` or `ports`; on the cloud nothing."""

@@ -20,7 +20,9 @@ from agentrun.tool.model import (
     ToolUpdateInput,
     mcp_servers,
 )
+from agentrun.tool.openapi import ToolOpenAPIClient
 from agentrun.tool.tool import Tool
+from agentrun.toolset.mcp import ToolMCPSession
 from agentrun.toolset.schema import ToolInfo, ToolSchema
 
 __all__ = [
@@ -36,9 +38,11 @@ __all__ = [
     "ToolInfo",
     "ToolListInput",
     "ToolLogConfiguration",
+    "ToolMCPSession",
     "ToolNASConfig",
     "ToolNetworkConfiguration",
     "ToolOSSMountConfig",
+    "ToolOpenAPIClient",
     "ToolSchema",
     "ToolType",
     "ToolUpdateInput",

@@ -25,33 +25,33 @@ class ToolClient(API):
         """Create a tool; raises ResourceAlreadyExistError when the name is taken."""
         return run(self.create_async(input, config, **fields))
 
-    async def get_async(self, tool_name: str, config: Config | None = None) -> Tool:
+    async def get_async(self, name: str, config: Config | None = None) -> Tool:
         """Read a tool."""
-        return await Tool.get_by_name_async(tool_name, self._config(config))
+        return await Tool.get_by_name_async(name, self._config(config))
 
-    def get(self, tool_name: str, config: Config | None = None) -> Tool:
+    def get(self, name: str, config: Config | None = None) -> Tool:
         """Read a tool."""
-        return run(self.get_async(tool_name, config))
+        return run(self.get_async(name, config))
 
     async def update_async(
-        self, tool_name: str, input: ToolUpdateInput | None = None, config: Config | None = None, **fields: Any
+        self, name: str, input: ToolUpdateInput | None = None, config: Config | None = None, **fields: Any
     ) -> Tool:
         """Change a tool; what is not given stays."""
-        return await Tool.update_by_name_async(tool_name, input, self._config(config), **fields)
+        return await Tool.update_by_name_async(name, input, self._config(config), **fields)
 
     def update(
-        self, tool_name: str, input: ToolUpdateInput | None = None, config: Config | None = None, **fields: Any
+        self, name: str, input: ToolUpdateInput | None = None, config: Config | None = None, **fields: Any
     ) -> Tool:
         """Change a tool; what is not given stays."""
-        return run(self.update_async(tool_name, input, config, **fields))
+        return run(self.update_async(name, input, config, **fields))
 
-    async def delete_async(self, tool_name: str, config: Config | None = None) -> Tool:
+    async def delete_async(self, name: str, config: Config | None = None) -> Tool:
         """Delete a tool; returns what it was."""
-        return await Tool.delete_by_name_async(tool_name, self._config(config))
+        return await Tool.delete_by_name_async(name, self._config(config))
 
-    def delete(self, tool_name: str, config: Config | None = None) -> Tool:
+    def delete(self, name: str, config: Config | None = None) -> Tool:
         """Delete a tool; returns what it was."""
-        return run(self.delete_async(tool_name, config))
+        return run(self.delete_async(name, config))
 
     async def list_async(self, input: ToolListInput | None = None, config: Config | None = None) -> Sequence[Tool]:
         """One page of tools."""

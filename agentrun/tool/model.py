@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from agentrun._core.model import Model, PageableInput, UpdateInput
+from agentrun._serving.values import is_object, section
 from agentrun.agent_runtime.model import AgentRuntimeCode, AgentRuntimeContainer, AgentRuntimeLogConfig, NASConfig
 
 
@@ -143,7 +144,8 @@ def mcp_servers(name: str, **settings: Any) -> str:
 def only_server(protocol_spec: str | None) -> Mapping[str, Any]:
     """The settings of the first MCP server that a `protocol_spec` names; empty when it names none."""
     try:
-        servers = json.loads(protocol_spec or "{}").get("mcpServers") or {}
-    except (ValueError, AttributeError):
+        settings = json.loads(protocol_spec or "{}")
+    except ValueError:
         return {}
-    return next(iter(servers.values()), {})
+    servers: Mapping[str, Mapping[str, Any]] = section(settings, "mcpServers") if is_object(settings) else {}
+    return next(iter(servers.values())) if servers else {}

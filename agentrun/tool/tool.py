@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from pydantic import PrivateAttr
-
 from agentrun._core.blocking import run
-from agentrun._core.closing import Closing
 from agentrun._core.managed import Managed, Operations
 from agentrun._core.paging import AsyncLazyList, LazyList
 from agentrun.config import Config
 from agentrun.errors import ConfigError, InvalidInputError
 from agentrun.tool.control import ToolControlAPI
-from agentrun.tool.data import ToolDataAPI
+from agentrun.tool.data import ToolDataAPI, ToolLogAPI
 from agentrun.tool.model import (
     SessionAffinity,
     ToolCreateInput,
@@ -26,12 +22,12 @@ from agentrun.tool.model import (
     only_server,
 )
 from agentrun.tool.skills import SKILLS, save_skill
-from agentrun.toolset.engine import Engine, Engines, McpEngine, OpenAPIEngine
+from agentrun.toolset.callable import HasTools
+from agentrun.toolset.engine import Engine, McpEngine, OpenAPIEngine
 from agentrun.toolset.openapi import Document, OpenAPI
-from agentrun.toolset.schema import ToolDefinition, ToolInfo
 
 
-class Tool(Managed[ToolCreateInput, ToolUpdateInput, ToolListInput], ToolProps, Closing):
+class Tool(Managed[ToolCreateInput, ToolUpdateInput, ToolListInput], ToolProps, HasTools):
     """A tool of the platform; what calls need, such as the session with an MCP server, is kept until `close`."""
 
     kind = "Tool"
@@ -53,7 +49,6 @@ class Tool(Managed[ToolCreateInput, ToolUpdateInput, ToolListInput], ToolProps, 
     created_at: str | None = None
     updated_at: str | None = None
     status_reason: str | None = None
-    _engines: Engines = PrivateAttr(default_factory=Engines)
 
     @property
     def label(self) -> str:
@@ -129,40 +124,6 @@ class Tool(Managed[ToolCreateInput, ToolUpdateInput, ToolListInput], ToolProps, 
 
     # What it offers
 
-    async def definitions_async(self, config: Config | None = None, *, refresh: bool = False) -> list[ToolDefinition]:
-        """What can be called, as it is, for those who have many."""
-        return await self._tools(config).definitions(refresh=refresh)
-
-    def definitions(self, config: Config | None = None, *, refresh: bool = False) -> list[ToolDefinition]:
-        """What can be called, as it is, for those who have many."""
-        return run(self.definitions_async(config, refresh=refresh))
-
-    async def list_tools_async(self, config: Config | None = None) -> list[ToolInfo]:
-        """What can be called, with the schemas of its arguments."""
-        return [ToolInfo.from_definition(each) for each in await self.definitions_async(config)]
-
-    def list_tools(self, config: Config | None = None) -> list[ToolInfo]:
-        """What can be called, with the schemas of its arguments."""
-        return run(self.list_tools_async(config))
-
-    async def call_tool_async(
-        self, name: str, arguments: Mapping[str, Any] | None = None, config: Config | None = None
-    ) -> Any:
-        """Call one of its tools: the answer of an API with its status, or the result of an MCP tool.
-
-        An error that the tool reports is such a result. Raises InvalidInputError, which names the argument that is
-        wrong, and TransportError when the tool cannot be reached.
-        """
-        return await self._tools(config).call(name, arguments or {})
-
-    def call_tool(self, name: str, arguments: Mapping[str, Any] | None = None, config: Config | None = None) -> Any:
-        """Call one of its tools: the answer of an API with its status, or the result of an MCP tool.
-
-        An error that the tool reports is such a result. Raises InvalidInputError, which names the argument that is
-        wrong, and TransportError when the tool cannot be reached.
-        """
-        return run(self.call_tool_async(name, arguments, config))
-
     async def download_skill_async(self, target_dir: str = SKILLS, config: Config | None = None) -> str:
         """Fetch a skill and unpack it into a folder of its name below `target_dir`; returns that folder's path.
 
@@ -179,12 +140,13 @@ class Tool(Managed[ToolCreateInput, ToolUpdateInput, ToolListInput], ToolProps, 
         """
         return run(self.download_skill_async(target_dir, config))
 
-    async def close_async(self) -> None:
-        """End the session with an MCP server; calling it twice is allowed, and a later call begins a new one."""
-        await self._engines.close_async()
+    async def logs_async(self, tail: int = 100, config: Config | None = None) -> list[str]:
+        """The last lines that the server of a tool wrote; an extension of the local platform: UnsupportedError."""
+        return await ToolLogAPI(self.label, self._settings(config)).read_async(tail)
 
-    def _tools(self, config: Config | None) -> Engine:
-        return self._engines.of(self._settings(config), self._engine)
+    def logs(self, tail: int = 100, config: Config | None = None) -> list[str]:
+        """The last lines that the server of a tool wrote; an extension of the local platform: UnsupportedError."""
+        return run(self.logs_async(tail, config))
 
     def _engine(self, config: Config | None) -> Engine:
         if self.tool_type == ToolType.MCP:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agentrun.toolset.client import ToolSetClient
 from agentrun.toolset.control import ToolControlAPI
+from agentrun.toolset.mcp import McpClient, McpResult, MCPSession, MCPToolSet
 from agentrun.toolset.model import (
     APIKeyAuthParameter,
     Authorization,
@@ -31,6 +32,10 @@ __all__ = [
     "Authorization",
     "AuthorizationParameters",
     "MCPServerConfig",
+    "MCPSession",
+    "MCPToolSet",
+    "McpClient",
+    "McpResult",
     "OpenAPI",
     "OpenAPIToolMeta",
     "SchemaType",

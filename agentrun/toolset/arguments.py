@@ -51,6 +51,18 @@ def checked_arguments(tool_name: str, schema: Mapping[str, Any], arguments: Mapp
         raise InvalidInputError(f"the schema of {tool_name} cannot be used: {_fault(schema, error)}") from error
 
 
+def fault_in(schema: Mapping[str, Any], value: Any) -> str | None:
+    """Where a value does not fit a schema, without the value itself; None when it does, or the schema is unusable.
+
+    The schema's validator is kept, so the schema must not be changed afterwards.
+    """
+    try:
+        fault = _most_wrong(_validator(_Same(schema)).iter_errors(value))
+    except _UNUSABLE:
+        return None
+    return None if fault is None else f"{fault.json_path} breaks {fault.validator!r}"
+
+
 def _checked(tool_name: str, validator: Validator, given: dict[str, Any]) -> dict[str, Any]:
     faults = list(validator.iter_errors(given))
     nulls: dict[_Path, ValidationError] = {}

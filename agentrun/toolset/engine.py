@@ -18,12 +18,14 @@ class Engine(Protocol):
 
     async def definitions(self, *, refresh: bool = False) -> list[ToolDefinition]:
         """The tools; with `refresh` they are asked for again."""
+        ...
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """What a tool answers."""
 
     def apiset(self) -> ApiSet:
         """The tools as an ApiSet."""
+        ...
 
     async def close_async(self) -> None:
         """Give back what is held."""

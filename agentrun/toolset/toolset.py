@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from pydantic import PrivateAttr
-
 from agentrun._core.blocking import run
-from agentrun._core.closing import Closing
 from agentrun._core.managed import Managed, Operations
 from agentrun._core.paging import AsyncLazyList, LazyList
 from agentrun.config import Config
 from agentrun.errors import ConfigError
 from agentrun.status import Status
+from agentrun.toolset.callable import HasTools
 from agentrun.toolset.control import ToolControlAPI
-from agentrun.toolset.engine import Engine, Engines, McpEngine, OpenAPIEngine
+from agentrun.toolset.engine import Engine, McpEngine, OpenAPIEngine
 from agentrun.toolset.model import (
     MCPServerConfig,
     SchemaType,
@@ -29,10 +27,9 @@ from agentrun.toolset.model import (
     headers_and_query,
 )
 from agentrun.toolset.openapi import ApiSet, OpenAPI
-from agentrun.toolset.schema import ToolDefinition, ToolInfo
 
 
-class ToolSet(Managed[ToolSetCreateInput, ToolSetUpdateInput, ToolSetListInput], Closing):
+class ToolSet(Managed[ToolSetCreateInput, ToolSetUpdateInput, ToolSetListInput], HasTools):
     """A tool set of the platform; what calls need, such as the session with an MCP server, is kept until `close`."""
 
     kind = "ToolSet"
@@ -57,7 +54,6 @@ class ToolSet(Managed[ToolSetCreateInput, ToolSetUpdateInput, ToolSetListInput],
     # The service tells more than a word.
     status: ToolSetStatus | None = None  # type: ignore[assignment]
     uid: str | None = None
-    _engines: Engines = PrivateAttr(default_factory=Engines)
 
     @property
     def label(self) -> str:
@@ -141,50 +137,9 @@ class ToolSet(Managed[ToolSetCreateInput, ToolSetUpdateInput, ToolSetListInput],
             raise ConfigError(f"tool set {self.label!r} has no schema", hint="Create it with a spec that has one")
         return SchemaType(schema.type)
 
-    async def definitions_async(self, config: Config | None = None, *, refresh: bool = False) -> list[ToolDefinition]:
-        """The tools as they are, for those who have many."""
-        return await self._tools(config).definitions(refresh=refresh)
-
-    def definitions(self, config: Config | None = None, *, refresh: bool = False) -> list[ToolDefinition]:
-        """The tools as they are, for those who have many."""
-        return run(self.definitions_async(config, refresh=refresh))
-
-    async def list_tools_async(self, config: Config | None = None) -> list[ToolInfo]:
-        """The tools, with the schemas of their arguments."""
-        return [ToolInfo.from_definition(each) for each in await self.definitions_async(config)]
-
-    def list_tools(self, config: Config | None = None) -> list[ToolInfo]:
-        """The tools, with the schemas of their arguments."""
-        return run(self.list_tools_async(config))
-
-    async def call_tool_async(
-        self, name: str, arguments: Mapping[str, Any] | None = None, config: Config | None = None
-    ) -> Any:
-        """Call a tool: the answer of an API with its status, or the result of an MCP tool.
-
-        An error that the tool reports is such a result. Raises InvalidInputError, which names the argument that is
-        wrong, and TransportError when the tool cannot be reached.
-        """
-        return await self._tools(config).call(name, arguments or {})
-
-    def call_tool(self, name: str, arguments: Mapping[str, Any] | None = None, config: Config | None = None) -> Any:
-        """Call a tool: the answer of an API with its status, or the result of an MCP tool.
-
-        An error that the tool reports is such a result. Raises InvalidInputError, which names the argument that is
-        wrong, and TransportError when the tool cannot be reached.
-        """
-        return run(self.call_tool_async(name, arguments, config))
-
     def to_apiset(self, config: Config | None = None) -> ApiSet:
         """The tools as an ApiSet, which calls them by name."""
         return self._tools(config).apiset()
-
-    async def close_async(self) -> None:
-        """End the session with an MCP server; calling it twice is allowed, and a later call begins a new one."""
-        await self._engines.close_async()
-
-    def _tools(self, config: Config | None) -> Engine:
-        return self._engines.of(self._settings(config), self._engine)
 
     def _engine(self, config: Config | None) -> Engine:
         headers, query = headers_and_query(self.spec.auth_config if self.spec else None)

@@ -30,7 +30,7 @@ from agentrun.integration.llama_index import (
 from agentrun.server.events import EventType
 from integrations.llama_index.agent import answer
 from integrations.scenario.platform import Names, sandboxes_alive
-from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool
+from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool, signed_model
 from integrations.scenario.weather import CELSIUS, fahrenheit_squared
 
 
@@ -151,6 +151,13 @@ async def test_the_model_is_sent_names_descriptions_and_schemas_as_they_are(name
     assert {tool.metadata.name: tool.metadata.get_parameters_dict() for tool in python} == {
         name: function["parameters"] for name, function in sent.items() if name != "send_alert"
     }
+
+
+@pytest.mark.asyncio
+async def test_a_model_without_a_key_is_asked_with_signed_requests(names: Names, python: Any) -> None:
+    with signed_model(names.model) as name:
+        assert (await run(agent(names, *python, asked=name), "Note one."))[0] == "The note says one."
+        assert "with a script" in str(await asyncio.to_thread(model(name).chat, [ChatMessage("Hello")]))
 
 
 def test_a_model_is_asked_without_an_event_loop(names: Names) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agents import Agent, Runner
+from agents import Agent, Runner, set_tracing_disabled
 
 from agentrun.integration.openai_agents import model, sandbox_toolset, tool_resource, toolset
 from integrations.scenario.platform import Names, platform
@@ -24,5 +24,6 @@ def answer(question: str, names: Names) -> str:
 
 
 if __name__ == "__main__":
+    set_tracing_disabled(True)  # Otherwise the SDK sends what its agents do to OpenAI.
     with platform() as names:
         print(answer("How warm is it in Hangzhou, in Fahrenheit and squared?", names))

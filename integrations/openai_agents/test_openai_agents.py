@@ -26,7 +26,7 @@ from agentrun.integration.openai_agents import (
 from agentrun.server.events import EventType
 from integrations.openai_agents.agent import answer
 from integrations.scenario.platform import Names, sandboxes_alive
-from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool
+from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool, signed_model
 from integrations.scenario.weather import CELSIUS, fahrenheit_squared
 
 
@@ -145,6 +145,13 @@ def test_the_model_is_sent_names_descriptions_and_schemas_as_they_are(names: Nam
     assert sent["send_alert"]["description"] == schema_tool().description
     assert not sent["send_alert"].get("strict")
     assert set(sent) == {"send_alert", *(tool.name for tool in python)}
+
+
+@pytest.mark.asyncio
+async def test_a_model_without_a_key_is_asked_with_signed_requests(names: Names, python: Any) -> None:
+    with signed_model(names.model) as name:
+        asking = agent(names, *python, asked=name)
+        assert (await Runner.run(asking, "Note one.")).final_output == "The note says one."
 
 
 @pytest.mark.asyncio

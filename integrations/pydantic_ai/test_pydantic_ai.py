@@ -31,7 +31,7 @@ from agentrun.integration.pydantic_ai import (
 from agentrun.server.events import EventType
 from integrations.pydantic_ai.agent import answer
 from integrations.scenario.platform import Names, sandboxes_alive
-from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool
+from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool, signed_model
 from integrations.scenario.weather import CELSIUS, fahrenheit_squared
 
 
@@ -147,6 +147,12 @@ def test_the_model_is_sent_names_descriptions_and_schemas_as_they_are(names: Nam
     assert sent["send_alert"]["description"] == schema_tool().description
     assert "strict" not in sent["send_alert"]
     assert set(sent) == {"send_alert", *(tool.name for tool in python)}
+
+
+@pytest.mark.asyncio
+async def test_a_model_without_a_key_is_asked_with_signed_requests(names: Names, python: Any) -> None:
+    with signed_model(names.model) as name:
+        assert (await agent(names, *python, asked=name).run("Note one.")).output == "The note says one."
 
 
 @pytest.mark.asyncio

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.request import Request, urlopen
 
-from agentrun import ModelService, ProviderSettings
+from agentrun import ModelProxy, ModelService, ProviderSettings
 from agentrun.integration._tool import Tool
 
 
@@ -58,6 +58,17 @@ def recorded_model(name: str = "recorded-model") -> Iterator[tuple[str, list[dic
         finally:
             service.delete()
             server.shutdown()
+
+
+@contextmanager
+def signed_model(service: str, name: str = "signed-model") -> Iterator[str]:
+    """A model proxy over a model service, by its name: nobody has a key for it, so requests must be signed."""
+    endpoint = {"model_names": [os.environ.get("OPENAI_MODEL", "scripted")], "model_service_name": service}
+    proxy = ModelProxy.create(model_proxy_name=name, model_type="llm", proxy_config={"endpoints": [endpoint]})
+    try:
+        yield name
+    finally:
+        proxy.delete()
 
 
 # A schema with everything that adapters have been seen to lose.

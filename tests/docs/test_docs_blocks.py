@@ -10,8 +10,8 @@ from tests.docs.pages import NOT_RUN, PAGES, START, Block, blocks_of, name_of
 from tests.docs.running import BlockFailedError, PageRun, look_up
 
 LEFT_ALONE = [block for page in PAGES for block in blocks_of(page) if block.directive == NOT_RUN]
-# Blocks that need the cloud; if there are more of them, readers are shown what nobody tried.
-MOST_LEFT_ALONE = 6
+# Blocks that need the cloud or a server elsewhere; if there are more of them, readers are shown what nobody tried.
+MOST_LEFT_ALONE = 7
 
 
 def block(code: str, language: str = "python", directive: str = "", argument: str = "") -> Block:
@@ -32,7 +32,9 @@ def test_a_block_that_is_not_run_has_a_reason(left_alone: Block) -> None:
 
 
 def test_few_blocks_are_not_run() -> None:
-    assert len(LEFT_ALONE) <= MOST_LEFT_ALONE
+    # Those of frameworks run where the frameworks are: scripts/integrations.py.
+    here = [block for block in LEFT_ALONE if block.page.parent.name != "integrations"]
+    assert len(here) <= MOST_LEFT_ALONE
 
 
 def test_blocks_are_found_with_their_lines_and_comments() -> None:

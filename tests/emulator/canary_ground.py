@@ -25,6 +25,8 @@ from tests.emulator.signed import Account
 from tests.unit.servers import Line, Received, Server, answer, serving
 
 KEY = "key-of-canaries"
+# Beside a variable with a secret that was asked for.
+ASKED = "HAS_ASKED_FOR_A_SECRET"
 COMPLETION: dict[str, Any] = {
     "id": "c",
     "object": "chat.completion",
@@ -66,6 +68,10 @@ class Ground:
     client: httpx.Client
     said: list[str] = field(default_factory=list[str])
     sandbox: CodeInterpreterSandbox | None = None
+    # Another one, whose code has used secrets by placeholders.
+    using: CodeInterpreterSandbox | None = None
+    # Where what runs here says something: the paths of its logs.
+    logs: list[str] = field(default_factory=list[str])
     started: list[int] = field(default_factory=list[int])
 
     @property
@@ -94,7 +100,8 @@ class Ground:
             "spans": lambda: [each.path for each in self.spans.requests if holds(each.body)],
             "listings": self._listings,
             "processes": self._processes,
-            "sandbox": self._in_sandbox,
+            "logs": self._logs,
+            "sandbox": self._in_sandboxes,
         }
 
     def leaks(self) -> dict[str, list[str]]:
@@ -107,19 +114,40 @@ class Ground:
         return [what] if holds(text) else []
 
     def _listings(self) -> list[str]:
-        paths = ("agents/credentials", "agents/model-services", "agents/model-proxies", "agents/runtimes", "templates")
-        return [path for path in paths if holds(self.account.call("GET", f"/2025-09-10/{path}").text)]
+        kinds = ("credentials", "model-services", "model-proxies", "runtimes", "tools", "knowledgebases")
+        paths = [*(f"/2025-09-10/agents/{kind}" for kind in kinds), "/2025-09-10/templates", "/2023-07-14/toolsets"]
+        return [path for path in paths if holds(self.account.call("GET", path).text)]
+
+    def _logs(self) -> list[str]:
+        found: list[str] = []
+        for path in self.logs:
+            lines = self.account.data("GET", path).raise_for_status().json()["lines"]
+            assert lines, path
+            found += [path] if holds("\n".join(lines)) else []
+        return found
 
     def _processes(self) -> list[str]:
         ours = psutil.Process(self.process.pid)
-        return processes([ours.pid, *(each.pid for each in ours.children(recursive=True)), *self.started])
+        pids = [ours.pid, *(each.pid for each in ours.children(recursive=True)), *self.started]
+        return [each for each in processes(pids) if each not in map("environ of {}".format, filter(_asked, pids))]
 
-    def _in_sandbox(self) -> list[str]:
+    def _in_sandboxes(self) -> list[str]:
         assert self.sandbox
-        result = self.sandbox.context.execute(SEARCH.format(mark=MARK[::-1]), timeout=120)
-        text = result.stdout
-        assert text.startswith("["), result
-        return [] if text.strip() == "[]" else [text]
+        found: list[str] = []
+        for sandbox in filter(None, (self.sandbox, self.using)):
+            result = sandbox.context.execute(SEARCH.format(mark=MARK[::-1]), timeout=120)
+            text = result.stdout
+            assert text.startswith("["), result
+            found += [] if text.strip() == "[]" else [text]
+        return found
+
+
+def _asked(pid: int) -> bool:
+    """Whether a process was given the secret itself, because that was asked for: its environment is the place."""
+    try:
+        return f"{ASKED}=yes\0".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
 
 
 def careless(line: Line, received: Received) -> bool:
@@ -133,7 +161,7 @@ def careless(line: Line, received: Received) -> bool:
 
 
 @contextmanager
-def ground() -> Generator[Ground, None, None]:
+def ground(trusted_ca: Path | None = None) -> Generator[Ground, None, None]:
     """A running emulator that records its models and sends spans; all it writes is below one folder."""
     folder = Path(tempfile.mkdtemp(prefix="cny-", dir="/tmp"))  # Short enough for sockets in it.
     for name in ("run", "tmp"):
@@ -151,6 +179,7 @@ def ground() -> Generator[Ground, None, None]:
             }
             command = [sys.executable, "-m", "agentrun.emulator", "--port=0", "--until-stdin-closes"]
             command += [f"--state={folder / 'state'}", f"--record={folder / 'recording.jsonl'}"]
+            command += [f"--trusted-ca={trusted_ca}"] if trusted_ca else []
             command += [f"--record-url={provider.url}/v1", "--record-model=m"]
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment

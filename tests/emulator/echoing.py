@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -34,12 +34,12 @@ class _Echo(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 
 @contextmanager
-def echoing() -> Iterator[str]:
+def echoing() -> Generator[str, None, None]:
     """The server's address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Echo) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

@@ -41,7 +41,13 @@ def slowly(seconds, token=None):
         time.sleep(float(seconds) / 3)
     return "done"
 
+def ask():
+    say({"id": "mine", "method": "roots/list"})
+    return json.loads(sys.stdin.readline())["result"]
+
 TOOLS = {
+    "ask": ask,
+    "announce": lambda: "announced",
     "pid": os.getpid,
     "count": count,
     "environment": lambda: dict(os.environ),
@@ -78,7 +84,10 @@ print("the server has started", file=sys.stderr, flush=True)
 for line in sys.stdin:
     message = json.loads(line)
     if "id" in message and "method" in message:
-        say({"id": message["id"], "result": answer(message["method"], message.get("params") or {})})
+        params = message.get("params") or {}
+        say({"id": message["id"], "result": answer(message["method"], params)})
+        if params.get("name") == "announce":
+            say({"method": "notifications/tools/list_changed"})
 """
 
 # The package has another name for the same class in its second version.

@@ -10,6 +10,7 @@ from typing import Any
 
 from agentrun.emulator.auth import Tenant
 from agentrun.emulator.backends.base import (
+    CREDENTIALS,
     IMAGES,
     MOUNTS,
     NETWORK_POLICY,
@@ -22,13 +23,17 @@ from agentrun.emulator.backends.base import (
     ServiceSpec,
 )
 from agentrun.emulator.clock import ManualClock
-from agentrun.emulator.control import sandboxes, templates
+from agentrun.emulator.control import credentials, sandboxes, templates
 from agentrun.emulator.control.call import Call
+from agentrun.emulator.control.injections import Injections
 from agentrun.emulator.control.sandboxes import Sandboxes
+from agentrun.emulator.fetching import Fetcher
 from agentrun.emulator.lifecycle import Lifecycle
 from agentrun.emulator.mounts import Mounts
+from agentrun.emulator.outbound import OutboundCredentials
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, Scope, Store
+from agentrun.emulator.usage import Usage
 from agentrun.emulator.vault import Vault
 
 ALICE = Tenant("alice", Scope("1", "cn-hangzhou"))
@@ -107,7 +112,7 @@ class PretendedBackend:
 
     name: str = "pretended"
     isolation: Isolation = BEST
-    capabilities: frozenset[str] = frozenset((PAUSE, MOUNTS, NETWORK_POLICY, IMAGES))
+    capabilities: frozenset[str] = frozenset((PAUSE, MOUNTS, NETWORK_POLICY, IMAGES, CREDENTIALS))
     failure: str | None = None
     started: list[PretendedSandbox] = field(default_factory=list[PretendedSandbox])
     running: set[PretendedSandbox] = field(default_factory=set[PretendedSandbox])
@@ -152,8 +157,10 @@ class World:
         self.store = Store(state)
         self.backend = backend or PretendedBackend()
         self._lifecycle = Lifecycle(self.store, self.clock)
-        stored = self._resources(templates.KIND)
-        self.sandboxes = Sandboxes(self._resources(sandboxes.KIND), stored, self.backend, mounts, public)
+        stored, self.credentials = self._resources(templates.KIND), self._resources(credentials.KIND)
+        outbound = OutboundCredentials(self.credentials, Fetcher(), Usage(self.store, self.clock), self.clock)
+        injections = Injections(outbound, self.clock)
+        self.sandboxes = Sandboxes(self._resources(sandboxes.KIND), stored, self.backend, injections, mounts, public)
         self._operations = {**self.sandboxes.routes()}
 
     def _resources(self, kind: Kind) -> Resources:

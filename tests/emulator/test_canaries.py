@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,20 +26,32 @@ from agentrun import (
     Credential,
     CredentialBasicAuth,
     CredentialConfig,
+    KnowledgeBase,
     ModelProxy,
     ModelService,
+    NetworkPolicy,
+    NetworkRule,
     ProviderSettings,
     ProxyConfig,
     ProxyConfigEndpoint,
     Sandbox,
+    SandboxCredential,
     Template,
     TemplateType,
 )
+from agentrun.emulator.authority import Authority
 from agentrun.errors import AgentRunError
 from tests.canary import MARK, canary, files_below, holds, processes
-from tests.emulator.agents import agent
-from tests.emulator.canary_ground import Ground, ground
-from tests.emulator.signed import CREDENTIALS, MODEL_SERVICES, RUNTIMES
+from tests.emulator import upstreams
+from tests.emulator.agents import agent, deployed
+from tests.emulator.canary_ground import ASKED, Ground, ground
+from tests.emulator.echoing import echoing
+from tests.emulator.mcp_clients import begun
+from tests.emulator.mcp_servers import PLAIN, TOOLS, local, made, packaged, remote, settled
+from tests.emulator.signed import CREDENTIALS, MODEL_SERVICES, RUNTIMES, TEMPLATES
+from tests.emulator.test_tools_proxied import api, function, mcp_remote
+from tests.emulator.test_toolsets import SETS, done, toolset
+from tests.emulator.upstreams import Upstream
 from tests.token_server import SigningKey, TokenServer, token_server
 from tests.unit.servers import serving
 
@@ -53,10 +67,26 @@ def tokens() -> Iterator[TokenServer]:
         yield server
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """Servers to which secrets are sent: one that repeats what it was sent, by HTTP, and one by HTTPS."""
+
+    echo: str
+    secure: Upstream
+    trusted: Path
+
+
 @pytest.fixture(scope="module")
-def used(tokens: TokenServer) -> Iterator[Ground]:
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
+    folder, authority = tmp_path_factory.mktemp("upstreams"), Authority("the tests")
+    with echoing() as echo, upstreams.running(authority, folder) as secure:
+        yield Elsewhere(echo, secure, upstreams.trusted(authority, folder))
+
+
+@pytest.fixture(scope="module")
+def used(tokens: TokenServer, elsewhere: Elsewhere) -> Iterator[Ground]:
     """An emulator in which every kind of credential was made, used, refused, changed and read."""
-    with ground() as found:
+    with ground(elsewhere.trusted) as found:
         logs: list[str] = []
         handler = _Listening(logs)
         logging.getLogger().addHandler(handler)
@@ -68,6 +98,11 @@ def used(tokens: TokenServer) -> Iterator[Ground]:
             agents(found, tokens)
             refusals(found)
             sandboxes(found)
+            tools(found, elsewhere)
+            tool_sets(found, elsewhere)
+            knowledge(found)
+            asking(found)
+            placeholders(found, elsewhere)
         finally:
             logging.getLogger().setLevel(before)
             logging.getLogger().removeHandler(handler)
@@ -232,6 +267,125 @@ def sandboxes(ground: Ground) -> None:
     ground.sandbox = Sandbox.create(TemplateType.CODE_INTERPRETER, "python", config=ground.config).wait_until_healthy()
 
 
+def tools(ground: Ground, elsewhere: Elsewhere) -> None:
+    """Tools that are functions and remote servers, and those that run here, with secrets of their own."""
+    account = ground.account
+    for name in ("tool", "basic", "headers", "client", "refresh", "ak"):
+        tool = function(api(elsewhere.echo), toolName=f"function-{name}", credentialName=name)
+        made(account, tool)
+        shown = account.data("POST", f"/tools/function-{name}/items", b"x")
+        # The refresh token has been used up by then, so its server refuses the one that was given.
+        assert shown.status_code == (409 if name == "refresh" else 200), shown.text
+        if name == "refresh":
+            ground.note(shown.text)
+    spec = remote(f"{elsewhere.echo}/mcp", headers={"X-Own": canary("own"), "X-Named": "${credential:tool}"})
+    made(account, mcp_remote(spec, toolName="remote", credentialName="headers"))
+    seen = account.data("POST", "/tools/remote/mcp", b"{}").json()["headers"]
+    assert holds(seen["x-own"])
+    assert holds(seen["x-named"])
+    variables = {"VALUE": "${credential:tool}", ASKED: "yes"}
+    made(account, packaged(PLAIN, name="hosted", environmentVariables=variables))
+    made(account, packaged(PLAIN, name="hosted-alone", environmentVariables={"KEEP": canary("variable"), ASKED: "yes"}))
+    for name in ("hosted", "hosted-alone"):
+        assert any(holds(value) for value in begun(account, f"/tools/{name}/mcp").call("environment").values())
+        ground.logs.append(f"/tool-logs/{name}")
+    account.done("POST", TOOLS, packaged("raise SystemExit(1)", name="fails", environmentVariables=variables))
+    ground.note(settled(account, "fails")["statusReason"])
+    account.done("POST", TOOLS, packaged(PLAIN, name="lacks", environmentVariables={"A": "${credential:headers:no}"}))
+    ground.note(settled(account, "lacks")["statusReason"])
+    Credential.update_by_name("tool", config=ground.config, enabled=False)
+    ground.note(account.data("POST", "/tools/function-tool/items").text)
+    ground.note(account.data("POST", "/tools/remote/mcp").text)
+    Credential.update_by_name("tool", config=ground.config, enabled=True)
+    ground.note(account.call("GET", TOOLS).text)
+
+
+def tool_sets(ground: Ground, elsewhere: Elsewhere) -> None:
+    """Tool sets with references, and with a key of their own."""
+    account = ground.account
+    headers = {"X-Own": canary("own"), "X-Named": "${credential:tool}"}
+    uid = done(account, "POST", SETS, toolset("far", remote(f"{elsewhere.echo}/mcp", headers=headers), "MCP"))["uid"]
+    seen = account.data("POST", f"/toolsets/{uid}/mcp", b"{}").json()["headers"]
+    assert holds(seen["x-own"])
+    assert holds(seen["x-named"])
+    detail = local("python3", "-c", PLAIN, VALUE="${credential:tool}", **{ASKED: "yes"})
+    near = done(account, "POST", SETS, toolset("near", detail, "MCP"))["uid"]
+    assert holds(begun(account, f"/toolsets/{near}/mcp").call("environment")["VALUE"])
+    parameter = {"encrypted": False, "in": "header", "key": "X-Key", "value": canary("parameter")}
+    keyed = toolset("keyed")
+    keyed["spec"]["authConfig"] = {"type": "APIKey", "parameters": {"apiKeyParameter": parameter}}
+    done(account, "POST", SETS, keyed)
+    ground.note(account.call("GET", SETS).text)
+
+
+def knowledge(ground: Ground) -> None:
+    """A knowledge base that is searched with its key, with a wrong one, and with one that is disabled."""
+    create(ground, "rag", CredentialConfig.outbound_tool_api_key(key := canary("rag")))
+    base = KnowledgeBase.create(
+        config=ground.config,
+        knowledge_base_name="rag",
+        provider="ragflow",
+        provider_settings={"base_url": "http://127.0.0.1:1", "dataset_ids": ["d"]},
+        credential_name="rag",
+    )
+    base.add_documents(["Refunds take a week."])
+    ground.note(base.retrieve("refunds"))
+    url = f"{ground.record.url}/ragflow/{base.knowledge_base_id}/api/v1/retrieval"
+    body = {"question": "refunds", "dataset_ids": ["d"]}
+    for shown in (key, canary("wrong")):
+        ground.note(httpx.post(url, json=body, headers={"authorization": f"Bearer {shown}"}, trust_env=False).text)
+    Credential.update_by_name("rag", config=ground.config, enabled=False)
+    ground.note(httpx.post(url, json=body, headers={"authorization": f"Bearer {key}"}, trust_env=False).text)
+
+
+def asking(ground: Ground) -> None:
+    """An agent that was given a secret itself, and one that names a part that is not there."""
+    variables = {"VALUE": "${credential:tool}", ASKED: "yes"}
+    deployed(ground.account, "asking", environmentVariables=variables)
+    path = "/agent-runtimes/asking/endpoints/Default"
+    assert holds(ground.account.data("GET", f"{path}/invocations/environment").json()["VALUE"])
+    ground.logs.append(f"{path}/logs")
+    failed = deployed(ground.account, "lacking", environmentVariables={"A": "${credential:tool:password}"})
+    ground.note(ground.account.done("GET", failed))
+
+
+def placeholders(ground: Ground, elsewhere: Elsewhere) -> None:
+    """A sandbox, and the MCP server of a template, whose code uses a secret that is not in there."""
+    config, secure = ground.config, elsewhere.secure
+    plain = elsewhere.echo.replace("127.0.0.1", "127.0.0.2")
+    create(ground, "inside", CredentialConfig.outbound_tool_api_key(canary("inside")).for_hosts(secure.host))
+    Template.create(
+        config=config,
+        template_name="with-secret",
+        template_type=TemplateType.CODE_INTERPRETER,
+        credential_configuration={"credential_name": "inside"},
+    )
+    network = NetworkPolicy.allow(NetworkRule(cidr="127.0.0.2/32"))
+    box = Sandbox.create(
+        TemplateType.CODE_INTERPRETER,
+        "with-secret",
+        config=config,
+        network=network,
+        credentials=[SandboxCredential.of("inside", "INSIDE")],
+    ).wait_until_healthy()
+    ground.using = box
+    for url in (f"{secure.url}/x", f"{secure.url}/header", f"{secure.url}/chunks", plain):
+        command = f'curl -s -i -H "Authorization: Bearer $INSIDE" {url} | tee -a /tmp/said /home/user/kept'
+        ground.note(box.process.cmd(command, timeout=60).stdout)
+    assert holds(json.dumps(secure.last["headers"])), "the secret was sent"
+    Credential.update_by_name("inside", config=config, enabled=False)
+    ground.note(box.process.cmd(f'curl -s -H "Authorization: $INSIDE" {secure.url}/', timeout=60).stdout)
+    Credential.update_by_name("inside", config=config, enabled=True)
+    use = box.credential_use()
+    assert use.refusals
+    assert use.credentials[0].uses == 3
+    ground.note(use)
+    ground.note(box)
+    ground.account.done("PATCH", f"{TEMPLATES}/with-secret/mcp/activate", {"transport": "streamable-http"})
+    session = begun(ground.account, "/templates/with-secret/mcp")
+    ground.note(session.ask("tools/call", name="process_exec_cmd", arguments={"command": "env; ps axe"}))
+
+
 def test_no_secret_is_anywhere(used: Ground) -> None:
     assert used.leaks() == {}
 
@@ -296,6 +450,10 @@ def plant(ground: Ground) -> subprocess.Popen[bytes]:
     )
     proxy.completion([{"role": "user", "content": f"my name is {secret}"}])
     assert ground.sandbox
+    tool = packaged(PLAIN.replace("the server has started", secret), name="says")
+    made(ground.account, tool)
+    begun(ground.account, "/tools/says/mcp")
+    ground.logs.append("/tool-logs/says")
     ground.sandbox.context.execute(f"open('/tmp/planted', 'w').write({secret!r})")
     planted = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", secret])
     ground.started.append(planted.pid)

@@ -37,6 +37,8 @@ from agentrun.emulator import records
 from agentrun.emulator.backends.base import LEVELS
 from agentrun.emulator.launcher import landlock
 from agentrun.emulator.records import birth_of
+from agentrun.tool import Tool
+from tests.emulator.agents import wait_until
 from tests.emulator.backends.conftest import host_processes
 
 AGENTRUN = [sys.executable, "-m", "agentrun"]
@@ -446,6 +448,24 @@ def test_runtime_logs_are_what_the_agent_wrote(
     done = agentrun(home, "runtime", "logs", "talkative", "-n", "5")
     assert (done.returncode, done.stderr) == (0, "")
     assert "asked for /hello" in done.stdout.splitlines()
+
+
+def test_tool_logs_are_what_its_server_wrote(home: dict[str, str], emulator_record: dict[str, Any]) -> None:
+    with config_of(emulator_record) as config:
+        spec = {"command": "python3", "args": ["-c", "import sys; sys.exit('nothing to serve')"]}
+        Tool.create(
+            tool_name="broken",
+            tool_type="MCP",
+            create_method="MCP_LOCAL",
+            protocol_spec=json.dumps({"mcpServers": {"server": spec}}),
+            config=config,
+        )
+        wait_until(lambda: "FAILED" in (Tool.get_by_name("broken", config).status or ""), 60)
+    done = agentrun(home, "tool", "logs", "broken", "-n", "50")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "nothing to serve" in done.stdout
+    missing = agentrun(home, "tool", "logs", "nobody")
+    assert (missing.returncode, "nobody" in missing.stderr, "Traceback" in missing.stderr) == (1, True, False)
 
 
 # exec

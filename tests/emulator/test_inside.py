@@ -19,6 +19,7 @@ from agentrun.emulator import Emulator
 from tests.emulator import bodies
 from tests.emulator.agents import deployed
 from tests.emulator.inside import Inside, sandbox_of
+from tests.emulator.mcp_servers import TOOLS, remote
 from tests.emulator.signed import CREDENTIALS, MODEL_PROXIES, MODEL_SERVICES, RUNTIMES, Account, account_of, client_of
 
 ADMIN = [("POST", "reset"), ("GET", "journal"), ("GET", "status"), ("GET", "health"), ("GET", "nothing")]
@@ -236,6 +237,31 @@ def test_the_gateway_of_models_is_no_way_out(
         answer = place.send(lent.control_request("POST", path, content=json.dumps(body).encode()))
         assert (answer.status, answer.code) == (403, "ERR_INSIDE_REFUSED")
         assert "outside of them" in answer.message
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:22/", "https://example.com/v1", "http://127.0.0.1:{port}/tools/x"])
+def test_tools_are_no_way_out(
+    served: tuple[Emulator, httpx.Client], sandbox: tuple[Place, Inside], place: Place, url: str
+) -> None:
+    lent, url = temporary(served[0], sandbox[1].account), url.format(port=place.port)
+    api = json.dumps({"openapi": "3.0.0", "paths": {}, "servers": [{"url": url}]})
+    mcp, name = remote(url), f"t-{uuid4().hex}"
+    detail = {"schema": {"type": "MCP", "detail": mcp}}
+    made: list[tuple[str, dict[str, Any]]] = [
+        (TOOLS, {"toolType": "MCP", "createMethod": "MCP_REMOTE", "toolName": name, "protocolSpec": mcp}),
+        (TOOLS, {"toolType": "FUNCTIONCALL", "createMethod": "OPENAPI_IMPORT", "toolName": name, "protocolSpec": api}),
+        (TOOLS, {"toolType": "MCP", "createMethod": "MCP_LOCAL", "toolName": name, "protocolSpec": mcp}),
+        ("/2023-07-14/toolsets", {"name": name, "spec": detail}),
+    ]
+    for path, body in made:
+        answer = place.send(lent.control_request("POST", path, content=json.dumps(body).encode()))
+        assert (answer.status, answer.code) == (403, "ERR_INSIDE_REFUSED")
+        assert "outside of them" in answer.message
+
+
+def test_a_call_of_a_tool_from_inside_is_signed(place: Place) -> None:
+    for path in ("/tools/x/mcp", "/templates/x/mcp", "/toolsets/x/mcp", "/tool-logs/x"):
+        assert place.ask("POST", path).status == 401
 
 
 def test_the_emulators_own_models_may_be_named_inside(

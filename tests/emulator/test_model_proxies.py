@@ -225,7 +225,7 @@ async def main():
     await app.platform.close()
 
 asyncio.run(main())
-print(json.dumps([name for name in ("pydantic", "httpx", "openai") if name in sys.modules]))
+print(json.dumps([name for name in ("pydantic", "httpx", "openai", "mcp", "yaml") if name in sys.modules]))
 """
 
 

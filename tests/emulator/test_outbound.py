@@ -88,7 +88,7 @@ async def test_a_key_is_shown_as_it_is_now(platform: Platform) -> None:
     with pytest.raises(CredentialError, match="disabled"):
         await platform.show()
     platform.credentials.delete(platform.credentials.get(ALICE.scope, "one"))
-    with pytest.raises(CredentialError, match="does not exist any more"):
+    with pytest.raises(CredentialError, match="does not exist"):
         await platform.show()
 
 

@@ -412,7 +412,7 @@ async def test_capabilities_are_the_backends() -> None:
     made = await world()
     answer = await made.do("GET", (await made.create())["sandboxId"], "capabilities")
     assert answer["backend"] == "pretended"
-    assert answer["capabilities"] == ["images", "mounts", "network-policy", "pause"]
+    assert answer["capabilities"] == ["credentials", "images", "mounts", "network-policy", "pause"]
 
 
 # Ends

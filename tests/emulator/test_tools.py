@@ -14,7 +14,7 @@ from tests.emulator.mcp_clients import begun
 from tests.emulator.mcp_servers import PLAIN, TOOLS, local, made, packaged, remote, settled
 from tests.emulator.signed import CREDENTIALS, Account, account_of, client_of
 
-OPENAPI = {"openapi": "3.0.0", "servers": [{"url": "https://example.com"}], "paths": {}}
+OPENAPI: dict[str, Any] = {"openapi": "3.0.0", "servers": [{"url": "https://example.com"}], "paths": {}}
 REMOTE = {"toolType": "MCP", "createMethod": "MCP_REMOTE", "protocolSpec": remote("https://example.com/mcp")}
 LOCAL = {"toolType": "MCP", "createMethod": "MCP_LOCAL", "protocolSpec": local("python3")}
 FUNCTION = {"toolType": "FUNCTIONCALL", "createMethod": "OPENAPI_IMPORT", "protocolSpec": json.dumps(OPENAPI)}

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 from agentrun.emulator import Emulator
 from tests.emulator import bodies
 from tests.emulator.agents import wait_until
-from tests.emulator.mcp_clients import RawClient, begun, connected, messages_of, text_of
+from tests.emulator.mcp_clients import BOTH, RawClient, begun, connected, messages_of, text_of
 from tests.emulator.mcp_servers import LISTENING, PACKAGED, PLAIN, TOOLS, local, made, packaged, settled
 from tests.emulator.signed import Account, account_of, refusal
 
@@ -45,7 +45,7 @@ async def test_the_mcp_package_uses_a_server_of_its_own_kind(account: Account, t
         assert [tool.name for tool in listed.tools] == ["add", "fail"]
         assert text_of(await session.call_tool("add", {"a": 1, "b": 2})) == "3"
         assert "Error executing tool fail" in text_of(await session.call_tool("fail", {}))
-        assert "buy milk" in str(await session.read_resource("note://today"))  # type: ignore[arg-type]
+        assert "buy milk" in str(await session.read_resource("note://today"))
         with pytest.raises(Exception, match="none"):  # The classes of errors differ between versions.
             await session.get_prompt("none", {})
 
@@ -170,6 +170,42 @@ def test_a_slow_answer_comes_as_events_after_its_progress(plain: Account) -> Non
     assert events[-1]["id"] == message["id"]
 
 
+def test_a_server_may_ask_its_client_while_it_works(plain: Account) -> None:
+    client = begun(plain, f"{PATH}/mcp")
+    message = client.request("tools/call", name="ask", arguments={})
+    with _streamed(client, "POST", json.dumps(message).encode()) as events:
+        question = next(events)
+        assert (question["id"], question["method"]) == ("mine", "roots/list")
+        reply = client.send({"jsonrpc": "2.0", "id": "mine", "result": {"roots": ["a"]}})
+        assert reply.status_code == 202
+        answer = next(events)
+    assert answer["id"] == message["id"]
+    assert json.loads(answer["result"]["content"][0]["text"]) == {"roots": ["a"]}
+
+
+def test_what_a_server_says_unasked_waits_for_who_listens(plain: Account) -> None:
+    client = begun(plain, f"{PATH}/mcp")
+    assert client.call("announce") == "announced"
+    with _streamed(client, "GET") as events:
+        assert next(events)["method"] == "notifications/tools/list_changed"
+        assert client.call("announce") == "announced"
+        assert next(events)["method"] == "notifications/tools/list_changed"
+
+
+@contextlib.contextmanager
+def _streamed(client: RawClient, method: str, content: bytes = b"") -> Generator[Iterator[dict[str, Any]], None, None]:
+    """The events of an answer as they come."""
+    headers = {"accept": BOTH, "mcp-session-id": client.session}
+    headers |= {"content-type": "application/json"} if content else {}
+    request = client.account.data_request(method, client.path, content=content, headers=headers)
+    answer = client.account.client.send(request, stream=True)
+    try:
+        assert answer.headers["content-type"] == "text/event-stream"
+        yield (json.loads(line[5:]) for line in answer.iter_lines() if line.startswith("data:"))
+    finally:
+        answer.close()
+
+
 def test_sessions_that_are_idle_end_with_their_servers(account: Account) -> None:
     rules = json.dumps({"sessionIdleTimeoutInSeconds": 1, "sessionConcurrencyPerInstance": 2})
     mark = f"mark-{account.key}"
@@ -256,6 +292,18 @@ def test_a_server_that_does_not_come_up_fails_with_its_reason(account: Account, 
     assert reason in refusal(client.send(client.request("initialize")), 409)
 
 
+def test_a_server_that_works_once_only_is_no_endless_loop(account: Account) -> None:
+    once = "import os, sys\nif os.path.exists('tried'): sys.exit(5)\nopen('tried', 'w').close()\n"
+    made(account, packaged(once + PLAIN))
+    client = RawClient(account, f"{PATH}/mcp")
+    for _ in range(3):
+        answer = client.send(client.request("initialize", protocolVersion="2025-06-18"))
+        assert answer.json()["error"]["message"] == "the server ended with exit code 5"
+    shown = account.done("GET", f"{TOOLS}/tool")
+    assert (shown["status"], shown["statusReason"]) == ("READY", "the server ended with exit code 5")
+    assert len(account.data("GET", "/tool-logs/tool").json()["lines"]) == 1
+
+
 def test_a_program_that_is_not_there(account: Account) -> None:
     tool = {"toolName": "tool", "toolType": "MCP", "createMethod": "MCP_LOCAL", "protocolSpec": local("nothing-here")}
     account.done("POST", TOOLS, tool)
@@ -331,7 +379,7 @@ def test_a_server_sees_nothing_of_the_machine(emulator: Emulator, plain: Account
 
 
 @contextlib.contextmanager
-def _listening() -> Iterator[int]:
+def _listening() -> Generator[int, None, None]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -340,7 +388,7 @@ def _listening() -> Iterator[int]:
 
 
 def test_who_does_not_sign_is_the_default_account(emulator: Emulator, plain: Account) -> None:
-    initialize = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
+    initialize: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
     headers = {"accept": "application/json, text/event-stream"}
     answer = plain.client.post(f"{PATH}/mcp", json=initialize, headers=headers)
     assert "tool tool does not exist" in refusal(answer, 404)

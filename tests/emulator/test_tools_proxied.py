@@ -40,7 +40,9 @@ def plain(emulator: Emulator, client: httpx.Client) -> Iterator[Account]:
 
 def api(url: str, scheme: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """An OpenAPI document of a server."""
-    described = {"components": {"securitySchemes": {"s": scheme}}, "security": [{"s": []}]} if scheme else {}
+    described: dict[str, Any] = (
+        {"components": {"securitySchemes": {"s": scheme}}, "security": [{"s": []}]} if scheme else {}
+    )
     servers = [{"url": url}]
     return {"openapi": "3.0.3", "info": {}, "servers": servers, "paths": {"/items": {"get": {}}}, **described, **more}
 
@@ -102,8 +104,10 @@ def test_messages_are_not_sent_to_another_server(account: Account, elsewhere: st
 
 
 def test_who_is_not_proxied_calls_the_server(account: Account, elsewhere: str) -> None:
-    made(account, mcp_remote(remote(f"{elsewhere}/mcp"), mcpConfig={"proxyEnabled": False}))
-    assert f"call {elsewhere}/mcp yourself" in refusal(account.data("POST", "/tools/tool/mcp"), 409)
+    made(account, mcp_remote(remote(f"{elsewhere}/mcp?key=sk-1"), mcpConfig={"proxyEnabled": False}))
+    message = refusal(account.data("POST", "/tools/tool/mcp"), 409)
+    assert f"call {elsewhere}/mcp yourself" in message
+    assert "sk-1" not in message
 
 
 def test_a_transport_that_the_server_does_not_speak(account: Account, elsewhere: str) -> None:
@@ -165,8 +169,8 @@ def test_basic_takes_a_user(account: Account, elsewhere: str, credential: dict[s
 
 def test_a_credential_with_headers_of_its_own(account: Account, elsewhere: str) -> None:
     public = {"authConfig": {"X-One": "1", "X-Two": "2"}}
-    kind = {"credentialAuthType": "custom_header", "credentialPublicConfig": public}
-    account.done("POST", CREDENTIALS, bodies.credential(**kind))
+    kind = "custom_header"
+    account.done("POST", CREDENTIALS, bodies.credential(credentialAuthType=kind, credentialPublicConfig=public))
     made(account, function(api(elsewhere), credentialName="key"))
     seen = account.data("GET", "/tools/tool/items").json()["headers"]
     assert (seen["x-one"], seen["x-two"]) == ("1", "2")
@@ -178,15 +182,19 @@ def test_what_became_of_a_credential_is_told(account: Account, elsewhere: str) -
     related = account.done("GET", f"{CREDENTIALS}/key")["relatedResources"]
     assert [(each["resourceName"], each["resourceType"]) for each in related] == [("tool", "tool")]
     account.done("PUT", f"{CREDENTIALS}/key", {"enabled": False})
-    assert "is disabled" in refusal(account.data("GET", "/tools/tool/items"), 409)
+    assert "credential 'key' cannot be used: it is disabled" in refusal(account.data("GET", "/tools/tool/items"), 409)
     account.done("DELETE", f"{CREDENTIALS}/key")
-    assert "does not exist any more" in refusal(account.data("GET", "/tools/tool/items"), 409)
+    assert "credential 'key' cannot be used: it does not exist" in refusal(
+        account.data("GET", "/tools/tool/items"), 409
+    )
 
 
 def test_a_scheme_that_nobody_can_serve(account: Account, elsewhere: str) -> None:
     account.done("POST", CREDENTIALS, bodies.credential())
-    made(account, function(api(elsewhere, {"type": "oauth2", "flows": {}}), credentialName="key"))
-    assert "security schemes apiKey and http" in refusal(account.data("GET", "/tools/tool/items"), 501)
+    made(account, function(api(elsewhere, {"type": "http", "scheme": "digest"}), credentialName="key"))
+    assert "security schemes apiKey, http with basic or bearer, oauth2 and openIdConnect, not http digest" in refusal(
+        account.data("GET", "/tools/tool/items"), 501
+    )
 
 
 def test_a_document_in_yaml_with_variables(account: Account, elsewhere: str) -> None:

@@ -41,6 +41,8 @@ SERVED = {
     *(f"{verb}Sandbox" for verb in ("Create", "Get", "Delete", "Stop", "Pause", "Resume")),
     *("CreateKnowledgeBase", "GetKnowledgeBase", "UpdateKnowledgeBase", "DeleteKnowledgeBase", "ListKnowledgeBases"),
     *("ListCredentials", "ListModelServices", "ListTemplates", "ListAgentRuntimes", "ListAgentRuntimeEndpoints"),
+    *(f"{verb}Tool" for verb in ("Create", "Get", "Update", "Delete")),
+    *("ListTools", "ActivateTemplateMCP", "StopTemplateMCP"),
     *("ListAgentRuntimeVersions", "PublishRuntimeVersion", "ListSandboxes", "ListModelProxies", "ListModelProviders"),
 }
 SCOPE: dict[str, Any] = {"method": "POST", "path": "/", "raw_path": b"/", "query_string": b"", "headers": []}
@@ -121,11 +123,6 @@ def test_an_unknown_path_is_refused(client: httpx.Client, path: str) -> None:
 
 def test_an_unknown_path_outside_the_api_is_refused(client: httpx.Client) -> None:
     assert "no path /elsewhere" in refusal(client.get("/elsewhere"), 404)
-
-
-@pytest.mark.parametrize("path", ["/tools/x/mcp", "/templates/x/mcp", "/2023-07-14/toolsets"])
-def test_what_is_not_there_yet_says_so(client: httpx.Client, path: str) -> None:
-    assert "not served by this version" in refusal(client.post(path), 501)
 
 
 @pytest.mark.parametrize(

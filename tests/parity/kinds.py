@@ -48,6 +48,8 @@ class Kind:
     updated: str = "lastUpdatedAt"
 
     plural: str = ""
+    # What the contract appends to the names of the kind's inputs.
+    inputs: str = ""
 
     @property
     def actions(self) -> Mapping[str, str]:
@@ -415,4 +417,70 @@ KNOWLEDGE_BASE = Kind(
     misses=({"provider": "ots"}, {"workspaceId": "ws-2"}, {"workspaceIds": "ws-2"}),
 )
 
-KINDS = (CREDENTIAL, KNOWLEDGE_BASE, MODEL_SERVICE, MODEL_PROXY, TEMPLATE, RUNTIME, ENDPOINT)
+TOOL = Kind(
+    "Tool",
+    label="toolName",
+    given={
+        "toolName": "a tool/with a slash 中文",
+        "toolType": "MCP",
+        "createMethod": "MCP_REMOTE",
+        "protocolSpec": '{"mcpServers": {"s": {"url": "https://example.com/mcp", "transportType": "sse"}}}',
+        "artifactType": "Code",
+        "codeConfiguration": {"language": "python3.12", "command": ["python3", "main.py"]},
+        "cpu": 2.0,
+        "credentialName": "key",
+        "description": "what for",
+        "environmentVariables": {"A": "1"},
+        "executionRoleArn": "acs:ram::1:role/r",
+        "logConfiguration": {"logstore": "l", "project": "p"},
+        "mcpConfig": {
+            "proxyEnabled": True,
+            "sessionAffinity": "MCP_SSE",
+            "sessionAffinityConfig": '{"sessionIdleTimeoutInSeconds": 60}',
+        },
+        "memory": 1024,
+        "networkConfiguration": _NETWORK,
+        "port": 8000,
+        "timeout": 60,
+        "workspaceId": "ws-1",
+    },
+    changes={
+        "createMethod": "MCP_REMOTE",
+        "protocolSpec": '{"mcpServers": {"s": {"url": "https://example.com/other"}}}',
+        "artifactType": "Code",
+        "codeConfiguration": {"language": "python3.12", "command": ["python3", "-u", "main.py"]},
+        "cpu": 1.0,
+        "credentialName": "key",
+        "description": "what else for",
+        "environmentVariables": {"B": "2"},
+        "executionRoleArn": "acs:ram::1:role/s",
+        "logConfiguration": {"logstore": "l2", "project": "p2"},
+        "mcpConfig": {
+            "proxyEnabled": False,
+            "sessionAffinity": "MCP_STREAMABLE",
+            "sessionAffinityConfig": '{"sessionTTLInSeconds": 600}',
+        },
+        "memory": 2048,
+        "networkConfiguration": {"networkMode": "PUBLIC"},
+        "port": 8001,
+        "timeout": 90,
+        "workspaceId": "ws-2",
+    },
+    not_given={
+        "nasConfig": _NO_MOUNTS,
+        "ossMountConfig": _NO_MOUNTS,
+        "containerConfiguration": "tools run from code, not from images",
+    },
+    unlisted=("environmentVariables",),
+    filters=(
+        {"toolName": "a tool/with a slash 中文"},
+        {"toolType": "MCP"},
+        {"workspaceId": "ws-1"},
+        {"workspaceIds": "ws-0,ws-1"},
+    ),
+    misses=({"toolName": "other"}, {"toolType": "SKILL"}, {"workspaceId": "ws-2"}),
+    updated="updatedAt",
+    inputs="V2",
+)
+
+KINDS = (CREDENTIAL, KNOWLEDGE_BASE, MODEL_SERVICE, MODEL_PROXY, TEMPLATE, RUNTIME, ENDPOINT, TOOL)

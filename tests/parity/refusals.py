@@ -48,6 +48,12 @@ TEMPLATE = {
     "memory": 4096,
     "networkConfiguration": {"networkMode": "PUBLIC"},
 }
+TOOL = {
+    "toolName": "new",
+    "toolType": "MCP",
+    "createMethod": "MCP_REMOTE",
+    "protocolSpec": '{"mcpServers": {"s": {"url": "https://example.com/mcp"}}}',
+}
 RUNTIME = {
     "agentRuntimeName": "new",
     "artifactType": "Code",
@@ -320,6 +326,20 @@ REFUSALS = (
         ),
     ),
     Refusal("GetSandbox", MISSING, "sandbox none does not exist", ("none",)),
+    Refusal("CreateTool", TAKEN, "tool tool already exists", (), _given(body={**TOOL, "toolName": "tool"})),
+    Refusal("CreateTool", INVALID, "toolType must be one of", (), _given(body={**TOOL, "toolType": "x"})),
+    Refusal("CreateTool", INVALID, "createMethod is required", (), _given(body={"toolName": "x", "toolType": "MCP"})),
+    Refusal("CreateTool", INVALID, "no credential none", (), _given(body={**TOOL, "credentialName": "none"})),
+    Refusal("CreateTool", UNSUPPORTED, "container images", (), _given(body={**TOOL, "artifactType": "Container"})),
+    Refusal("GetTool", MISSING, "tool none does not exist", ("none",)),
+    Refusal("UpdateTool", MISSING, "tool none does not exist", ("none",), _given(body={"description": "d"})),
+    Refusal("UpdateTool", INVALID, "protocolSpec must be JSON", ("tool",), _given(body={"protocolSpec": "{"})),
+    Refusal("DeleteTool", MISSING, "tool none does not exist", ("none",)),
+    Refusal("ListTools", INVALID, _PAGE_TEXT, (), _BAD_PAGE),
+    Refusal("ActivateTemplateMCP", MISSING, "template none does not exist", ("none",), _given(transport="sse")),
+    Refusal("ActivateTemplateMCP", INVALID, "transport must be sse", ("template",), _given(transport="x")),
+    Refusal("ActivateTemplateMCP", INVALID, "no tool run", ("template",), _given(enabledTools=["run"])),
+    Refusal("StopTemplateMCP", MISSING, "template none does not exist", ("none",)),
     Refusal("DeleteSandbox", MISSING, "sandbox none does not exist", ("none",)),
     Refusal("StopSandbox", MISSING, "sandbox none does not exist", ("none",)),
     Refusal("PauseSandbox", MISSING, "sandbox none does not exist", ("none",)),

@@ -14,7 +14,7 @@ from agentrun.emulator.wire.table import Operation, table
 from tests.parity.conftest import Connect
 from tests.parity.generated import ASYNC, MODES, Generated, Refused
 from tests.parity.kinds import ENDPOINT, KNOWLEDGE_BASE, MODEL_PROXY, MODEL_SERVICE
-from tests.parity.refusals import REFUSALS, TEMPLATE, Refusal
+from tests.parity.refusals import REFUSALS, TEMPLATE, TOOL, Refusal
 from tests.parity.written import Written, make
 
 ACCOUNT = "parity-refusals"
@@ -32,6 +32,7 @@ async def _world(client: Generated, echo_zip: str) -> Mapping[str, str]:
         await Written(client, kind).create(kind.given)
     await client.call("CreateTemplate", body={**TEMPLATE, "templateName": "template"})
     await client.call("GetTemplate", "template")
+    await client.call("CreateTool", body={**TOOL, "toolName": "tool"})
     running, stopped = [await client.call("CreateSandbox", body={"templateName": "template"}) for _ in range(2)]
     await client.call("StopSandbox", stopped["sandboxId"])
     return {

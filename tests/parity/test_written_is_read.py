@@ -24,8 +24,11 @@ SANDBOXES = (
 )
 TOKENS = ("GetAccessToken",)
 PROVIDERS = ("ListModelProviders",)
+TEMPLATE_MCP = ("ActivateTemplateMCP", "StopTemplateMCP")
 # What the tests of this file do with success; each test proves its part of this claim by the journal.
-DRIVEN = {action for kind in KINDS for action in kind.actions.values()} | {*VERSIONS, *SANDBOXES, *TOKENS, *PROVIDERS}
+DRIVEN = {action for kind in KINDS for action in kind.actions.values()} | {
+    *(*VERSIONS, *SANDBOXES, *TOKENS, *PROVIDERS, *TEMPLATE_MCP)
+}
 
 
 def assert_answered(emulator: Emulator, account: str, *actions: str) -> None:
@@ -37,7 +40,10 @@ def assert_answered(emulator: Emulator, account: str, *actions: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.noun)
 def test_the_bodies_give_every_field_of_the_contract(kind: Kind) -> None:
-    for body, schema in ((kind.given, f"Create{kind.noun}Input"), (kind.changes, f"Update{kind.noun}Input")):
+    for body, schema in (
+        (kind.given, f"Create{kind.noun}Input{kind.inputs}"),
+        (kind.changes, f"Update{kind.noun}Input{kind.inputs}"),
+    ):
         fields = set(table().fields(schema))
         assert fields == set(body) | (set(kind.not_given) & fields)
 
@@ -95,6 +101,24 @@ async def test_versions(mode: str, emulator: Emulator, connect: Connect, account
     ]
     assert cpus == [2.0, 4.0, 4.0]
     assert_answered(emulator, account, *VERSIONS)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("mode", MODES)
+async def test_templates_as_mcp_servers(
+    mode: str, emulator: Emulator, connect: Connect, account: str, echo_zip: str
+) -> None:
+    client = connect(account, mode)
+    await make(client, TEMPLATE, echo_zip)
+    options = {"enabledTools": ["run_code", "health"], "transport": "sse"}
+    shown = await client.call("ActivateTemplateMCP", "template", **options)
+    assert shown["mcpOptions"] == options
+    address = f"{emulator.url}/templates/template/sse"
+    assert shown["mcpState"] == {"accessEndpoint": address, "status": "READY"}
+    assert shown == await client.call("GetTemplate", "template")
+    shown = await client.call("StopTemplateMCP", "template")
+    assert shown["mcpState"] == {"status": "STOPPED"}
+    assert_answered(emulator, account, *TEMPLATE_MCP)
 
 
 @pytest.mark.asyncio

@@ -9,7 +9,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from tests.parity.generated import Generated, Refused
-from tests.parity.kinds import CREDENTIAL, ENDPOINT, KNOWLEDGE_BASE, MODEL_PROXY, MODEL_SERVICE, RUNTIME, TEMPLATE, Kind
+from tests.parity.kinds import (
+    CREDENTIAL,
+    ENDPOINT,
+    KNOWLEDGE_BASE,
+    MODEL_PROXY,
+    MODEL_SERVICE,
+    RUNTIME,
+    TEMPLATE,
+    TOOL,
+    Kind,
+)
 from tests.parity.streams import is_object
 
 T = TypeVar("T")
@@ -115,7 +125,7 @@ class Written:
 async def make(client: Generated, kind: Kind, echo_zip: str) -> Written:
     """A resource as the table gives it, with what it needs; `echo_zip` is the code of runtimes."""
     above: tuple[str, ...] = ()
-    if kind in (KNOWLEDGE_BASE, MODEL_SERVICE, TEMPLATE, RUNTIME):
+    if kind in (KNOWLEDGE_BASE, MODEL_SERVICE, TEMPLATE, RUNTIME, TOOL):
         await client.call("CreateCredential", body=KEY)
     if kind is MODEL_PROXY:
         await make(client, MODEL_SERVICE, echo_zip)

@@ -69,7 +69,7 @@ def test_a_model_service_shows_what_the_credential_is_now(config: Config) -> Non
         credential.update(credential_config=CredentialConfig.outbound_llm_api_key("second", "openai"))
         model.completion(HELLO)
         credential.update(enabled=False)
-        with pytest.raises(HTTPError, match="credential one of model service model is disabled"):
+        with pytest.raises(HTTPError, match="model service model: credential 'one' cannot be used: it is disabled"):
             model.completion(HELLO)
         credential.update(enabled=True)
         model.completion(HELLO)

@@ -510,7 +510,7 @@ def test_ragflow_needs_a_key_that_fits(call: Mode, config: Config) -> None:
         call(keyless, "retrieve", "a")
     assert "credential_name" in (caught.value.hint or "")
     call(Credential, "update_by_name", "rag-one", config=config, enabled=False)
-    with pytest.raises(AuthenticationError, match="the API key is not that of") as refused:
+    with pytest.raises(AuthenticationError, match="credential 'rag-one' cannot be used: it is disabled") as refused:
         call(base, "retrieve", "refunds")
     assert "hidden" not in f"{refused.value} {refused.value!r} {refused.value.response_body}"
     Credential.delete_by_name("rag-one", config)

@@ -71,11 +71,40 @@ def declares_field(owner: object, name: str) -> bool:
     return isinstance(owner, type) and any(name in inspect.get_annotations(base) for base in owner.__mro__)
 
 
+def is_of_a_framework(module: str) -> bool:
+    """Whether a module cannot be imported because its framework has an environment of its own."""
+    try:
+        import_module(module)
+    except ImportError as error:
+        if "pip install 'agentrun[" not in str(error):
+            raise
+        return True
+    return False
+
+
+def written_names(module: str) -> set[str]:
+    """What a module defines or imports at its top, read from its text."""
+    spec = find_spec(module)
+    assert spec
+    assert spec.origin
+    names: set[str] = set()
+    for node in ast.parse(Path(spec.origin).read_text()).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
 def exists(name: str) -> bool:
     """Whether a dotted name leads to a module or to something inside one."""
     module, *rest = name.split(".")
     while rest and hasattr(import_module(module), "__path__") and find_spec(f"{module}.{rest[0]}"):
         module = f"{module}.{rest.pop(0)}"
+        if is_of_a_framework(module):
+            return not rest or rest[0] in written_names(module)
     owner: object = import_module(module)
     for part in rest:
         if not hasattr(owner, part):

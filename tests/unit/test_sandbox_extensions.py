@@ -23,6 +23,7 @@ from agentrun import (
     ResourceNotExistError,
     Sandbox,
     SandboxClient,
+    SandboxCredential,
     SandboxOptions,
     SandboxTerminatedError,
     Template,
@@ -156,6 +157,7 @@ EVERYTHING = SandboxOptions(
     auto_resume=False,
     isolation_level="namespaces",
     leased=True,
+    credentials=["api", SandboxCredential.of("db", {"DB_PASSWORD": "password"}, hosts=["db.example.com"])],
 )
 
 
@@ -195,6 +197,14 @@ def test_options_travel(do: Do) -> None:
         "autoResume": False,
         "isolationLevel": "namespaces",
         "owner": Owner.this_process().to_wire(),
+        "credentials": [
+            {"credentialName": "api"},
+            {
+                "credentialName": "db",
+                "environment": {"DB_PASSWORD": "password"},
+                "hosts": ["db.example.com"],
+            },
+        ],
     }
     idle = {"sandboxIdleTimeoutSeconds": 600}
     assert bodies == [

@@ -34,11 +34,22 @@ HOMES = {
     "agentrun.sandbox.api.control": ["agentrun.sandbox.control"],
     "agentrun.sandbox.api.code_interpreter_data": ["agentrun.sandbox.data"],
     "agentrun.sandbox.api.sandbox_data": ["agentrun.sandbox.data"],
+    "agentrun.tool.api.control": ["agentrun.tool.control"],
+    "agentrun.tool.api.mcp": ["agentrun.toolset.mcp"],
+    "agentrun.tool.api.openapi": ["agentrun.tool.openapi"],
+    "agentrun.tool.model": ["agentrun.tool.model", "agentrun.toolset.schema"],
+    "agentrun.toolset.api.control": ["agentrun.toolset.control"],
+    "agentrun.toolset.api.mcp": ["agentrun.toolset.mcp"],
+    "agentrun.toolset.api.openapi": ["agentrun.toolset.openapi"],
+    "agentrun.toolset.model": ["agentrun.toolset.model", "agentrun.toolset.schema"],
     "agentrun.sandbox.model": ["agentrun.sandbox.model", "agentrun.sandbox.sandbox"],
 }
 
 BROWSER = "browsers, alone and in AllInOne sandboxes, arrive with the browser"
 OF_A_BASE = "a field of knowledge bases, which a search of several does not have"
+TOOLS_BY_NAME = "the tools are called by their names, and `sandbox_toolset` makes the set"
+ADAPTERS = "an adapter is two functions here, `to_tool` and `to_model`"
+NEVER_SENT = "the service has never been seen to send it"
 OMITTED = {
     "agentrun.sandbox exports AioSandbox": BROWSER,
     "agentrun.sandbox exports BrowserSandbox": BROWSER,
@@ -51,6 +62,21 @@ OMITTED = {
     "agentrun.knowledgebase.model:RetrieveInput.created_at": OF_A_BASE,
     "agentrun.knowledgebase.model:RetrieveInput.last_updated_at": OF_A_BASE,
     "agentrun.knowledgebase.model:RetrieveInput.to_knowledge_base*": OF_A_BASE,
+    "agentrun.integration.builtin.model model(*": "the keywords are written out",
+    "agentrun.integration.builtin.sandbox:AioToolSet*": BROWSER,
+    "agentrun.integration.builtin.sandbox:BrowserToolSet*": BROWSER,
+    "agentrun.integration.builtin.sandbox:CodeInterpreterToolSet*": TOOLS_BY_NAME,
+    "agentrun.integration.builtin.sandbox:SandboxToolSet.__init__*": TOOLS_BY_NAME,
+    "agentrun.integration.utils.adapter*": ADAPTERS,
+    "agentrun.integration.utils.canonical*": ADAPTERS,
+    "agentrun.integration.utils.converter*": ADAPTERS,
+    "agentrun.tool.model:ToolLogConfiguration.log_store": "the service calls it logstore",
+    "agentrun.tool.tool:Tool.data_endpoint": NEVER_SENT,
+    "agentrun.tool.tool:Tool.gpu": NEVER_SENT,
+    "agentrun.tool.tool:Tool.internet_access": NEVER_SENT,
+    "agentrun.tool.tool:Tool.network_config": "the service calls it networkConfiguration",
+    "agentrun.tool.tool:Tool.protocol_type": NEVER_SENT,
+    "agentrun.tool.tool:Tool.version_id": NEVER_SENT,
     "agentrun.model.api.model_api:ModelAPI.model_info*": "what is called directly has its URL and key already",
     "agentrun.utils.config get_env_*": "an inner helper; nothing of the platform",
     "agentrun.utils.exception:AgentRunError.kwargs_str*": "an inner helper of its message",
@@ -111,6 +137,8 @@ def found_owner(fact: Fact) -> Any:
 
 
 def has_field(owner: Any, name: str) -> bool:
+    if isinstance(inspect.getattr_static(owner, name, None), property):
+        return True
     return any(name in inspect.get_annotations(base) for base in owner.__mro__)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agentrun.emulator.backends.base import Backend, BackendError
+from agentrun.emulator.backends.egress import EgressProxy
 from agentrun.emulator.backends.process import ProcessBackend
 from agentrun.emulator.backends.process.backend import Adopt
 
@@ -21,11 +22,13 @@ async def pick(
     emulator_socket: Path | None,
     emulator_port: int,
     adopt: Adopt | None = None,
+    trusted: Path | None = None,
 ) -> Backend:
     """Return a started backend; BackendError names the fix when this machine cannot isolate.
 
     `auto` is the process backend, and docker where processes cannot be confined and a container engine answers. With
     `allow_unconfined` ordinary processes are used, at level "none", when and only when confinement is impossible.
+    `trusted` is a file of certificates by which the egress proxy trusts servers, beside those of this machine.
     """
     if name not in NAMES:
         raise BackendError(f"there is no backend {name!r}: choose one of {', '.join(NAMES)}")
@@ -35,14 +38,17 @@ async def pick(
         "emulator_port": emulator_port,
     }
 
+    def egress() -> EgressProxy:
+        return EgressProxy(own_port=emulator_port, trusted=trusted)
+
     def process(confined: bool = True) -> Backend:
-        return ProcessBackend(**place, adopt=adopt, confined=confined)
+        return ProcessBackend(**place, adopt=adopt, confined=confined, egress=egress())
 
     def docker() -> Backend:
         # Imported by who wants it: most emulators never do.
         from agentrun.emulator.backends.docker import DockerBackend
 
-        return DockerBackend(**place, services=process())
+        return DockerBackend(**place, services=process(), egress=egress())
 
     ways: dict[str, list[Callable[[], Backend]]] = {
         "auto": [process, docker],

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from agentrun.emulator.backends.injection.placeholders import Injection
     from agentrun.emulator.guest.interpreter import Worker
 
 
@@ -98,7 +99,8 @@ class Image:
 class SandboxSpec:
     """A sandbox to start.
 
-    `image` is for templates of type CustomImage. `lowest_level` is the weakest isolation level that is acceptable, a
+    `image` is for templates of type CustomImage. `injection` holds the placeholders of secrets, which `environment`
+    does not have. `lowest_level` is the weakest isolation level that is acceptable, a
     name out of `LEVELS`; None accepts whatever the backend gives.
     """
 
@@ -109,13 +111,15 @@ class SandboxSpec:
     mounts: tuple[Mount, ...] = ()
     image: Image | None = None
     lowest_level: str | None = None
+    injection: Injection | None = None
 
 
 @dataclass(frozen=True)
 class ServiceSpec:
     """A program to start: the folder that holds its code, its command, and the port it will listen on.
 
-    Without a port it serves the unix socket that it inherits as descriptor 3.
+    Without a port it serves the unix socket that it inherits as descriptor 3. The placeholders of `injection` are in
+    its `environment` already.
     """
 
     service_id: str
@@ -126,13 +130,14 @@ class ServiceSpec:
     health: HealthCheck = HealthCheck()
     limits: Limits = Limits()
     network: bool = True
+    injection: Injection | None = None
 
 
 # Isolation levels, the weakest first. "container" is what an ordinary container gives.
 LEVELS = ("none", "landlock", "namespaces", "container", "namespaces+uid", "namespaces+uid+cgroup", "gvisor")
 
 # What a backend can do beyond running code; it names them in `capabilities`.
-PAUSE, PORTS, FORK, MOUNTS, NETWORK_POLICY, IMAGES, WARM = (
+PAUSE, PORTS, FORK, MOUNTS, NETWORK_POLICY, IMAGES, WARM, CREDENTIALS = (
     "pause",
     "ports",
     "fork",
@@ -140,6 +145,7 @@ PAUSE, PORTS, FORK, MOUNTS, NETWORK_POLICY, IMAGES, WARM = (
     "network-policy",
     "images",
     "warm",
+    "credentials",
 )
 
 

@@ -16,9 +16,12 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agentrun.emulator.backends.base import NetworkPolicy
+from agentrun.emulator.backends.injection.exchange import END_OF_HEAD, Exchange, Streams
+from agentrun.emulator.backends.injection.hosts import HTTP, HTTPS, Origin
+from agentrun.emulator.backends.injection.placeholders import Injection
 from agentrun.emulator.backends.policy import Address, is_public, refusal_by_address, refusal_by_name
 from agentrun.emulator.backends.proxy_request import (
     BAD_GATEWAY,
@@ -30,6 +33,11 @@ from agentrun.emulator.backends.proxy_request import (
     forward_body,
     parse_head,
 )
+
+if TYPE_CHECKING:
+    import ssl
+
+    from agentrun.emulator.backends.injection.interception import Interceptor
 
 PROXY_PORT = 3128
 PROXY_URL = f"http://127.0.0.1:{PROXY_PORT}"
@@ -46,7 +54,7 @@ MOST_CONNECTIONS = 128
 LOOKUP_THREADS = 8
 
 Policy: TypeAlias = Callable[[], NetworkPolicy]
-Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+LookUp: TypeAlias = Callable[[str], "list[Address]"]
 
 
 def open_to_the_public() -> NetworkPolicy:
@@ -54,11 +62,18 @@ def open_to_the_public() -> NetworkPolicy:
     return NetworkPolicy()
 
 
+def addresses_of(host: str) -> list[Address]:
+    """The addresses of a name, as this machine knows them; raises OSError."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return [ipaddress.ip_address(entry[4][0]) for entry in found]
+
+
 @dataclass(eq=False)
 class Relay:
     """One connection through the proxy; what it asks for and which address it got are known later."""
 
     policy: Policy
+    injection: Injection | None = None
     task: asyncio.Task[None] | None = None
     request: ProxyRequest | None = None
     address: Address | None = None
@@ -73,12 +88,23 @@ class EgressProxy:
     """Serves the proxy, for each connection by a policy that is asked when it matters and so may change.
 
     `public` decides which addresses count as public. A policy is known by the callable that gives it. At `own_port` of
-    this machine is the emulator itself, which knows who comes from inside only when it is asked directly.
+    this machine is the emulator itself, which knows who comes from inside only when it is asked directly. Where an
+    injection has placeholders for an origin, connections there are looked into; the origin's certificate is checked by
+    those that this machine trusts and those of the file `trusted`. `look_up` finds the addresses of names.
     """
 
-    def __init__(self, public: Callable[[Address], bool] = is_public, own_port: int | None = None) -> None:
+    def __init__(
+        self,
+        public: Callable[[Address], bool] = is_public,
+        own_port: int | None = None,
+        trusted: Path | None = None,
+        look_up: LookUp = addresses_of,
+    ) -> None:
         self._public = public
         self._own_port = own_port
+        self._trusted = trusted
+        self._look_up_name = look_up
+        self._interceptor: asyncio.Task[Interceptor] | None = None
         self._servers: set[asyncio.AbstractServer] = set()
         self._relays: set[Relay] = set()
         self._open: Counter[Policy] = Counter()
@@ -89,11 +115,18 @@ class EgressProxy:
         """Listen for everything that may reach public addresses; the socket's folder is made."""
         await self.listen(path, open_to_the_public)
 
-    async def listen(self, path: Path, policy: Policy) -> Callable[[], None]:
+    async def interceptor(self) -> Interceptor:
+        """What looks into connections; made when it is first needed, because most emulators never do."""
+        if self._interceptor is None:
+            making = asyncio.to_thread(_make_interceptor, self._trusted)
+            self._interceptor = asyncio.get_running_loop().create_task(making)
+        return await asyncio.shield(self._interceptor)
+
+    async def listen(self, path: Path, policy: Policy, injection: Injection | None = None) -> Callable[[], None]:
         """Listen on a unix socket for what one policy holds for; returns the function that ends this."""
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            relay = Relay(policy)
+            relay = Relay(policy, injection)
             self._begin(relay, self._serve(relay, reader, writer), writer)
 
         _make_room(path)
@@ -109,10 +142,10 @@ class EgressProxy:
 
         return end
 
-    async def serve(self, connection: socket.socket, policy: Policy) -> None:
+    async def serve(self, connection: socket.socket, policy: Policy, injection: Injection | None = None) -> None:
         """Serve one connected stream socket to its end, when it is closed."""
         connection.setblocking(False)
-        relay = Relay(policy)
+        relay = Relay(policy, injection)
         self._begin(relay, self._serve_socket(relay, connection), connection)
         if relay.task is not None:
             try:
@@ -174,7 +207,7 @@ class EgressProxy:
 
     async def _serve(self, relay: Relay, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_TIMEOUT)
+            head = await asyncio.wait_for(reader.readuntil(END_OF_HEAD), HEAD_TIMEOUT)
             self._check_number(relay.policy)
             relay.request = parse_head(head)
             await self._carry(relay, relay.request, reader, writer)
@@ -191,9 +224,16 @@ class EgressProxy:
     async def _carry(
         self, relay: Relay, request: ProxyRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        origin = Origin(HTTPS if request.is_tunnel else HTTP, request.destination.host, request.destination.port)
+        if relay.injection and request.is_tunnel and relay.injection.reaches(origin):
+            await self._intercept(relay, request, origin, relay.injection, (reader, writer))
+            return
         far_reader, far_writer = await self._connect(relay, request)
         try:
-            if request.is_tunnel:
+            if relay.injection and not request.is_tunnel:
+                far = far_reader, far_writer
+                await self._exchange(relay, request, origin, relay.injection, (reader, writer), far).carry(request.head)
+            elif request.is_tunnel:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 await _both(_copy(reader, far_writer), _copy(far_reader, writer))
             else:
@@ -205,7 +245,38 @@ class EgressProxy:
         finally:
             far_writer.close()
 
-    async def _connect(self, relay: Relay, request: ProxyRequest) -> Streams:
+    async def _intercept(
+        self, relay: Relay, request: ProxyRequest, origin: Origin, injection: Injection, near: Streams
+    ) -> None:
+        """Be the origin to the inside, and its client to the outside, which is asked first."""
+        interceptor = await self.interceptor()
+        far = await self._connect(relay, request, interceptor.outside)
+        try:
+            # Nothing may be awaited between these two, or the first bytes of the handshake would be read as clear text.
+            near[1].write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            inner = await interceptor.accept(origin.host, near, MAX_HEAD)
+            try:
+                await self._exchange(relay, request, origin, injection, inner, far).run()
+            except Refusal as refusal:
+                await _refuse(refusal, *inner)
+            finally:
+                inner[1].close()
+        except BaseException:
+            far[1].transport.abort()
+            raise
+        finally:
+            far[1].close()
+
+    def _exchange(
+        self, relay: Relay, request: ProxyRequest, origin: Origin, injection: Injection, near: Streams, far: Streams
+    ) -> Exchange:
+        def recheck() -> None:
+            if relay.address and (reason := self._refusal(relay.policy(), request, relay.address)):
+                raise Refusal(FORBIDDEN, reason)
+
+        return Exchange(injection, origin, near, far, recheck)
+
+    async def _connect(self, relay: Relay, request: ProxyRequest, tls: ssl.SSLContext | None = None) -> Streams:
         failure = "no address"
         for address in await self._addresses(relay.policy(), request):
             # The policy may have changed while a name was looked up or another address did not answer.
@@ -213,8 +284,7 @@ class EgressProxy:
                 raise Refusal(FORBIDDEN, reason)
             relay.address = address
             try:
-                port = request.destination.port
-                return await asyncio.wait_for(asyncio.open_connection(str(address), port), CONNECT_TIMEOUT)
+                return await _open(address, request, tls)
             except asyncio.TimeoutError:
                 failure = f"no answer within {CONNECT_TIMEOUT:g} s"
             except OSError as error:
@@ -237,7 +307,7 @@ class EgressProxy:
 
     async def _look_up(self, request: ProxyRequest) -> list[Address]:
         host = request.destination.host
-        look_up = asyncio.get_running_loop().run_in_executor(self._lookups, _addresses_of, host)
+        look_up = asyncio.get_running_loop().run_in_executor(self._lookups, self._look_up_name, host)
         try:
             return await asyncio.wait_for(look_up, CONNECT_TIMEOUT)
         except (OSError, UnicodeError, asyncio.TimeoutError) as error:
@@ -248,6 +318,22 @@ class EgressProxy:
         if request.destination.port == self._own_port and not self._public(address):
             return f"{request.destination} is refused: the emulator is at 127.0.0.1:{self._own_port}, without a proxy"
         return refusal_by_address(policy, request.destination, address, self._public)
+
+
+def _make_interceptor(trusted: Path | None) -> Interceptor:
+    # Cryptography is slow to import, and only sandboxes with credentials need it.
+    from agentrun.emulator.backends.injection.interception import Interceptor
+
+    return Interceptor(trusted)
+
+
+async def _open(address: Address, request: ProxyRequest, tls: ssl.SSLContext | None) -> Streams:
+    """A connection to an address, in which TLS asks for the name that the request had."""
+    name = request.destination.host if tls else None
+    opening = asyncio.open_connection(
+        str(address), request.destination.port, limit=MAX_HEAD, ssl=tls, server_hostname=name
+    )
+    return await asyncio.wait_for(opening, CONNECT_TIMEOUT)
 
 
 def _make_room(path: Path) -> None:
@@ -262,11 +348,6 @@ async def _refuse(refusal: Refusal, reader: asyncio.StreamReader, writer: asynci
         await writer.drain()
         _end_of(writer)
         await asyncio.wait_for(_drop(reader), LINGER)
-
-
-def _addresses_of(host: str) -> list[Address]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return [ipaddress.ip_address(entry[4][0]) for entry in found]
 
 
 async def _send_one(request: ProxyRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

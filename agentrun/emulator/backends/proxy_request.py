@@ -68,8 +68,8 @@ def parse_head(head: bytes) -> ProxyRequest:
     """Read a proxy request; Refusal when it is not one."""
     try:
         line, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
-        method, url, version = _request_line(line)
-        headers = [_header(line) for line in lines]
+        method, url, version = request_line(line)
+        headers = [read_header(line) for line in lines]
         if method == "CONNECT":
             return ProxyRequest(Destination(*_authority(url, HTTPS_PORT)))
         return _plain(method, url, version, headers)
@@ -77,7 +77,8 @@ def parse_head(head: bytes) -> ProxyRequest:
         raise Refusal(BAD_REQUEST, f"not a proxy request: {error}") from None
 
 
-def _request_line(line: str) -> tuple[str, str, str]:
+def request_line(line: str) -> tuple[str, str, str]:
+    """Method, target and version; raises ValueError."""
     parts = line.split(" ")
     if len(parts) != 3 or _CONTROL.search(line) or "\t" in line:
         raise ValueError("the first line must be a method, an address and a version")
@@ -87,7 +88,8 @@ def _request_line(line: str) -> tuple[str, str, str]:
     return method, url, version
 
 
-def _header(line: str) -> Header:
+def read_header(line: str) -> Header:
+    """A line of a head; raises ValueError when it could be read in two ways, folded for one."""
     name, colon, value = line.partition(":")
     if not colon or not _TOKEN.fullmatch(name) or _CONTROL.search(value):
         raise ValueError("a header is malformed")
@@ -113,7 +115,7 @@ def _plain(method: str, url: str, version: str, headers: Sequence[Header]) -> Pr
     host, port = _authority(found["authority"], HTTP_PORT)
     path = found["rest"] if found["rest"].startswith("/") else f"/{found['rest']}"
     destination = Destination(host, port, method, path)
-    return ProxyRequest(destination, _origin_head(destination, version, headers), _body_size(headers))
+    return ProxyRequest(destination, _origin_head(destination, version, headers), body_size(headers))
 
 
 def _origin_head(destination: Destination, version: str, headers: Sequence[Header]) -> bytes:
@@ -131,7 +133,8 @@ def _origin_head(destination: Destination, version: str, headers: Sequence[Heade
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-def _body_size(headers: Sequence[Header]) -> int | None:
+def body_size(headers: Sequence[Header]) -> int | None:
+    """How many bytes follow a head, None when they come in chunks; raises ValueError."""
     sizes = {value for name, value in headers if name.lower() == "content-length"}
     codings = [value.lower() for name, value in headers if name.lower() == "transfer-encoding"]
     if codings:
@@ -166,7 +169,7 @@ async def _forward_bytes(reader: asyncio.StreamReader, writer: asyncio.StreamWri
 
 
 async def _forward_chunks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while size := await _chunk_size(reader):
+    while size := await chunk_size(reader):
         writer.write(b"%x\r\n" % size)
         await _forward_bytes(reader, writer, size)
         if await reader.readexactly(2) != b"\r\n":
@@ -178,7 +181,8 @@ async def _forward_chunks(reader: asyncio.StreamReader, writer: asyncio.StreamWr
     await writer.drain()
 
 
-async def _chunk_size(reader: asyncio.StreamReader) -> int:
+async def chunk_size(reader: asyncio.StreamReader) -> int:
+    """The size of the chunk that comes next, 0 for the last; ConnectionError when there is none."""
     found = _CHUNK_SIZE.fullmatch(await reader.readuntil(b"\r\n"))
     if found is None:
         raise ConnectionError("a chunk has no size")

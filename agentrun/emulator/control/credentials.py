@@ -10,11 +10,12 @@ from agentrun._core.oauth2 import Grant
 from agentrun._core.outbound import OAUTH2
 from agentrun._serving.values import section
 from agentrun.emulator.control.call import Call, Handler
+from agentrun.emulator.control.credential_parts import ALLOWED_HOSTS
 from agentrun.emulator.inbound.gate import INTERNAL, KINDS
 from agentrun.emulator.inbound.key_sets import KeySetError, read_keys
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, Scope, field_in, field_is, matches
-from agentrun.emulator.usage import Usage
+from agentrun.emulator.usage import WORDS, Usage
 from agentrun.emulator.wire.envelope import invalid
 
 KIND = Kind(
@@ -37,17 +38,6 @@ KIND = Kind(
 # The contract has no enums; these are the values that its documents name.
 AUTH_TYPES = ("jwt", "api_key", "basic", "ak_sk", "custom_header")
 SOURCE_TYPES = ("external_llm", "external_tool", "internal")
-# What the service calls the kinds of resources that may name a credential; a published version is no user of its own.
-_USERS = {
-    "AgentRuntime": "runtime",
-    "KnowledgeBase": "knowledgebase",
-    "MemoryCollection": "memory_collection",
-    "ModelProxy": "model_proxy",
-    "ModelService": "model_service",
-    "Template": "template",
-    "Tool": "tool",
-    "Toolset": "toolset",
-}
 # An extension travels in the one place that takes any names; it is an instruction, and not kept.
 _GRACE = "previousValidSeconds"
 _LONGEST_GRACE = 30 * 24 * 3600
@@ -94,6 +84,7 @@ class Credentials:
         """Change what is given; what callers have shown until now counts no more, or for as long as is asked for."""
         record = self._resources.get(call.scope, call.label)
         changes, seconds = _without_grace(call.body), _grace(call.body)
+        _keep_hosts(record.document, changes)
         _check_content({**record.document, **changes})
         if "credentialSecret" in changes or "credentialPublicConfig" in changes:
             changes["previous"] = self._previous(record, seconds) if seconds else None
@@ -180,9 +171,9 @@ class Credentials:
 
     def _related(self, call: Call, name: str) -> Sequence[dict[str, Any]]:
         return [
-            {"resourceId": id, "resourceName": user, "resourceType": _USERS[kind]}
+            {"resourceId": id, "resourceName": user, "resourceType": WORDS[kind]}
             for kind, id, user in self._resources.store.naming(call.scope, name)
-            if kind in _USERS
+            if kind in WORDS  # A published version is no user of its own.
         ]
 
 
@@ -212,6 +203,14 @@ def _without_grace(body: Mapping[str, Any]) -> dict[str, Any]:
     rest = {**public, **({"authConfig": parts} if parts else {})}
     changed = {name: value for name, value in body.items() if name != "credentialPublicConfig"}
     return {**changed, "credentialPublicConfig": rest} if rest else changed
+
+
+def _keep_hosts(before: Mapping[str, Any], changes: dict[str, Any]) -> None:
+    """Where a credential may be used stays what it was unless an update says it, as when only a key changes."""
+    hosts = section(before, "credentialPublicConfig").get(ALLOWED_HOSTS)
+    public = changes.get("credentialPublicConfig")
+    if hosts and public is not None:
+        changes["credentialPublicConfig"] = {ALLOWED_HOSTS: hosts, **public}
 
 
 def _check_content(document: Mapping[str, Any]) -> None:

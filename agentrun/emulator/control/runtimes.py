@@ -27,6 +27,7 @@ KIND = Kind(
         "environmentVariables",
         "containerConfiguration.registryConfig.authConfig.password",
     ),
+    references=("environmentVariables",),
 )
 VERSION = Kind(
     "AgentRuntimeVersion",

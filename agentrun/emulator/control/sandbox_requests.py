@@ -12,6 +12,7 @@ from typing import Any
 
 from agentrun._serving.values import is_object
 from agentrun.emulator.backends.base import LEVELS, NetworkPolicy
+from agentrun.emulator.control.injections import CredentialRequest, read_credential
 from agentrun.emulator.control.network_policies import read_policy
 from agentrun.emulator.mounts import READ_ONLY, STORAGE_FIELDS, MountRequest
 from agentrun.emulator.wire.envelope import invalid
@@ -56,6 +57,7 @@ class CreateRequest:
     auto_resume: bool = True
     owner: OwnerRequest | None = None
     isolation_level: str | None = None
+    credentials: tuple[CredentialRequest, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ EXTENSIONS = _fields(
     autoResume="bool",
     owner="SandboxOwner",
     isolationLevel="str",
+    credentials="List[SandboxCredential]",
 )
 
 
@@ -99,6 +102,10 @@ def _checks() -> SchemaCheck:
         POLICY: {**_required(mode="str"), **_fields(allow="List[NetworkRule]")},
         "NetworkRule": _fields(domain="str", cidr="str", ports="List[int]", methods="List[str]", paths="List[str]"),
         "SandboxMount": {**_required(source="str", target="str"), **_fields(mode="str")},
+        "SandboxCredential": {
+            **_required(credentialName="str"),
+            **_fields(environment="Dict[str, str]", hosts="List[str]", placeholderPrefix="str", places="List[str]"),
+        },
         "SandboxOwner": {**_required(pid="int"), **_fields(startTime="number or text")},
         TIMEOUT: _fields(seconds="float", idleSeconds="float"),
     }
@@ -137,6 +144,7 @@ def read(body: Mapping[str, Any]) -> CreateRequest:
         auto_resume=body.get("autoResume", True),
         owner=None if owner is None else _owner(owner),
         isolation_level=_level(body.get("isolationLevel")),
+        credentials=tuple(read_credential(one) for one in body.get("credentials") or ()),
     )
 
 

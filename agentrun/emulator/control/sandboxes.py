@@ -18,6 +18,7 @@ from agentrun.emulator.backends.base import (
 from agentrun.emulator.backends.deferred import DeferredBackend
 from agentrun.emulator.clock import iso
 from agentrun.emulator.control.call import Call, Handler
+from agentrun.emulator.control.injections import Injections, shown_credentials
 from agentrun.emulator.control.network_policies import shown_policy
 from agentrun.emulator.control.sandbox_life import PAUSED, READY, Live, LiveSandboxes
 from agentrun.emulator.control.sandbox_requests import (
@@ -34,6 +35,7 @@ from agentrun.emulator.control.sandbox_specs import (
     check_capabilities,
     check_level,
     check_template,
+    owner_name,
     shown_isolation,
     specification,
 )
@@ -41,7 +43,7 @@ from agentrun.emulator.keyed_locks import KeyedLocks
 from agentrun.emulator.mounts import Mounts
 from agentrun.emulator.owners import Owner, OwnerGoneError
 from agentrun.emulator.resources import Kind, Resources, ulid
-from agentrun.emulator.store import NameTaken, Record, Scope, field_is, matches
+from agentrun.emulator.store import REFERENCES, NameTaken, Record, Scope, field_is, matches
 from agentrun.emulator.wire.envelope import (
     ServiceError,
     already_exists,
@@ -58,13 +60,14 @@ METADATA_FILTER = "metadata."
 CREATED, REUSED, RESUMED = "created", "reused", "resumed"
 _LAST_NUMBER = 2**63 - 1
 # What an answer shows beyond the contract.
-_EXTENSIONS = ("isolation", "endReason", "pausedAt", "expiresAt", "network", "autoResume", "sessionKey")
+_EXTENSIONS = ("isolation", "endReason", "pausedAt", "expiresAt", "network", "autoResume", "sessionKey", "credentials")
 
 
 class Sandboxes:
     """The operations on sandboxes, and the ones that run.
 
     `public` is what sandboxes of templates with the network mode PUBLIC may reach if their creator does not say.
+    `injections` knows the credentials that they may use.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Sandboxes:
         resources: Resources,
         templates: Resources,
         backend: Backend,
+        injections: Injections,
         mounts: Mounts | None = None,
         public: NetworkPolicy | None = None,
     ) -> None:
@@ -80,6 +84,7 @@ class Sandboxes:
         self._backend = backend
         self._mounts = mounts or Mounts()
         self._public = public or NetworkPolicy()
+        self._injections = injections
         self._live = LiveSandboxes(resources)
         self._turns = KeyedLocks()
         self._starting: set[tuple[Scope, str]] = set()
@@ -110,6 +115,7 @@ class Sandboxes:
             ("PATCH", "metadata"): self.change_metadata,
             ("GET", "capabilities"): self.capabilities,
             ("GET", "patch"): self.patch,
+            ("GET", "credentials"): self.credentials,
         }
 
     # Operations
@@ -197,6 +203,11 @@ class Sandboxes:
             raise invalid(f"query parameter mount must be a copy-on-write mount of the sandbox: {there}")
         with _backend_refusals(live.record.id):
             return {"patch": await live.running.patch(target)}
+
+    async def credentials(self, call: Call) -> dict[str, Any]:
+        """Which credentials a sandbox has, how they were used and what was refused, also after its end."""
+        record = self._live.record(call.scope, call.label)
+        return {"sandboxId": record.id, **self._injections.report(call.scope, owner_name(record.id))}
 
     async def list(self, call: Call) -> dict[str, Any]:
         """Sandboxes in the order of their creation; `nextToken` says where the next page begins."""
@@ -310,7 +321,7 @@ class Sandboxes:
         owner = self._owner(request)
         await self._live.wait_stopped(call.scope, request.sandbox_id or "")
         with self._reserved(call.scope, request.sandbox_id) as sandbox_id:
-            spec = specification(sandbox_id, template, request, self._mounts, self._public)
+            spec = specification(sandbox_id, template, request, self._mounts, self._public, self._injections)
             running = await self._start(spec)
             record = _record(call.scope, template, request, spec, running, self._resources.clock.now())
             try:
@@ -399,6 +410,9 @@ def _record(
     }
     if copies := [mount.target for mount in spec.mounts if mount.copy_on_write]:
         document["copies"] = copies
+    if spec.injection:
+        document["credentials"] = shown_credentials(spec.injection)
+        document[REFERENCES] = [each["credentialName"] for each in document["credentials"]]
     return Record(scope, KIND.name, sandbox_id, sandbox_id, READY, document)
 
 

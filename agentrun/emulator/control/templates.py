@@ -16,7 +16,16 @@ from agentrun.emulator.wire.schema import nearest
 if TYPE_CHECKING:
     from agentrun._sandbox_tools.definitions import ToolDescription
 
-KIND = Kind("Template", "template", "Template", "templateId", "templateName", "tpl", by_name=True)
+KIND = Kind(
+    "Template",
+    "template",
+    "Template",
+    "templateId",
+    "templateName",
+    "tpl",
+    references=("environmentVariables",),
+    by_name=True,
+)
 TYPES = ("CodeInterpreter", "Browser", "AllInOne", "CustomImage")
 SSE, STREAMABLE_HTTP = "sse", "streamable-http"
 # The states of a template's MCP server.

@@ -198,10 +198,8 @@ def masked(text: str) -> str:
     except ValueError:
         return text
     servers = document.get("mcpServers") if is_object(document) else None
-    if not is_object(servers):
-        return text
-    for entry in servers.values():
-        for name in _SECRET_FIELDS:
-            if is_object(entry) and is_object(entry.get(name)):
-                entry[name] = dict.fromkeys(cast("dict[str, Any]", entry[name]), MASK)
-    return json.dumps(document, ensure_ascii=False)
+    entries = [entry for entry in servers.values() if is_object(entry)] if is_object(servers) else []
+    secret = [(entry, name) for entry in entries for name in _SECRET_FIELDS if is_object(entry.get(name))]
+    for entry, name in secret:
+        entry[name] = dict.fromkeys(cast("dict[str, Any]", entry[name]), MASK)
+    return json.dumps(document, ensure_ascii=False) if secret else text

@@ -28,6 +28,7 @@ KIND = Kind(
     updated_field="updatedAt",
     # Headers and environment of MCP servers are in the specification.
     secrets=("environmentVariables", SPEC),
+    references=("environmentVariables", SPEC),
     by_name=True,
 )
 

@@ -31,6 +31,7 @@ KIND = Kind(
     "ts",
     updated_field="updatedTime",
     secrets=(_DETAIL, "spec.authConfig.parameters.apiKeyParameter.value"),
+    references=(_DETAIL,),
     by_name=True,
     contract=DEVS_CONTRACT,
 )
@@ -55,6 +56,7 @@ class Toolsets:
             "CreateToolset": self.create,
             "GetToolset": self.get,
             "UpdateToolset": self.update,
+            "PublishToolset": self.publish,
             "DeleteToolset": self.delete,
             "ListToolsets": self.list,
         }
@@ -81,6 +83,16 @@ class Toolsets:
         whole = {**record.document, **changes}
         _check(whole)
         changed = self.resources.update(record, {**changes, "generation": record.document["generation"] + 1})
+        await self._running.replace(_key(changed))
+        return self._shown(await self._settled(changed))
+
+    async def publish(self, call: Call) -> dict[str, Any]:
+        """Make a tool set what callers get, as it is now: its server starts anew, and its tools are asked for again.
+
+        An update does this by itself here, so what is left is a server whose tools have changed.
+        """
+        record = self.resources.get(call.scope, call.label)
+        changed = self.resources.update(record, {"generation": record.document["generation"] + 1})
         await self._running.replace(_key(changed))
         return self._shown(await self._settled(changed))
 
@@ -180,7 +192,7 @@ def _check(document: Mapping[str, Any]) -> None:
 
 
 def _api_tool(method: str, path: str, operation: Mapping[str, Any]) -> dict[str, str]:
-    name = str(operation.get("operationId") or re.sub(r"\W+", "_", f"{method.lower()}_{path}").strip("_"))
+    name = str(operation.get("operationId") or re.sub(r"\W+", "_", f"{method.lower()}{path}").strip("_"))
     return {"method": method, "path": path, "toolId": name, "toolName": name}
 
 

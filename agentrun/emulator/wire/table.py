@@ -20,6 +20,7 @@ _QUERY_EXTENSIONS = {"ListSandboxes": "metadata."}
 _FIELD_EXTENSIONS: Mapping[str, Mapping[str, str]] = {
     "ProxyConfigEndpoints": {"concurrencyLimit": "int", "modelMapping": "Dict[str, str]"},
     "ProxyConfigPolicies": {"gateway": "Any"},
+    "CredentialPublicConfig": {"allowedHosts": "List[str]"},
 }
 CONTRACT = "control-2025-09-10.json"
 PREFIX = "/2025-09-10/"

@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentrun.integration.builtin.knowledgebase import knowledgebase_toolset
-    from agentrun.integration.builtin.model import model
+    from agentrun.integration.builtin.model import ModelArgs, model
     from agentrun.integration.builtin.sandbox import sandbox_toolset
     from agentrun.integration.builtin.skill import skill_tools
     from agentrun.integration.builtin.tool_resource import tool_resource
     from agentrun.integration.builtin.toolset import toolset
 
-__all__ = ["knowledgebase_toolset", "model", "sandbox_toolset", "skill_tools", "tool_resource", "toolset"]
+__all__ = ["ModelArgs", "knowledgebase_toolset", "model", "sandbox_toolset", "skill_tools", "tool_resource", "toolset"]
 
-_WHERE = {"knowledgebase_toolset": "knowledgebase", "sandbox_toolset": "sandbox", "skill_tools": "skill"}
+_WHERE = {
+    "ModelArgs": "model",
+    "knowledgebase_toolset": "knowledgebase",
+    "sandbox_toolset": "sandbox",
+    "skill_tools": "skill",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing_extensions import NotRequired, TypedDict
+
 from agentrun.config import Config
 from agentrun.integration._model import CommonModel
 from agentrun.model import BackendType, ModelProxy, ModelService
+
+
+class ModelArgs(TypedDict):
+    """The keywords of `model`."""
+
+    model: NotRequired[str | None]
+    backend_type: NotRequired[BackendType | None]
+    config: NotRequired[Config | None]
 
 
 def model(

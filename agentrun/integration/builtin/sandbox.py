@@ -7,8 +7,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from typing_extensions import Unpack
+
 from agentrun._core.blocking import run
 from agentrun._core.closing import close_at_exit
+from agentrun._core.network import OSSMountConfig
 from agentrun.config import Config
 from agentrun.errors import UnsupportedError
 from agentrun.integration._artifacts import artifact_tools
@@ -16,7 +19,8 @@ from agentrun.integration._session import PerSession, current_session
 from agentrun.integration._tool import Tool
 from agentrun.integration._toolset import CommonToolSet, close_each
 from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox
-from agentrun.sandbox.model import TemplateType
+from agentrun.sandbox.model import NASConfig, PolarFsConfig, TemplateType
+from agentrun.sandbox.options import SandboxOptions
 from agentrun.sandbox.toolset import SandboxTool, SandboxToolSet
 
 
@@ -75,8 +79,11 @@ def sandbox_toolset(
     template_type: TemplateType | str = TemplateType.CODE_INTERPRETER,
     config: Config | None = None,
     sandbox_idle_timeout_seconds: int = 600,
+    oss_mount_config: OSSMountConfig | None = None,
+    nas_config: NASConfig | None = None,
+    polar_fs_config: PolarFsConfig | None = None,
     local_artifact_dir: str | None = None,
-    **options: Any,
+    **options: Unpack[SandboxOptions],
 ) -> CommonToolSet:
     """The tools of a sandbox that is made from a template when one of them is first called.
 
@@ -96,6 +103,9 @@ def sandbox_toolset(
         template_name,
         sandbox_idle_timeout_seconds=sandbox_idle_timeout_seconds,
         config=config,
+        oss_mount_config=oss_mount_config,
+        nas_config=nas_config,
+        polar_fs_config=polar_fs_config,
         **options,
     )
     sandboxes = SessionSandboxes(make)

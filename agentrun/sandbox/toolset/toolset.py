@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from agentrun._core.blocking import run
 from agentrun._core.closing import Closing
+from agentrun._core.network import OSSMountConfig
 from agentrun.config import Config
 from agentrun.errors import AgentRunError, Executed, InvalidInputError, ResourceNotExistError, SandboxTerminatedError
 from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox
-from agentrun.sandbox.model import TemplateType
+from agentrun.sandbox.model import NASConfig, PolarFsConfig, TemplateType
 from agentrun.sandbox.sandbox import Sandbox
 from agentrun.sandbox.toolset.code_interpreter import TOOLS, ToolDefinition
 from agentrun.sandbox.toolset.once import Once
@@ -61,6 +62,9 @@ class SandboxToolSet(Closing):
         template_name: str,
         *,
         sandbox_idle_timeout_seconds: int | None = 600,
+        nas_config: NASConfig | None = None,
+        oss_mount_config: OSSMountConfig | None = None,
+        polar_fs_config: PolarFsConfig | None = None,
         config: Config | None = None,
         recreate: bool = False,
         **options: Unpack[SandboxOptions],
@@ -72,6 +76,9 @@ class SandboxToolSet(Closing):
                 TemplateType.CODE_INTERPRETER,
                 template_name,
                 sandbox_idle_timeout_seconds,
+                nas_config=nas_config,
+                oss_mount_config=oss_mount_config,
+                polar_fs_config=polar_fs_config,
                 config=config,
                 **options,
             )

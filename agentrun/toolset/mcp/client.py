@@ -14,6 +14,7 @@ from agentrun._core.blocking import run
 from agentrun.config import Config
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.mcp.address import TRANSPORTS, Address, CommandAddress, Headers, HttpAddress
+from agentrun.toolset.mcp.clock import Clock
 from agentrun.toolset.mcp.kept import KeptSession
 from agentrun.toolset.mcp.result import McpResult
 from agentrun.toolset.mcp.session import Ask, Listening
@@ -41,7 +42,8 @@ class McpClient:
     `command` with `args`, `env` and `cwd`, which is started as a process with your rights. `transport` is
     `"streamable_http"` (default), `"sse"` or `"stdio"`. Requests below the Config's data endpoint are signed. `timeout`
     is seconds for each call (default: the Config's). `on_log` and `on_elicitation` are plain callables, called in a
-    thread; without the latter the server is told that nobody can be asked.
+    thread; without the latter the server is told that nobody can be asked. Structured output that does not fit the
+    `outputSchema` of its tool is refused, unless `check_output` is False.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class McpClient:
         on_log: Log | None = None,
         on_elicitation: Elicitation | None = None,
         sign: bool = True,
+        check_output: bool = True,
         config: Config | None = None,
     ) -> None:
         found = transport or ("stdio" if command else "streamable_http")
@@ -66,6 +69,7 @@ class McpClient:
         )
         self._timeout = (config or Config()).get_timeout() if timeout is None else _positive(timeout)
         self._listening = _listening(on_log, on_elicitation)
+        self._check_output = check_output
         self._kept: KeptSession | None = None
         self._finalizer: weakref.finalize[[], Any] | None = None
 
@@ -177,10 +181,12 @@ class McpClient:
 
         `timeout` is seconds for the whole call, or since the last progress with `progress_resets_timeout`. `progress`
         is called where the caller is. A call that may have been carried out is never made again: the error's
-        `executed` says what is known. Raises ToolError when the server refuses, e.g. because it has no such tool.
+        `executed` says what is known. Raises ToolError when the server refuses, e.g. because it has no such tool, and
+        InvalidResponseError when structured output does not fit the tool's `outputSchema`.
         """
         params = {"name": name, "arguments": dict(arguments or {})}
-        answer = await self._request("tools/call", params, timeout, progress, progress_resets_timeout)
+        ask = self._ask(timeout, progress, progress_resets_timeout)
+        answer = await self._on_session(lambda kept, told: kept.call(params, self._check_output, told), ask)
         result = McpResult.from_wire(answer)
         return result.raise_for_error(name) if raise_on_error else result
 
@@ -198,7 +204,8 @@ class McpClient:
 
         `timeout` is seconds for the whole call, or since the last progress with `progress_resets_timeout`. `progress`
         is called where the caller is. A call that may have been carried out is never made again: the error's
-        `executed` says what is known. Raises ToolError when the server refuses, e.g. because it has no such tool.
+        `executed` says what is known. Raises ToolError when the server refuses, e.g. because it has no such tool, and
+        InvalidResponseError when structured output does not fit the tool's `outputSchema`.
         """
         return run(
             self.call_tool_async(
@@ -258,29 +265,24 @@ class McpClient:
 
     async def _info(self) -> dict[str, Any]:
         async def opened(kept: KeptSession, ask: Ask) -> dict[str, Any]:
-            return (await kept.session(ask.timeout)).info
+            return (await kept.session(ask.clock)).info
 
         return dict(await self._on_session(opened))
 
     async def _listed(self, method: str, field: str) -> list[dict[str, Any]]:
         return await self._on_session(lambda kept, ask: kept.listed(method, field, ask))
 
-    async def _request(
-        self,
-        method: str,
-        params: dict[str, Any],
-        timeout: float | None = None,
-        progress: Progress | None = None,
-        progress_resets_timeout: bool = False,
-    ) -> dict[str, Any]:
+    async def _request(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        return await self._on_session(lambda kept, told: kept.request(method, params, told))
+
+    def _ask(self, timeout: float | None, progress: Progress | None, progress_resets_timeout: bool) -> Ask:
         seconds = self._timeout if timeout is None else _positive(timeout)
-        ask = Ask(seconds, progress, progress_resets_timeout)
-        return await self._on_session(lambda kept, told: kept.request(method, params, told), ask)
+        return Ask(Clock(seconds), progress, progress_resets_timeout)
 
     async def _on_session(
         self, work: Callable[[KeptSession, Ask], Coroutine[Any, Any, T]], ask: Ask | None = None
     ) -> T:
-        kept, given = self._here(), ask or Ask(self._timeout)
+        kept, given = self._here(), ask or Ask(Clock(self._timeout))
 
         def started(tell: Tell) -> Coroutine[Any, Any, T]:
             return work(kept, given.told(tell))

@@ -10,10 +10,20 @@ from typing import TypeVar
 
 from agentrun._core import background
 from agentrun._core.background import BackgroundLoop
-from agentrun.errors import Executed, ToolError, TransportError
+from agentrun.errors import (
+    AgentRunError,
+    Executed,
+    InvalidResponseError,
+    RequestTimeoutError,
+    ToolError,
+    TransportError,
+)
 from agentrun.toolset.mcp.address import Address
+from agentrun.toolset.mcp.clock import Clock
 from agentrun.toolset.mcp.library import Wire
+from agentrun.toolset.mcp.output import broken_promise, schema_of
 from agentrun.toolset.mcp.session import Ask, Listening, McpSession
+from agentrun.toolset.mcp.transports import log
 
 T = TypeVar("T")
 
@@ -32,19 +42,21 @@ class KeptSession:
         self._lock = asyncio.Lock()
         self._listing = asyncio.Lock()
         self._session: McpSession | None = None
+        # Those that the server listed last, be it long ago or over another session.
+        self._listed_tools: list[Wire] | None = None
         self._retiring: dict[asyncio.Task[None], McpSession] = {}
         self._is_closed = False
         _all.add(self)
 
-    async def session(self, timeout: float) -> McpSession:
+    async def session(self, clock: Clock) -> McpSession:
         """The session, opened if there is none that can be used."""
-        async with self._lock:
+        async with clock.holding(self._lock):
             if self._session is None or self._session.is_over:
                 if self._is_closed:
                     raise TransportError("the client was closed meanwhile", executed=Executed.NO)
                 self._retire()
                 self._session = session = McpSession(self._address, self._listening)
-                await session.open(timeout)
+                await session.open(clock)
             return self._session
 
     def _retire(self) -> None:
@@ -59,15 +71,17 @@ class KeptSession:
 
     async def _with_session(self, ask: Ask, use: Callable[[McpSession], Awaitable[T]]) -> T:
         kept = self._session
-        session = await self.session(ask.timeout)
+        session = await self.session(ask.clock)
         try:
             return await use(session)
+        except RequestTimeoutError:
+            raise  # There is no time for another session, and nothing is known against this one.
         except TransportError as error:
             # A session that was opened for this call has no excuse.
             if error.executed is not Executed.NO or session is not kept:
                 raise
             session.is_retired = True
-        return await use(await self.session(ask.timeout))
+        return await use(await self.session(ask.clock))
 
     async def listed(self, method: str, field: str, ask: Ask) -> list[Wire]:
         """Everything of a kind that the server has, over all pages; nothing when it does not know the kind."""
@@ -75,15 +89,45 @@ class KeptSession:
 
     async def tools(self, refresh: bool, ask: Ask) -> list[Wire]:
         """The tools, which are asked for once and again when they have changed."""
-        async with self._listing:
-            return await self._with_session(ask, lambda session: _tools(session, refresh, ask))
+        async with ask.clock.holding(self._listing):
+            self._listed_tools = await self._with_session(ask, lambda session: _tools(session, refresh, ask))
+            return self._listed_tools
+
+    async def call(self, params: Wire, check: bool, ask: Ask) -> Wire:
+        """What a tool answers; raises InvalidResponseError when it is not what the tool promises, unless unchecked."""
+        name, answer = str(params["name"]), await self.request("tools/call", params, ask)
+        if not check:
+            return answer
+        wrong = await self._wrong(name, answer)
+        if wrong is None and not (self._listed_tools is None and "structuredContent" in answer):
+            return answer
+        # What is known may be old, or nothing is known yet.
+        if not await self._asked_again(ask):
+            return answer
+        wrong = await self._wrong(name, answer)
+        if wrong is not None:
+            raise wrong
+        return answer
+
+    async def _wrong(self, name: str, answer: Wire) -> InvalidResponseError | None:
+        schema = schema_of(name, self._listed_tools or ())
+        return None if schema is None else await broken_promise(name, schema, answer)
+
+    async def _asked_again(self, ask: Ask) -> bool:
+        """Whether the tools could be listed; that they could not takes nothing from an answer that is there."""
+        try:
+            await self.tools(self._listed_tools is not None, ask)
+        except AgentRunError:
+            log.debug("structured output was not checked", exc_info=True)
+            return False
+        return True
 
     async def close(self) -> None:
         """End the session."""
         self._is_closed = True
-        async with self._lock:
-            sessions = [*self._retiring.values(), *([self._session] if self._session else [])]
-            await asyncio.gather(*(session.close() for session in sessions))
+        # Without the lock: whoever opens a session holds it, and learns by this that there is none to wait for.
+        sessions = [*self._retiring.values(), *([self._session] if self._session else [])]
+        await asyncio.gather(*(session.close() for session in sessions))
 
     def closing(self) -> Future[None]:
         """Begin to close, from any thread."""
@@ -112,11 +156,12 @@ _all: weakref.WeakSet[KeptSession] = weakref.WeakSet()
 
 
 async def _tools(session: McpSession, refresh: bool, ask: Ask) -> list[Wire]:
-    if session.tools is not None and not refresh:
-        return session.tools
-    changes = session.changes
+    known = session.known_tools()
+    if known is not None and not refresh:
+        return known
+    listing = session.listing()
     found = await _listed(session, "tools/list", "tools", ask)
-    session.tools = found if session.changes == changes else None  # Some of it may be old already.
+    session.know(found, listing)
     return found
 
 

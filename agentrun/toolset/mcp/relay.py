@@ -39,6 +39,8 @@ _RESUMABLE = re.compile(rb"(?:^|[\r\n])id:")
 _FOREVER = 7 * 86400.0
 _SECONDS_TO_SAY_GOODBYE = 3.0
 _SECONDS_TO_DRAIN = 1.0
+# A server has nothing to do for what it only takes note of, and the package sends nothing else until it did.
+_SECONDS_TO_TAKE_NOTE = 10.0
 
 
 class Relay:
@@ -65,6 +67,11 @@ class Relay:
         self._is_over = False
         self._beside: set[asyncio.Task[None]] = set()
         self.last_failure: AgentRunError | None = None
+
+    @property
+    def hears(self) -> bool:
+        """Whether a stream is open on which the server speaks of its own accord."""
+        raise NotImplementedError
 
     def failure(self, data: Any) -> AgentRunError | None:
         """The error of ours to which the data of an error of the protocol refers, None when to none."""
@@ -126,7 +133,7 @@ class Relay:
             name: value for name, value in request.headers.items() if name in _FORWARDED or name.startswith("mcp-")
         }
         headers |= {"user-agent": USER_AGENT, **await self._authenticate(request.method, url)}
-        total = _SECONDS_TO_SAY_GOODBYE if request.method == "DELETE" else _FOREVER
+        total = _seconds_for(request)
         times = Timeouts(total, self._connect_timeout, total)
         return await self._session.open(Request(request.method, url, headers, request.content or None, times))
 
@@ -146,10 +153,19 @@ class Relay:
 class StreamableRelay(Relay):
     """For the transport where each request is answered where it was sent."""
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._heard: set[ByteStream] = set()
+
+    @property
+    def hears(self) -> bool:
+        """Whether a stream is open on which the server speaks of its own accord."""
+        return bool(self._heard)
+
     async def answered(self, request: Outgoing, stream: ByteStream) -> Incoming:
         """The answer, when it is one of the protocol."""
         if request.method == "GET":
-            return self._streamed(stream, self._listened)
+            return self._listened(request, stream)
         request_id = _request_id(request)
         if request_id is None:
             await stream.read()
@@ -191,14 +207,25 @@ class StreamableRelay(Relay):
         if not resumable:  # Else the package asks for the rest.
             yield b"\n\n" + _event(self.error_message(request_id, error))
 
-    async def _listened(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    def _listened(self, request: Outgoing, stream: ByteStream) -> Incoming:
+        if "last-event-id" not in request.headers:  # Else it may be the rest of an answer.
+            self._heard.add(stream)
+        incoming = self._streamed(stream, self._heard_from)
+
+        async def close() -> None:
+            # Here and not where it is read: nobody may ever have begun to read it.
+            self._heard.discard(stream)
+            self._lost()
+            await incoming.close()
+
+        return incoming._replace(close=close)
+
+    async def _heard_from(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         try:
             async for chunk in chunks:
                 yield chunk
         except AgentRunError as error:
             self.last_failure = error
-        finally:
-            self._lost()
 
     def _streamed(
         self, stream: ByteStream, read: Callable[[AsyncIterator[bytes]], AsyncGenerator[bytes, None]]
@@ -221,6 +248,11 @@ class SseRelay(Relay):
         super().__init__(*arguments)
         self._news: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._dialled: ByteStream | None = None
+
+    @property
+    def hears(self) -> bool:
+        """True: the session ends with its stream."""
+        return True
 
     async def dial(self, url: str) -> None:
         """Open the stream that the package will ask for; raises why it cannot be opened.
@@ -246,7 +278,7 @@ class SseRelay(Relay):
     async def answered(self, request: Outgoing, stream: ByteStream) -> Incoming:
         """The stream, or that a message was received."""
         if request.method != "GET":
-            await stream.close()
+            self.do(_drained(stream, aiter(stream)))  # Closed at once, each message would need a connection of its own.
             return _whole(202)
         self.do(self._pumped(stream))
         return Incoming(200, {"content-type": _EVENTS}, self._events(), self.close)
@@ -277,6 +309,13 @@ class SseRelay(Relay):
     async def _events(self) -> AsyncIterator[bytes]:
         while (news := await self._news.get()) is not None:
             yield news
+
+
+def _seconds_for(request: Outgoing) -> float:
+    if request.method == "DELETE":
+        return _SECONDS_TO_SAY_GOODBYE
+    is_note = request.method == "POST" and _request_id(request) is None
+    return _SECONDS_TO_TAKE_NOTE if is_note else _FOREVER
 
 
 def _request_id(request: Outgoing) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentrun._core.background import Tell
 from agentrun.errors import (
@@ -19,6 +21,7 @@ from agentrun.errors import (
     TransportError,
 )
 from agentrun.toolset.mcp.address import Address
+from agentrun.toolset.mcp.clock import Clock
 from agentrun.toolset.mcp.library import Elicit, Listeners, Wire, library, plain, server_error
 from agentrun.toolset.mcp.streams import Inbox, Outbox, Sent, current
 from agentrun.toolset.mcp.transports import log, way_to
@@ -27,13 +30,15 @@ CONNECTION_CLOSED = -32000
 # What says that the request was not carried out: it is no request, nobody knows it, or its arguments are wrong.
 _REFUSED = (-32700, -32600, -32601, -32602)
 _SECONDS_TO_CLOSE = 10.0
+# How long tools are taken as known when the server has no way to tell us of a change, or of its end.
+_SECONDS_UNHEARD = 5.0
 
 
 @dataclass(frozen=True)
 class Ask:
-    """How a request is made: seconds until it is given up, and who is told of its progress, and where."""
+    """How a call is made: the time it has, and who is told of its progress, and where."""
 
-    timeout: float
+    clock: Clock
     progress: Callable[[float, float | None, str | None], object] | None = None
     progress_resets_timeout: bool = False
     tell: Tell | None = None
@@ -51,8 +56,15 @@ class Listening:
     elicit: Elicit | None = None
 
 
+class Listing(NamedTuple):
+    """What was so when the server was asked for its tools: how often they had changed, and whether we hear of it."""
+
+    changes: int
+    heard: bool
+
+
 class McpSession:
-    """A session; `tools` is what the server listed, None when that has to be asked for; `changes` counts why."""
+    """A session, which knows the tools that the server listed until they change."""
 
     def __init__(self, address: Address, listening: Listening) -> None:
         self._listening = listening
@@ -70,8 +82,9 @@ class McpSession:
         self._idle = asyncio.Event()
         self._idle.set()
         self.info: Wire = {}
-        self.tools: list[Wire] | None = None
-        self.changes = 0
+        self._tools: list[Wire] | None = None
+        self._tools_until = 0.0
+        self._changes = 0
 
     @property
     def is_over(self) -> bool:
@@ -80,14 +93,18 @@ class McpSession:
 
     # Its life
 
-    async def open(self, timeout: float) -> None:
+    async def open(self, clock: Clock) -> None:
         """Wait until it can be used; raises why it cannot."""
         try:
-            await _first_of(timeout, self._opened, self._ended)
+            await _first_of(clock.left, self._opened, self._ended)
             if self._ended.done():
                 raise self._ended.result()
             if not self._opened.done():
-                raise RequestTimeoutError(f"the MCP server opened no session in {timeout:g} s", hint="Raise timeout=")
+                raise RequestTimeoutError(
+                    f"the MCP server opened no session in {clock.seconds:g} s",
+                    hint="Raise timeout=",
+                    executed=Executed.NO,
+                )
         except BaseException:
             self._task.cancel()
             raise
@@ -132,8 +149,8 @@ class McpSession:
             self._changed()
 
     def _changed(self) -> None:
-        self.tools = None
-        self.changes += 1
+        self._tools = None
+        self._changes += 1
 
     def _no_more(self) -> None:
         if self._opened.done():
@@ -145,16 +162,32 @@ class McpSession:
             self._ended.set_result(error)
         self._ending.set()
 
+    # The tools that it knows
+
+    def known_tools(self) -> list[Wire] | None:
+        """What the server listed, None when that has to be asked for."""
+        return self._tools if time.monotonic() < self._tools_until else None
+
+    def listing(self) -> Listing:
+        """To be called before the server is asked for its tools."""
+        return Listing(self._changes, self._way.hears)
+
+    def know(self, tools: list[Wire], listing: Listing) -> None:
+        """Keep what the server listed, unless some of it may be old already."""
+        if self._changes == listing.changes:
+            self._tools = tools
+            self._tools_until = time.monotonic() + (math.inf if listing.heard else _SECONDS_UNHEARD)
+
     # What it is asked
 
     async def request(self, method: str, params: Wire, ask: Ask) -> Wire:
         """The result of a request; raises an error of the tree, whose `executed` tells what is known."""
-        sent, clock = Sent(), _Clock(ask.timeout)
-        task = asyncio.ensure_future(self._send(method, params, ask, sent, clock))
+        sent = Sent()
+        task = asyncio.ensure_future(self._send(method, params, ask, sent))
         self._unanswered += 1
         self._idle.clear()
         try:
-            await self._answer_or_end(task, clock)
+            await self._answer_or_end(task, ask.clock)
         except asyncio.CancelledError:
             self._do_later(self._abandon(task, sent, "the caller was cancelled"))
             raise
@@ -167,21 +200,22 @@ class McpSession:
         self._do_later(self._abandon(task, sent, "the time for it is over"))
         raise self._given_up(method, sent, ask)
 
-    async def _answer_or_end(self, task: asyncio.Task[Wire], clock: _Clock) -> None:
+    async def _answer_or_end(self, task: asyncio.Task[Wire], clock: Clock) -> None:
         while not task.done() and not self._ended.done() and clock.left > 0:
             await _first_of(clock.left, task, self._ended)
 
     def _given_up(self, method: str, sent: Sent, ask: Ask) -> AgentRunError:
         executed = Executed.NO if sent.request_id is None else Executed.UNKNOWN
         if not self._ended.done():
-            return RequestTimeoutError(f"no answer to {method} in {ask.timeout:g} s", hint="Raise timeout=")
+            text = f"no answer to {method} in {ask.clock.seconds:g} s"
+            return RequestTimeoutError(text, hint="Raise timeout=", executed=executed)
         why = self._ended.result()
         return TransportError(f"the session broke before {method} was answered: {why.message}", executed=executed)
 
-    async def _send(self, method: str, params: Wire, ask: Ask, sent: Sent, clock: _Clock) -> Wire:
+    async def _send(self, method: str, params: Wire, ask: Ask, sent: Sent) -> Wire:
         current.set(sent)
         try:
-            return await library().ask(self._session, method, params, _report(ask, clock))
+            return await library().ask(self._session, method, params, _report(ask))
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -233,27 +267,12 @@ class McpSession:
         return ToolError(message, tool=tool, error_code=str(code), executed=executed)
 
 
-class _Clock:
-    """The time that a request has left."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self.restart()
-
-    def restart(self) -> None:
-        self._deadline = asyncio.get_running_loop().time() + self._seconds
-
-    @property
-    def left(self) -> float:
-        return self._deadline - asyncio.get_running_loop().time()
-
-
 async def _first_of(seconds: float, *futures: asyncio.Future[Any]) -> None:
     """Wait until one of them is done, for so many seconds at most."""
     await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
-def _report(ask: Ask, clock: _Clock) -> Any:
+def _report(ask: Ask) -> Any:
     """What the package calls with the progress of a request, None when nobody wants to know."""
     progress, tell = ask.progress, ask.tell
     if progress is None and not ask.progress_resets_timeout:
@@ -261,7 +280,7 @@ def _report(ask: Ask, clock: _Clock) -> Any:
 
     async def report(done: float, total: float | None, message: str | None) -> None:
         if ask.progress_resets_timeout:
-            clock.restart()
+            ask.clock.restart()
         if progress is not None and tell is not None:
             tell(partial(progress, done, total, message))
 

@@ -28,6 +28,11 @@ class Way(Protocol):
         """What to read from and to write to."""
         ...
 
+    @property
+    def hears(self) -> bool:
+        """Whether the server can tell us something of its own accord now, and we notice when it no longer can."""
+        ...
+
     def failure(self, data: Any) -> AgentRunError | None:
         """The error of ours to which the data of an error of the protocol refers, None when to none."""
         ...
@@ -74,6 +79,11 @@ class HttpWay:
             if self._settings.transport is None:
                 await self._connections.close_async()
 
+    @property
+    def hears(self) -> bool:
+        """Whether a stream is open on which the server speaks of its own accord."""
+        return self._relay.hears
+
     def failure(self, data: Any) -> AgentRunError | None:
         """The error of ours to which the data of an error of the protocol refers, None when to none."""
         return self._relay.failure(data)
@@ -107,6 +117,11 @@ class ProcessWay:
             raise ConnectError(f"cannot start {self._address.command!r}: {error}") from error
         finally:
             pipe.close()
+
+    @property
+    def hears(self) -> bool:
+        """True: what it says comes the way of all answers."""
+        return True
 
     def failure(self, data: Any) -> AgentRunError | None:
         """None: nothing of ours is between the package and the process."""

@@ -119,7 +119,7 @@ def as_json(value: Any) -> bytes:
     """A value as JSON; raises InvalidInputError when it has none."""
     try:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInputError(f"the body cannot be written as JSON: {error}", field="body") from None
 
 

@@ -107,8 +107,12 @@ class OpenAPI:
         entry = self._entries.get(name)
         if entry is None:
             raise self._unknown(name)
-        with self._reading:  # The definitions that operations share are converted by one thread at a time.
-            found = Operation(name, entry.method, entry.path, entry.item, entry.node, self._schemas)
+        try:
+            with self._reading:  # The definitions that operations share are converted by one thread at a time.
+                found = Operation(name, entry.method, entry.path, entry.item, entry.node, self._schemas)
+        except RecursionError:
+            place = f"paths.{entry.path}.{entry.method}"
+            raise InvalidInputError(f"{place} is nested too deeply", field=place, hint="Use $ref") from None
         return self._operations.setdefault(name, found)
 
     def _unknown(self, name: str) -> InvalidInputError:

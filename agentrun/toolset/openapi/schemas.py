@@ -81,6 +81,8 @@ class Schemas:
                 self._definitions[name] = self.convert(node, self._uses[name])
             except InvalidInputError as error:
                 self._broken[name] = error
+            except RecursionError:
+                self._broken[name] = InvalidInputError(f"the schema {name} is nested too deeply", hint="Use $ref")
 
     def _referring(self, node: Node, reference: str, uses: set[str]) -> Any:
         raw = node.object()

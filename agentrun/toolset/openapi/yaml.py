@@ -10,12 +10,26 @@ import yaml
 from agentrun.errors import InvalidInputError
 
 MOST_VALUES = 10_000_000
+DEEPEST = 250
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # The C one is ten times as fast, and not always built.
 _ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*[^\s*]")
 
 
 class _Loader(_Base):  # type: ignore[misc]  # Which one it is depends on how PyYAML was built.
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    _depth: int = 0
+
+    # These two are called around each node. The C loader itself would go down until the process crashes.
+
+    def descend_resolver(self, current_node: Any, current_index: Any) -> None:
+        """Go one level down."""
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise yaml.YAMLError(f"it is nested deeper than {DEEPEST} levels")
+
+    def ascend_resolver(self) -> None:
+        """Come back up."""
+        self._depth -= 1
 
 
 def _resolve(tag: str, pattern: str, first: str) -> None:

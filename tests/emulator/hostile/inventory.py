@@ -25,6 +25,10 @@ POLL = 0.05
 ENGINE_FOLDERS = ("/var/lib/docker/", "/run/docker/")
 
 
+# Folders of a backend that serve all of its sandboxes, one after the other: who they are, and whom they trust.
+KEPT = ("users", "trust")
+
+
 @dataclass(frozen=True)
 class Inventory:
     """Processes below the emulator, its open descriptors, what lies in its folders, and who is in its cgroups."""
@@ -137,7 +141,7 @@ def _entries(directory: Path, spare: Collection[str]) -> list[str]:
                 if entry.name in spare:
                     continue
                 found += [entry.path] if not entry.name.isdigit() else []
-                waiting += [entry.path] if entry.is_dir(follow_symlinks=False) and entry.name != "users" else []
+                waiting += [entry.path] if entry.is_dir(follow_symlinks=False) and entry.name not in KEPT else []
     return found
 
 

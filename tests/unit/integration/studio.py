@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,8 +52,8 @@ class FakeStudio:
         sent = json.loads(request.body) if request.body else None
         if request.body and request.headers.get("content-type") != "application/json":
             self.wrong.append(f"content-type {request.headers.get('content-type')}")
-        fits: Callable[[Any], bool] = body if callable(body) else lambda found: found == body
-        if (request.method, request.path) != (method, path) or not fits(sent):
+        fits = body(sent) if callable(body) else sent == body
+        if (request.method, request.path) != (method, path) or not fits:
             self.wrong.append(f"{request.method} {request.path} {sent} instead of {method} {path} {body}")
         return answer(then[1], then[0]) if isinstance(then, tuple) else answer(then)
 

@@ -130,7 +130,7 @@ def test_a_link_to_pay_by_is_signed(mode: str, server: Server, name: str, method
     paying = tool(server, name, return_url="https://shop/back?x=1", notify_url="https://shop/told", channel="shop")
     order = {"out_trade_no": "o-1", "order_title": "茶 & tea", "total_amount": 12.5}
     found = drive(mode, paying.call_async(**order))
-    parts = urlsplit(found["payment_url"])
+    parts = urlsplit(str(found["payment_url"]))
     fields = dict(parse_qsl(parts.query, strict_parsing=True))
     assert f"{parts.scheme}://{parts.netloc}{parts.path}" == f"{server.url}/gateway.do"
     assert (fields["return_url"], fields["notify_url"]) == ("https://shop/back?x=1", "https://shop/told")
@@ -296,7 +296,7 @@ def test_keys_are_taken_in_every_form(server: Server, form: serialization.Privat
     key = re.sub(r"-----.*?-----|\s", "", text) if bare else text
     paying = tool(server, "alipay_mobile_payment", private_key=key)
     found = paying(out_trade_no="o", order_title="t", total_amount=1)
-    checked(dict(parse_qsl(urlsplit(found["payment_url"]).query)), "alipay.trade.wap.pay")
+    checked(dict(parse_qsl(urlsplit(str(found["payment_url"])).query)), "alipay.trade.wap.pay")
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,8 @@ def test_keys_are_taken_in_every_form(server: Server, form: serialization.Privat
 )
 def test_what_is_missing_is_named(server: Server, monkeypatch: pytest.MonkeyPatch, variable: str, option: str) -> None:
     monkeypatch.delenv(variable, raising=False)
-    outcome = tool(server, "alipay_query_payment", **{option: None}).outcome({"out_trade_no": "o"})
+    missing: dict[str, Any] = {option: None}
+    outcome = tool(server, "alipay_query_payment", **missing).outcome({"out_trade_no": "o"})
     assert isinstance(outcome.error, ConfigError)
     assert variable in outcome.text
     assert server.requests == []

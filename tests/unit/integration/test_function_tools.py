@@ -16,6 +16,7 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
+from agentrun import integration
 from agentrun._core.blocking import is_blocking
 from agentrun.errors import BlockingError, InvalidInputError
 from agentrun.integration._function import from_function
@@ -415,6 +416,13 @@ def test_a_pydantic_model_may_say_the_arguments() -> None:
     assert made.description == "Search."
     assert made(query="a", item={"name": "b"}) == ["a", Item(name="b")]
     assert made.outcome({}).text == "InvalidInputError: search: query is missing"
+
+
+def test_what_is_for_tools_of_any_origin_is_in_the_package() -> None:
+    assert [name for name in integration.__all__ if getattr(integration, name) is None] == []
+    assert integration.tool is tool
+    with pytest.raises(AttributeError, match="no attribute 'tols'"):
+        _ = integration.tols
 
 
 def test_a_tool_needs_something_to_do() -> None:

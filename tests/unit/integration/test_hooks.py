@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from agentrun._core.closing import Closing
 from agentrun.errors import ToolError
 from agentrun.integration._hooks import AuditRecord, Hooks, ToolCall, ToolVetoedError
 from agentrun.integration._outcome import ToolOutcome
+from agentrun.integration._select import searchable
 from agentrun.integration.utils import CommonToolSet, tool
 from tests.unit.modes import both_modes, drive
 
@@ -141,6 +143,40 @@ def test_hooks_of_a_set_are_those_of_each_tool_and_closing_goes_through() -> Non
     with Held().with_hooks(before=lambda call: seen.append(call.tool)) as hooked:
         assert hooked.tools()[0]() == 1
     assert (seen, closed) == (["one"], [True])
+
+
+def test_methods_may_have_hooks_of_their_own() -> None:
+    class Counter(CommonToolSet):
+        def __init__(self) -> None:
+            super().__init__()
+            self.total = 0
+
+        @Hooks(after=lambda call, outcome: f"total {outcome.value}")
+        @tool
+        def add(self, number: int) -> int:
+            self.total += number
+            return self.total
+
+    one, other = Counter(), Counter()
+    assert one.tools()[0](number=2) == "total 2"
+    assert other.add(number=1) == "total 1"
+
+
+def test_what_a_set_works_with_is_closed_through_hooks_and_search() -> None:
+    class Held(Closing):
+        def __init__(self) -> None:
+            self.closed = 0
+
+        async def close_async(self) -> None:
+            self.closed += 1
+
+    held = Held()
+    tools = CommonToolSet([send], [held])
+    for derived in (tools.with_hooks(), searchable(tools)):
+        assert held in derived.closing
+        held.closed = 0
+        derived.close()
+        assert held.closed >= 1
 
 
 def test_hooks_go_wherever_tools_can_be_modified() -> None:

@@ -51,6 +51,11 @@ def tool(server: Server, family: str, name: str, **options: Any) -> Tool:
     return next(each for each in found if each.name == f"modelstudio_{name}")
 
 
+def anything(sent: Any) -> bool:
+    """Any body is right."""
+    return True
+
+
 IMAGE_CASES: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
     (
         "image_gen",
@@ -232,13 +237,13 @@ def test_recordings_are_written_down_and_the_key_stays_here(mode: str, studio: F
 
 def test_recordings_that_all_fail_are_an_error(studio: FakeStudio, server: Server) -> None:
     results = [{"file_url": "https://a", "code": "NotFound", "subtask_status": "FAILED"}]
-    studio.task("/services/audio/asr/transcription", lambda sent: True, succeeded({"results": results}))
+    studio.task("/services/audio/asr/transcription", anything, succeeded({"results": results}))
     outcome = tool(server, "speech", "speech_to_text").outcome({"file_urls": ["https://a"]})
     assert isinstance(outcome.error, ToolError)
     assert "https://a: NotFound" in outcome.text
 
 
-PAGES = [
+PAGES: list[dict[str, Any]] = [
     {"snippet": "s", "title": "T", "url": "https://p", "hostname": "p", "hostlogo": "l", "more": 1},
     {"title": "x"},
 ]
@@ -270,7 +275,7 @@ def test_the_web_is_searched(mode: str, studio: FakeStudio, server: Server) -> N
 
 
 def test_a_search_that_failed_is_an_error(studio: FakeStudio, server: Server) -> None:
-    studio.expect("POST", "/indices/plugin/mcp_search", lambda sent: True, {"status": 7, "message": "busy"})
+    studio.expect("POST", "/indices/plugin/mcp_search", anything, {"status": 7, "message": "busy"})
     outcome = tool(server, "search", "web_search").outcome({"query": "cats"})
     assert isinstance(outcome.error, ToolError)
     assert (outcome.error.error_code, outcome.error.message) == ("7", "busy")
@@ -347,7 +352,7 @@ def test_an_index_that_is_not_there_is_told(studio: FakeStudio, server: Server) 
 
 @both_modes
 def test_a_task_that_fails_is_an_error_with_its_reason(mode: str, studio: FakeStudio, server: Server) -> None:
-    studio.task(VIDEO, lambda sent: True, running(), failed("InvalidParameter.DataInspection", "not allowed"))
+    studio.task(VIDEO, anything, running(), failed("InvalidParameter.DataInspection", "not allowed"))
     outcome = drive(mode, tool(server, "videos", "text_to_video").outcome_async({"prompt": "x"}))
     assert isinstance(outcome.error, ToolError)
     assert (outcome.error.error_code, outcome.error.message) == ("InvalidParameter.DataInspection", "not allowed")
@@ -355,7 +360,7 @@ def test_a_task_that_fails_is_an_error_with_its_reason(mode: str, studio: FakeSt
 
 @both_modes
 def test_a_task_that_takes_too_long_goes_on_without_us(mode: str, studio: FakeStudio, server: Server) -> None:
-    studio.task(VIDEO, lambda sent: True, *[running()] * 200)
+    studio.task(VIDEO, anything, *[running()] * 200)
     late = tool(server, "videos", "text_to_video", wait_seconds=0.05)
     outcome = drive(mode, late.outcome_async({"prompt": "x"}))
     assert isinstance(outcome.error, WaitTimeoutError)
@@ -372,7 +377,7 @@ def test_an_unknown_task_is_an_error(studio: FakeStudio, server: Server) -> None
 
 def test_what_the_service_refuses_is_an_error_with_its_code(studio: FakeStudio, server: Server) -> None:
     refused = {"code": "InvalidParameter", "message": "size is wrong", "request_id": "r-4"}
-    studio.expect("POST", TEXT_TO_IMAGE, lambda sent: True, (400, refused))
+    studio.expect("POST", TEXT_TO_IMAGE, anything, (400, refused))
     error = tool(server, "images", "image_gen").outcome({"prompt": "x"}).error
     assert isinstance(error, ClientError)
     assert (error.status_code, error.error_code, error.message) == (400, "InvalidParameter", "size is wrong")
@@ -386,7 +391,7 @@ def test_an_answer_without_what_was_asked_for_is_an_error(studio: FakeStudio, se
         ("speech", "qwen_tts", {"text": "x"}),
     ):
         studio.expected.clear()
-        studio.expect("POST", TEXT_TO_IMAGE if name == "image_gen" else MULTIMODAL, lambda sent: True, body)
+        studio.expect("POST", TEXT_TO_IMAGE if name == "image_gen" else MULTIMODAL, anything, body)
         assert isinstance(tool(server, family, name).outcome(arguments).error, InvalidResponseError)
 
 
@@ -420,7 +425,7 @@ def test_the_key_and_the_place_may_be_in_the_environment(
 ) -> None:
     monkeypatch.setenv("DASHSCOPE_API_KEY", KEY)
     monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", server.url)
-    studio.expect("POST", MULTIMODAL, lambda sent: True, {"output": {"audio": {"url": "u"}}})
+    studio.expect("POST", MULTIMODAL, anything, {"output": {"audio": {"url": "u"}}})
     assert hub.get("model_studio.speech").tools()[0](text="a")["result"] == "u"
 
 
@@ -436,7 +441,7 @@ def test_a_wrong_key_is_refused_and_never_shown(server: Server, caplog: pytest.L
 
 def test_ten_at_once_do_not_mix(server: Server, studio: FakeStudio) -> None:
     for _ in range(10):
-        studio.expect("POST", MULTIMODAL, lambda sent: True, {"output": {"audio": {"url": "u"}}})
+        studio.expect("POST", MULTIMODAL, anything, {"output": {"audio": {"url": "u"}}})
     speak = tool(server, "speech", "qwen_tts")
 
     async def main() -> list[Any]:

@@ -44,6 +44,10 @@ def skills(tmp_path: Path) -> Path:
     return root
 
 
+def always(command: str, folder: str) -> bool:
+    return True
+
+
 def call(mode: str, skills: Path, tool: str, arguments: dict[str, Any] | None = None, **options: Any) -> Any:
     found = {each.name: each for each in skill_tools(skills_dir=str(skills), **options).tools()}
     assert list(found) == ["load_skills", "read_skill_file", "execute_command"]
@@ -148,14 +152,14 @@ def test_only_true_approves(skills: Path) -> None:
 
 def test_a_command_is_told_no_secret_of_this_process(skills: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENTRUN_ACCESS_KEY_SECRET", "canary-1")
-    outcome = call("sync", skills, "execute_command", {"command": "env"}, command_approval=lambda c, f: True)
+    outcome = call("sync", skills, "execute_command", {"command": "env"}, command_approval=always)
     assert "PATH=" in outcome.value["stdout"]
     assert "canary-1" not in outcome.value["stdout"]
 
 
 def test_a_command_that_takes_too_long_is_killed_with_all_that_it_started(skills: Path) -> None:
     command = "sleep 300 & echo $!; wait"
-    options = {"command_approval": lambda c, f: True, "command_timeout": 1}
+    options: dict[str, Any] = {"command_approval": always, "command_timeout": 1}
     outcome = call("sync", skills, "execute_command", {"command": command}, **options)
     assert outcome.value["status"] == "timeout"
     started = int(outcome.value["stdout"])
@@ -176,5 +180,5 @@ def is_alive(pid: int) -> bool:
 
 def test_it_is_the_sandbox_or_this_machine(skills: Path) -> None:
     with pytest.raises(InvalidInputError, match="one of the two"):
-        skill_tools(skills_dir=str(skills), sandbox="python", command_approval=lambda c, f: True)
+        skill_tools(skills_dir=str(skills), sandbox="python", command_approval=always)
     assert os.path.isdir(skills)

@@ -46,7 +46,7 @@ def test_every_provider_is_asked_as_it_wants_and_answers_alike(mode: str, name: 
     with serving(answer(PROVIDERS[name][1])) as server:
         assert drive(mode, searching(name, server.url).call_async(query="cats & co", count=1)) == FOUND
         request = server.requests[0]
-    expected = {
+    expected: dict[str, tuple[str, str, dict[str, str]]] = {
         "searxng": ("GET", "/search", {"q": "cats & co", "format": "json"}),
         "tavily": ("POST", "/search", {}),
         "brave": ("GET", "/res/v1/web/search", {"q": "cats & co", "count": "1"}),

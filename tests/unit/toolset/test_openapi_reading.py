@@ -115,10 +115,26 @@ def test_what_is_no_document_is_refused_with_the_place(source: Any, said: str, f
     assert field is None or caught.value.field == field
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "a: " + "[" * 100_000, "- " * 5_000])
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "a: " + "[" * 100_000, "- " * 100_000])
 def test_what_is_nested_too_deeply_is_refused(text: str) -> None:
     with pytest.raises(InvalidInputError):
         OpenAPI(text)
+
+
+def nested_schema(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        schema = {"type": "array", "items": schema}
+    return schema
+
+
+def test_a_schema_that_is_nested_too_deeply_is_refused_when_it_is_used() -> None:
+    with pytest.raises(InvalidInputError, match="nested too deeply"):
+        OpenAPI(with_schema(nested_schema(5000))).operation("call")
+    document = with_schema({"$ref": "#/components/schemas/Deep"}, schemas={"Deep": nested_schema(5000)})
+    with pytest.raises(InvalidInputError, match="the schema Deep is nested too deeply"):
+        OpenAPI(document).operation("call")
+    assert OpenAPI(with_schema(nested_schema(100))).operation("call").name == "call"
 
 
 def test_a_url_that_does_not_answer_so() -> None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agentrun.emulator.backends import trust
 from agentrun.emulator.backends.base import (
+    CREDENTIALS,
     IMAGES,
     LEVELS,
     MOUNTS,
@@ -27,7 +29,7 @@ from agentrun.emulator.backends.base import (
     SandboxSpec,
     ServiceSpec,
 )
-from agentrun.emulator.backends.docker import containers, host_settings, images, mounting, sweeping
+from agentrun.emulator.backends.docker import containers, images, mounting, sweeping
 from agentrun.emulator.backends.docker.doors import Door, GuestDoor, PortDoor
 from agentrun.emulator.backends.docker.engine import Engine, connect
 from agentrun.emulator.backends.docker.exits import BridgeExit, Exit, ProxyExit, check_mode
@@ -115,7 +117,7 @@ class DockerBackend:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({PAUSE, PORTS, MOUNTS, NETWORK_POLICY, IMAGES, WARM})
+        return frozenset({PAUSE, PORTS, MOUNTS, NETWORK_POLICY, IMAGES, WARM, CREDENTIALS})
 
     @property
     def engine(self) -> Engine:
@@ -142,7 +144,12 @@ class DockerBackend:
     async def start_sandbox(self, spec: SandboxSpec) -> DockerSandbox:
         """Start a sandbox, or hand out one that waits; cancelled, it leaves no container."""
         self._check_level(spec)
-        if spec.image is None and not spec.mounts:
+        if spec.image and spec.injection:
+            raise NotCapable(
+                "a custom image has no proxy inside that could put credentials in: choose a template of type "
+                "CodeInterpreter, or give the image the secret in its environment yourself"
+            )
+        if spec.image is None and not spec.mounts and spec.injection is None:
             warm = self.pool.take(Shape.of(spec))
             if warm is not None:
                 return await self._hand_out(warm, spec)
@@ -257,10 +264,11 @@ class DockerBackend:
 
     async def _bring_up(self, spec: SandboxSpec, proxied: bool | None = None) -> DockerSandbox:
         place = self._next_place(mounting.owner_of(spec.mounts))
-        way_out, door = ProxyExit(self._egress, spec.network), GuestDoor(place)
+        way_out, door = ProxyExit(self._egress, spec.network, spec.injection), GuestDoor(place)
+        bundle = (await self._egress.interceptor()).bundle if spec.injection else None
         chosen = spec.network.mode != "off" if proxied is None else proxied
         try:
-            draft = await self.engine.run(lambda: self._draft(spec, place, chosen))
+            draft = await self.engine.run(lambda: self._draft(spec, place, chosen, bundle))
             await way_out.open(place)
             await door.open()
             container, output = await self._create(draft)
@@ -273,17 +281,20 @@ class DockerBackend:
             raise
         return await self._track(spec, draft, container, output, door, way_out, self._isolation)
 
-    def _draft(self, spec: SandboxSpec, place: Place, proxied: bool) -> Draft:
+    def _draft(self, spec: SandboxSpec, place: Place, proxied: bool, bundle: bytes | None) -> Draft:
         place.make()
         labels = self.owner.labels(spec.sandbox_id)
         mounted = mounting.prepare(spec.mounts, place, labels)
         socket = self._emulator_socket
-        trusted = host_settings.certificates()
+        # Shown where programs look by themselves, so that those know it too which no variable tells.
+        trusted = trust.write_bundle(place.folder, bundle) if bundle else trust.certificates()
+        secrets = spec.injection.environment if spec.injection else {}
+        trusting = trust.trust_environment(containers.CERTIFICATES) if bundle else {}
         shown = {containers.CERTIFICATES: trusted} if trusted else {}
         config = containers.guest_container(
             self._image,
             place,
-            spec.environment,
+            {**trusting, **spec.environment, **secrets},
             spec.limits,
             proxied=proxied,
             mounts=mounted.entries,

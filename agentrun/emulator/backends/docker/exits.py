@@ -10,6 +10,7 @@ from agentrun.emulator.backends.base import NetworkPolicy, NotCapable
 from agentrun.emulator.backends.docker.engine import Engine
 from agentrun.emulator.backends.docker.place import Place
 from agentrun.emulator.backends.egress import EgressProxy
+from agentrun.emulator.backends.injection.placeholders import Injection
 
 Network = Callable[[], Awaitable[str]]
 
@@ -29,14 +30,15 @@ class Exit(Protocol):
 class ProxyExit:
     """A socket of the egress proxy in the folder of a sandbox, which has no other way."""
 
-    def __init__(self, proxy: EgressProxy, policy: NetworkPolicy) -> None:
+    def __init__(self, proxy: EgressProxy, policy: NetworkPolicy, injection: Injection | None = None) -> None:
         self._proxy = proxy
         self._policy = policy
+        self._injection = injection
         self._end: Callable[[], None] | None = None
 
     async def open(self, place: Place) -> None:
         """Listen in the sandbox's folder."""
-        self._end = await self._proxy.listen(place.egress, self.policy)
+        self._end = await self._proxy.listen(place.egress, self.policy, self._injection)
 
     def policy(self) -> NetworkPolicy:
         """What holds now."""

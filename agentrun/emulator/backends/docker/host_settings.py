@@ -1,4 +1,4 @@
-"""What a build needs of this machine to reach its package sources: apt sources, pip settings, trusted certificates.
+"""What a build needs of this machine to reach its package sources: apt sources and pip settings.
 
 They are used while building and stay out of every image: they may name private hosts and hold passwords.
 """
@@ -15,12 +15,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 APT = Path("/etc/apt")
-CERTIFICATE_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-CERTIFICATE_FILES = (
-    Path("/etc/ssl/certs/ca-certificates.crt"),
-    Path("/etc/pki/tls/certs/ca-bundle.crt"),
-    Path("/etc/ssl/cert.pem"),
-)
 PIP_KEYS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 APT_OPTIONS = ("Acquire::http", "Acquire::https", "Acquire::Check-")
@@ -53,12 +47,6 @@ def apt_options() -> list[str]:
         return []
     pairs = [line.rstrip(";").split(" ", 1) for line in dumped.splitlines() if line.startswith(APT_OPTIONS)]
     return [f"{name} {value}" for name, value in pairs if value != '""']
-
-
-def certificates(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """The file of certificates that programs of this machine trust."""
-    named = [Path(environment[name]) for name in CERTIFICATE_VARIABLES if environment.get(name)]
-    return next((file for file in [*named, *CERTIFICATE_FILES] if file.is_file()), None)
 
 
 def pip_settings(environment: Mapping[str, str] = os.environ, files: Iterable[Path] | None = None) -> str:

@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
+from agentrun.emulator.backends import trust
 from agentrun.emulator.backends.base import BackendError, NotCapable
 from agentrun.emulator.backends.docker import bootstrap, host_settings
 from agentrun.emulator.backends.docker.engine import Engine
@@ -226,7 +227,7 @@ def _filter() -> bytes:
 
 
 def _host_files() -> dict[str, bytes]:
-    trusted = host_settings.certificates()
+    trusted = trust.certificates()
     return {
         "host/pip.conf": host_settings.pip_settings().encode(),
         "host/certificates.pem": trusted.read_bytes() if trusted else b"",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agentrun.emulator.backends.base import (
+    CREDENTIALS,
     FORK,
     MOUNTS,
     NETWORK_POLICY,
@@ -36,13 +37,14 @@ from agentrun.emulator.backends.process.sandbox import Outside, ProcessSandbox
 from agentrun.emulator.backends.process.services import Services
 from agentrun.emulator.backends.process.slots import Slot, Slots
 from agentrun.emulator.backends.process.station import Station
+from agentrun.emulator.backends.trust import BUNDLE, trust_environment, write_bundle
 from agentrun.emulator.launcher.plan import NAMESPACES, Plan
 
 MEBIBYTE = 1024 * 1024
-PACKAGES = "packages"
+PACKAGES, TRUST = "packages", "trust"
 EGRESS, EMULATOR = "egress", "emulator"
 CAPABILITIES = frozenset((PAUSE, FORK, WARM))
-WITH_NAMESPACES = frozenset((PORTS, NETWORK_POLICY, MOUNTS))
+WITH_NAMESPACES = frozenset((PORTS, NETWORK_POLICY, MOUNTS, CREDENTIALS))
 
 Adopt = Callable[[socket.socket], Coroutine[Any, Any, None]]
 
@@ -65,10 +67,11 @@ class ProcessBackend:
         emulator_port: int,
         confined: bool = True,
         adopt: Adopt | None = None,
+        egress: EgressProxy | None = None,
     ) -> None:
         self.run_directory = run_directory
         self.confined = confined
-        self.egress = EgressProxy(own_port=emulator_port)
+        self.egress = egress or EgressProxy(own_port=emulator_port)
         self._adopt = adopt
         self._emulator_port = emulator_port
         self._numbers = itertools.count(1)
@@ -121,6 +124,8 @@ class ProcessBackend:
         """Fork a sandbox; NotCapable when it asks for what this backend lacks."""
         self._check(spec)
         station = await self._ready_station(spec.mounts)
+        if spec.injection:
+            write_bundle(self._folder / TRUST, (await self.egress.interceptor()).bundle)
         slot = self._slots.take(spec.limits)
         path = self._folder / f"{next(self._numbers):x}"
         running = ProcessSandbox(
@@ -132,6 +137,7 @@ class ProcessBackend:
             station,
             self._plan(spec, slot, path),
             Outside(self._serve, self.egress.recheck, self._release),
+            spec.injection,
         )
         self._sandboxes.add(running)
         await running.begin()
@@ -162,6 +168,8 @@ class ProcessBackend:
             raise NotCapable("the process backend runs no container images: start the emulator with --backend docker")
         if spec.mounts and self._ground.walls != NAMESPACES:
             raise NotCapable(f"folders can be mounted only into namespaces: {self._ground.reason}")
+        if spec.injection and self._ground.walls != NAMESPACES:
+            raise NotCapable(f"credentials need the proxy, which only namespaces have: {self._ground.reason}")
 
     async def _ready_station(self, mounts: tuple[Mount, ...]) -> Station:
         async with self._starting:
@@ -181,7 +189,9 @@ class ProcessBackend:
             return launcher
         # Theirs as far as all of them have the same, so that a fork need not change it.
         environment = self._environment({}, bubblewrap.HOME, "/tmp")
-        return bubblewrap.station(launcher, environment, self._folder / "etc", self._folder / "users", mounts)
+        folder = self._folder
+        shown = {folder / "users": bubblewrap.USERS, folder / TRUST: bubblewrap.TRUST}
+        return bubblewrap.station(launcher, environment, folder / "etc", shown, mounts)
 
     def _plan(self, spec: SandboxSpec, slot: Slot, path: Path) -> Plan:
         walled = self._ground.walls == NAMESPACES
@@ -194,7 +204,7 @@ class ProcessBackend:
             readable=tuple(map(str, host.python_folders())) if walled else self._readable(),
             identity=f"{bubblewrap.USERS}/{slot.user}" if slot.identity else None,
             disk=spec.limits.disk,
-            environment=self._environment(spec.environment, home, temporary),
+            environment=self._environment(_given(spec), home, temporary),
             limits=self._resource_limits(spec.limits),
             overlays=bubblewrap.overlays(spec.mounts),
             forwards=((PROXY_PORT, EGRESS), (self._emulator_port, EMULATOR)) if walled else (),
@@ -228,7 +238,7 @@ class ProcessBackend:
     def _serve(self, sandbox: ProcessSandbox, what: str, connection: socket.socket) -> asyncio.Task[None]:
         """Connect a sandbox with what it asked for, for as long as the connection lasts."""
         if what == EGRESS:
-            work: Coroutine[Any, Any, None] = self.egress.serve(connection, sandbox.reachable)
+            work: Coroutine[Any, Any, None] = self.egress.serve(connection, sandbox.reachable, sandbox.injection)
         elif self._adopt is not None:
             work = self._adopt(connection)
         else:
@@ -247,6 +257,14 @@ class ProcessBackend:
         self._slots.give_back(sandbox.slot)
 
 
+def _given(spec: SandboxSpec) -> dict[str, str]:
+    """The environment that was asked for, with the placeholders of secrets."""
+    if spec.injection is None:
+        return dict(spec.environment)
+    trust = trust_environment(f"{bubblewrap.TRUST}/{BUNDLE}")
+    return {**trust, **spec.environment, **spec.injection.environment}
+
+
 async def _hang_up(connection: socket.socket) -> None:
     connection.close()
 
@@ -255,7 +273,8 @@ def _make_folders(folder: Path) -> None:
     folder.mkdir(mode=0o711)
     (folder / "users").mkdir(mode=0o755)
     bubblewrap.write_etc(folder / "etc", bubblewrap.INSIDE_UID)
-    (folder / PACKAGES).mkdir(mode=0o755)
+    for name in (PACKAGES, TRUST):
+        (folder / name).mkdir(mode=0o755)
     (folder / PACKAGES / host.PACKAGE.name).symlink_to(host.PACKAGE)
 
 

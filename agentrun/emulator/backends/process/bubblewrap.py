@@ -32,6 +32,7 @@ HOME = "/home/user"
 CODE = "/code"
 SOCKETS = "/run/agentrun"
 USERS = "/run/agentrun/users"
+TRUST = "/run/agentrun/trust"
 LOWER = "/run/agentrun/lower"
 TMP_SIZE = 1024 * 1024 * 1024
 PROBE_TIMEOUT = 10
@@ -78,9 +79,16 @@ def command(walls: Walls, info_fd: int) -> list[str]:
 
 
 def station(
-    launcher: Sequence[str], environment: Mapping[str, str], etc: Path, users: Path, mounts: Sequence[Mount] = ()
+    launcher: Sequence[str],
+    environment: Mapping[str, str],
+    etc: Path,
+    shown: Mapping[Path, str],
+    mounts: Sequence[Mount] = (),
 ) -> list[str]:
-    """The command line of what forks sandboxes: it sees what they shall see, and keeps the rights to wall them in."""
+    """The command line of what forks sandboxes: it sees what they shall see, and keeps the rights to wall them in.
+
+    `shown` are folders of ours, read-only, and where.
+    """
     parts = [program(), "--die-with-parent", "--clearenv"]
     for name, value in environment.items():
         parts += ["--setenv", name, value]
@@ -89,9 +97,11 @@ def station(
     parts += ["--unshare-pid", "--as-pid-1"]
     if not as_root():
         parts += ["--unshare-user", "--uid", "0", "--gid", "0"]
-    parts += [*_parents([Path(HOME), Path(USERS)]), "--perms", "0755", "--dir", HOME]
+    parts += [*_parents([Path(HOME), *map(Path, shown.values())]), "--perms", "0755", "--dir", HOME]
     parts += ["--symlink", f"{HOME}/workspace", "/workspace"]
-    parts += _system() + _private() + _etc(etc) + ["--ro-bind", str(users), USERS]
+    parts += _system() + _private() + _etc(etc)
+    for source, target in shown.items():
+        parts += ["--ro-bind", str(source), target]
     parts += _mounts(mounts)
     return [*parts, *_python(), "--remount-ro", "/", "--chdir", "/", "--", *launcher]
 

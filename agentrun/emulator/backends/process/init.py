@@ -283,6 +283,7 @@ class Init:
     def open_forwards(self) -> None:
         for port, path in self.plan["forwards"]:
             listener = socket.create_server(("127.0.0.1", port), backlog=1024)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Connections inherit it.
             Relay(self.poller, listener, unix_target(path))
 
     def open_ingress(self) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from agentrun.emulator.backends.base import BackendError, Isolation, NetworkPolicy
+from agentrun.emulator.backends.injection.placeholders import Injection
 from agentrun.emulator.backends.process.freezing import continue_tree, stop_tree
 from agentrun.emulator.backends.process.readiness import fetch
 from agentrun.emulator.backends.process.slots import Slot
@@ -62,8 +63,10 @@ class ProcessSandbox:
         station: Station,
         plan: Plan,
         outside: Outside,
+        injection: Injection | None = None,
     ) -> None:
         self.slot = slot
+        self.injection = injection
         self._name = name
         self._path = path
         self._isolation = isolation

@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 from asyncio.subprocess import Process
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,18 @@ from agentrun.emulator.backends.base import (
     HealthCheck,
     Isolation,
     Limits,
+    NetworkPolicy,
     Running,
     ServiceSpec,
 )
 from agentrun.emulator.backends.egress import PROXY_ENVIRONMENT, PROXY_PORT, EgressProxy
+from agentrun.emulator.backends.injection.placeholders import Injection
 from agentrun.emulator.backends.process import bubblewrap, host
 from agentrun.emulator.backends.process.cgroups import Cgroup, Cgroups
 from agentrun.emulator.backends.process.identities import Identities
 from agentrun.emulator.backends.process.names import own_name
 from agentrun.emulator.backends.process.running import ProcessRunning
+from agentrun.emulator.backends.trust import BUNDLE, trust_environment, write_bundle
 
 MAX_SOCKET_PATH = 100
 LONGEST_NAME = "/4194304-ffffffff/http"
@@ -35,6 +38,8 @@ MEBIBYTE = 1024 * 1024
 # Of this process, in which there may be several emulators: a cgroup's name must belong to one of them alone.
 _NUMBERS = itertools.count(1)
 SERVICE_GRACE = 2.0
+PROXY = "proxy"
+EGRESS = f"{bubblewrap.SOCKETS}/egress"
 ENTER_CGROUPS = 'for file in $0; do echo $$ > "$file" || exit 126; done; exec "$@"'
 UNCONFINED = Isolation("none", ("namespaces", *bubblewrap.BEYOND_NAMESPACES))
 
@@ -49,6 +54,7 @@ class Launch:
     limits: Limits
     network: bool
     health: HealthCheck
+    injection: Injection | None = None
     port: int | None = None
     code: Path | None = None
     grace: float = 0.0
@@ -73,6 +79,11 @@ class Place:
     @property
     def socket(self) -> Path:
         return self.folder / "http"
+
+    @property
+    def egress(self) -> Path:
+        """A way out of its own, where there are secrets to be put in."""
+        return self.folder / "egress"
 
 
 class Services:
@@ -111,12 +122,17 @@ class Services:
     async def start(self) -> None:
         """Open the way out."""
         self._check_paths()
-        await self.egress.start(self._egress_folder / "proxy")
+        await self.egress.start(self._egress_folder / PROXY)
 
     async def run(self, spec: ServiceSpec) -> Running:
         """Start a service on its own writable copy of its folder; BackendError when folder or port cannot be used."""
         if self.confined and spec.port in self._taken_ports():
             raise BackendError(f"port {spec.port} is used inside every service by the emulator: choose another one")
+        if spec.injection and not (self.confined and spec.network):
+            raise BackendError(
+                f"service {spec.service_id} has placeholders of credentials: without namespaces and a network "
+                "there is no proxy that could put the secrets in"
+            )
         if not spec.folder.is_dir():
             raise BackendError(f"the code folder {spec.folder} of service {spec.service_id} does not exist")
         return await self._launch(
@@ -127,6 +143,7 @@ class Services:
                 limits=spec.limits,
                 network=spec.network,
                 health=spec.health,
+                injection=spec.injection,
                 port=spec.port,
                 code=spec.folder,
                 grace=SERVICE_GRACE,
@@ -164,11 +181,26 @@ class Services:
         except asyncio.CancelledError:
             await asyncio.to_thread(self._remove_place, await making)
             raise
+        end: Callable[[], None] | None = None
         try:
-            return await self._spawn(launch, place)
+            if launch.injection:
+                end = await self._open_way_out(place, launch.injection)
+            return await self._spawn(launch, place, end)
         except BaseException:
+            if end:
+                end()
             await asyncio.to_thread(self._remove_place, place)
             raise
+
+    async def _open_way_out(self, place: Place, injection: Injection) -> Callable[[], None]:
+        """The proxy for one service alone; returns the function that closes it."""
+
+        def policy() -> NetworkPolicy:
+            return NetworkPolicy()
+
+        end = await self.egress.listen(place.egress / PROXY, policy, injection)
+        write_bundle(place.egress, (await self.egress.interceptor()).bundle)
+        return end
 
     def _make_place(self, launch: Launch) -> Place:
         name = own_name(f"{next(_NUMBERS):x}")
@@ -189,7 +221,7 @@ class Services:
         if self._identities and place.uid is not None:
             self._identities.give_back(place.uid)
 
-    async def _spawn(self, launch: Launch, place: Place) -> ProcessRunning:
+    async def _spawn(self, launch: Launch, place: Place, end: Callable[[], None] | None) -> ProcessRunning:
         server = _bound_socket(place.socket)
         info_read, info_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -200,7 +232,7 @@ class Services:
             raise
         finally:
             os.close(info_write)
-        return self._track(launch, place, process, server, info_read)
+        return self._track(launch, place, process, server, info_read, end)
 
     async def _execute(self, launch: Launch, place: Place, server_fd: int, info_fd: int) -> Process:
         process = await asyncio.create_subprocess_exec(
@@ -217,10 +249,21 @@ class Services:
         return process
 
     def _track(
-        self, launch: Launch, place: Place, process: Process, server: socket.socket, info_fd: int
+        self,
+        launch: Launch,
+        place: Place,
+        process: Process,
+        server: socket.socket,
+        info_fd: int,
+        end: Callable[[], None] | None,
     ) -> ProcessRunning:
+        loop = asyncio.get_running_loop()
+
         def release() -> None:
             self._running.discard(running)
+            if end:
+                # This runs in a thread, and sockets belong to the loop.
+                loop.call_soon_threadsafe(end)
             self._remove_place(place)
 
         running = ProcessRunning(
@@ -256,7 +299,7 @@ class Services:
             writable[place.code] = bubblewrap.CODE
         readable: dict[Path, str] = {}
         if launch.network:
-            readable[self._egress_folder] = f"{bubblewrap.SOCKETS}/egress"
+            readable[place.egress if launch.injection else self._egress_folder] = EGRESS
         if self._emulator_socket:
             readable[self._emulator_socket.parent] = f"{bubblewrap.SOCKETS}/emulator"
         return bubblewrap.Walls(place.folder / "etc", writable, readable)
@@ -280,14 +323,15 @@ class Services:
 
     def _environment(self, launch: Launch, home: Path) -> dict[str, str]:
         proxied = PROXY_ENVIRONMENT if launch.network and self.confined else {}
-        return host.environment({**proxied, **launch.environment}, str(home), "/tmp")
+        trust = trust_environment(f"{EGRESS}/{BUNDLE}") if launch.injection and self.confined else {}
+        return host.environment({**proxied, **trust, **launch.environment}, str(home), "/tmp")
 
     def _forwards(self, launch: Launch) -> list[tuple[int, str]]:
         if not self.confined:
             return []
         forwards: list[tuple[int, str]] = []
         if launch.network:
-            forwards.append((PROXY_PORT, f"{bubblewrap.SOCKETS}/egress/proxy"))
+            forwards.append((PROXY_PORT, f"{EGRESS}/{PROXY}"))
         if self._emulator_socket:
             forwards.append((self._emulator_port, f"{bubblewrap.SOCKETS}/emulator/{self._emulator_socket.name}"))
         return forwards

@@ -103,7 +103,9 @@ def _check_key(request: Request, guard: Guard, now: float) -> None:
     if not accepted(key, guard.keys, now):
         raise wrong_key()
     if not guard.enabled:
-        raise ApiError(403, f"The credential {guard.name} of this proxy is disabled.", "credential_disabled")
+        raise ApiError(
+            403, f"the credential {guard.name} of this proxy is disabled: nobody is let in", "credential_disabled"
+        )
 
 
 def _marked(send: Send, request_id: str) -> Send:

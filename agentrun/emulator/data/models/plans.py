@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from agentrun._core.outbound import Outbound, Outgoing, proof
+from agentrun._core.outbound import Outgoing, proof
 from agentrun._serving.openai_error import ApiError
 from agentrun._serving.values import section
 from agentrun.emulator.control.model_proxies import read_config
 from agentrun.emulator.inbound.checks import Until, key_check
+from agentrun.emulator.outbound import OutboundCredentials
 from agentrun.emulator.resources import Resources
 from agentrun.emulator.store import Record, Scope
-from agentrun.emulator.usage import Usage, User
+from agentrun.emulator.usage import User, user
 from agentrun.errors import CredentialError
 from agentrun.gateway.plan import Plan, PlanError, Service, Target, build_plan, service_plan
 
@@ -46,11 +47,13 @@ class Served:
 class Plans:
     """Plans are kept until anything that they were made of changes."""
 
-    def __init__(self, proxies: Resources, services: Resources, credentials: Resources, usage: Usage) -> None:
+    def __init__(
+        self, proxies: Resources, services: Resources, credentials: Resources, outbound: OutboundCredentials
+    ) -> None:
         self._proxies = proxies
         self._services = services
         self._credentials = credentials
-        self._usage = usage
+        self._outbound = outbound
         # By the names of services, and by the keys of the targets that they became: whose credential is shown.
         self._shown: dict[tuple[Scope, str], tuple[str, User]] = {}
         self._shown_at: dict[str, tuple[Scope, str, User]] = {}
@@ -87,7 +90,7 @@ class Plans:
     def note_use(self, target: Target) -> None:
         """A target is asked: whose credential it is shown has been used."""
         if shown := self._shown_at.get(target.key):
-            self._usage.note(*shown)
+            self._outbound.note(*shown)
 
     def _note_shown(self, served: Served) -> None:
         plan = served.plan
@@ -109,7 +112,7 @@ class Plans:
         )
         credential = document.get("credentialName")
         guard = self._guard(scope, credential) if credential else None
-        return Served(scope, plan, guard, User("model_proxy", record.id, record.name))
+        return Served(scope, plan, guard, user(record))
 
     def _found_service(self, scope: Scope, name: str) -> Served:
         return Served(scope, _planned(lambda: service_plan(self._service(scope, name))))
@@ -130,25 +133,23 @@ class Plans:
         name = service.document.get("credentialName")
         if not name:
             return None
-        record = self._credential(scope, name)
-        if record.document.get("enabled") is False:
-            raise PlanError(f"credential {name} of model service {service.name} is disabled")
         try:
-            shown = proof(Outbound.of(record.document), Outgoing("POST", ""))
+            credential = self._outbound.current(scope, name)
+            shown = proof(credential, Outgoing("POST", ""))
         except CredentialError as error:
             raise PlanError(f"model service {service.name}: {error}") from error
-        if shown.query or record.document.get("credentialAuthType") == "ak_sk":
+        if shown.query or credential.needs_whole_request:
             raise PlanError(
                 f"model service {service.name}: the credential {name} depends on the request; name one that is shown "
                 "in headers, such as an API key"
             )
-        self._shown[scope, service.name] = record.id, User("model_service", service.id, service.name)
+        self._shown[scope, service.name] = name, user(service)
         return shown.all_headers()
 
     def _credential(self, scope: Scope, name: str) -> Record:
         record = self._credentials.find_by_name(scope, name)
         if record is None:
-            raise PlanError(f"credential {name} does not exist any more")
+            raise PlanError(f"credential {name!r} cannot be used: it does not exist")
         return record
 
     def _guard(self, scope: Scope, name: str) -> Guard:

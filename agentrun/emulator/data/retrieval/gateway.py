@@ -10,13 +10,13 @@ from agentrun.emulator.data.retrieval.adb import ADBRetrieval
 from agentrun.emulator.data.retrieval.bailian import BailianRetrieval
 from agentrun.emulator.data.retrieval.ragflow import RagFlowRetrieval
 from agentrun.emulator.http import Request, Response
-from agentrun.emulator.resources import Resources
+from agentrun.emulator.outbound import OutboundCredentials
 
 
 class RetrievalGateway:
     """Answers searches in the words of all providers."""
 
-    def __init__(self, bases: KnowledgeBases, credentials: Resources, auth: Authenticator) -> None:
+    def __init__(self, bases: KnowledgeBases, credentials: OutboundCredentials, auth: Authenticator) -> None:
         self._ragflow = RagFlowRetrieval(bases, credentials)
         self._bailian = BailianRetrieval(bases, auth)
         self._adb = ADBRetrieval(bases, auth)

@@ -15,12 +15,15 @@ from agentrun.emulator.control.knowledgebases import RAGFLOW_PREFIX, KnowledgeBa
 from agentrun.emulator.data.retrieval.matching import has_values
 from agentrun.emulator.http import Request
 from agentrun.emulator.knowledge.index import Hit
-from agentrun.emulator.resources import Resources
+from agentrun.emulator.outbound import OutboundCredentials
 from agentrun.emulator.store import Record
+from agentrun.emulator.usage import user
 from agentrun.emulator.wire.envelope import ServiceError
+from agentrun.errors import CredentialError
 
 PATH = "/api/v1/retrieval"
 _BAD_ARGUMENT, _BAD_DATA, _UNAUTHORIZED = 101, 102, 109
+_WRONG_KEY = "the API key is not that of the knowledge base's credential"
 # How many chunks are looked at unless the caller says less.
 _MOST = 1024
 # Those after `top_k` ask for what an index of words has not, and change nothing.
@@ -50,7 +53,7 @@ class RagFlowError(Exception):
 class RagFlowRetrieval:
     """Answers for a RagFlow server."""
 
-    def __init__(self, bases: KnowledgeBases, credentials: Resources) -> None:
+    def __init__(self, bases: KnowledgeBases, credentials: OutboundCredentials) -> None:
         self._bases = bases
         self._credentials = credentials
 
@@ -71,17 +74,18 @@ class RagFlowRetrieval:
     def _allowed(self, id: str, authorization: str) -> Record:
         """The knowledge base, when the caller shows the key of its credential."""
         record = self._bases.resources.store.anywhere(self._bases.resources.kind.name, id)
-        key = self._key(record) if record else None
-        shown = authorization.removeprefix("Bearer ")
-        if record is None or not key or not hmac.compare_digest(shown.encode(), key.encode()):
-            raise RagFlowError(_UNAUTHORIZED, "the API key is not that of the knowledge base's credential")
+        name = record.document.get("credentialName") if record else None
+        if record is None or not name:
+            raise RagFlowError(_UNAUTHORIZED, _WRONG_KEY)
+        try:
+            credential = self._credentials.current(record.scope, name)
+        except CredentialError as error:
+            raise RagFlowError(_UNAUTHORIZED, str(error)) from None
+        key, shown = credential.secret, authorization.removeprefix("Bearer ")
+        if not key or not hmac.compare_digest(shown.encode(), key.encode()):
+            raise RagFlowError(_UNAUTHORIZED, _WRONG_KEY)
+        self._credentials.note(record.scope, name, user(record))
         return record
-
-    def _key(self, record: Record) -> str | None:
-        name = record.document.get("credentialName")
-        found = self._credentials.find_by_name(record.scope, name) if name else None
-        enabled = found is not None and found.document.get("enabled") is not False
-        return found.document.get("credentialSecret") if found and enabled else None
 
     def _found(self, record: Record, body: Mapping[str, Any]) -> dict[str, Any]:
         first = record.document["providerSettings"]["datasetIds"][0]

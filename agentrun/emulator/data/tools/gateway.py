@@ -15,9 +15,10 @@ from agentrun.emulator.control.tools import Tools, key
 from agentrun.emulator.control.toolsets import as_tool
 from agentrun.emulator.data.proxy import Proxy
 from agentrun.emulator.data.tools.endpoints import Endpoints
-from agentrun.emulator.data.tools.injection import Injection, injection_of
-from agentrun.emulator.data.tools.servers import Server
+from agentrun.emulator.data.tools.injection import Showing, place_of
+from agentrun.emulator.data.tools.servers import Forwarding, Server
 from agentrun.emulator.http import Request, Response
+from agentrun.emulator.outbound import OutboundCredentials
 from agentrun.emulator.packages import Packages
 from agentrun.emulator.resources import Resources
 from agentrun.emulator.store import Record
@@ -37,7 +38,7 @@ class ToolGateway:
         self,
         tools: Tools,
         sets: Resources,
-        credentials: Resources,
+        credentials: OutboundCredentials,
         running: ToolInstances,
         proxy: Proxy,
         packages: Packages,
@@ -64,8 +65,7 @@ class ToolGateway:
         if kind == SKILL:
             return await self._download(request, tool, f"{slash}{below}", request_id)
         if kind == FUNCTIONCALL:
-            server = await self._function_server(tool)
-            return await server.forward(self._proxy, request, f"{slash}{below}", request_id)
+            return await self._function(request, tool, f"{slash}{below}", request_id)
         return await self._mcp(request, tool, f"{slash}{below}", request_id)
 
     async def handle_set(self, request: Request, caller: Callable[[str | None], Tenant], request_id: str) -> int:
@@ -103,18 +103,19 @@ class ToolGateway:
 
     # Functions
 
-    async def _function_server(self, tool: Record) -> Server:
+    async def _function(self, request: Request, tool: Record, below: str, request_id: str) -> int:
         document = tool.document
         api = tool_specs.read_openapi(document[SPEC], SPEC) if document.get(SPEC) else {}
-        injection = injection_of(tool, self._credentials, tool_specs.security_scheme(api))
-        if document["createMethod"] == OPENAPI_IMPORT:
-            return Server.at(f"tool {tool.name}", tool_specs.server_url(api, SPEC), injection)
-        return await self._hosted(tool, injection)
+        imported = document["createMethod"] == OPENAPI_IMPORT
+        place = place_of(tool_specs.security_scheme(api)) if document.get("credentialName") else None
+        server = _elsewhere(tool, tool_specs.server_url(api, SPEC)) if imported else await self._hosted(tool)
+        showing = Showing(tool, self._credentials, place=place)
+        return await Forwarding(self._proxy, request, request_id, showing).to(server, below)
 
-    async def _hosted(self, tool: Record, injection: Injection) -> Server:
+    async def _hosted(self, tool: Record) -> Server:
         """The server of a tool that runs here; it is told the address that it knows itself by."""
         running = await self._running.ready(key(tool), tool)
-        return Server(f"tool {tool.name}", running.socket, f"http://127.0.0.1:{tool.document['port']}", injection)
+        return Server(_what(tool), running.socket, f"http://127.0.0.1:{tool.document['port']}")
 
     # MCP servers
 
@@ -130,27 +131,30 @@ class ToolGateway:
             if there is None:
                 raise ServiceError(404, "ERR_NOT_FOUND", f"there is no such session (any more): open {PREFIX}.../sse")
             request.query_string = ""
-            return await there.forward(self._proxy, request, "", request_id)
-        server = await self._mcp_server(tool, below)
+            return await Forwarding(self._proxy, request, request_id, self._showing(tool)).to(there, "")
+        server, showing = await self._mcp_server(tool, below), self._showing(tool)
         if below == STREAMABLE:
-            return await server.forward(self._proxy, request, "", request_id)
+            return await Forwarding(self._proxy, request, request_id, showing).to(server, "")
         with self._endpoints.naming(owner, server, request):
-            return await server.forward(self._proxy, request, "", request_id, plain=True)
+            return await Forwarding(self._proxy, request, request_id, showing, plain=True).to(server, "")
+
+    def _showing(self, tool: Record) -> Showing:
+        remote = tool.document["createMethod"] == MCP_REMOTE
+        headers = tool_specs.read_mcp_server(tool.document[SPEC], SPEC).headers if remote else {}
+        return Showing(tool, self._credentials, headers)
 
     async def _mcp_server(self, tool: Record, below: str) -> Server:
-        injection = injection_of(tool, self._credentials)
         if tool.document["createMethod"] != MCP_REMOTE:
-            return (await self._hosted(tool, injection)).below(below)
+            return (await self._hosted(tool)).below(below)
         remote = tool_specs.read_mcp_server(tool.document[SPEC], SPEC)
         self._check_proxied(tool, below, remote)
-        return Server.at(f"tool {tool.name}", remote.url or "", Injection({**remote.headers, **injection.headers}))
+        return _elsewhere(tool, remote.url or "")
 
     def _check_proxied(self, tool: Record, below: str, remote: tool_specs.McpServer) -> None:
         config: Any = section(tool.document, "mcpConfig")
         if not config.get("proxyEnabled"):
-            raise conflict(
-                f"tool {tool.name} is not proxied: call {remote.url} yourself, or set mcpConfig.proxyEnabled"
-            )
+            address = str(remote.url).partition("?")[0]  # A query may hold a key.
+            raise conflict(f"tool {tool.name} is not proxied: call {address} yourself, or set mcpConfig.proxyEnabled")
         by_affinity = SSE if config.get("sessionAffinity") == "MCP_SSE" else STREAMABLE
         spoken = {tool_specs.SSE: SSE, tool_specs.STREAMABLE_HTTP: STREAMABLE}.get(remote.transport or "", by_affinity)
         if spoken != below:
@@ -158,6 +162,14 @@ class ToolGateway:
                 f"the server of tool {tool.name} is called at {PREFIX}{tool.name}{spoken}: transportType in "
                 f"{SPEC}, or else mcpConfig.sessionAffinity, says which transport it speaks"
             )
+
+
+def _what(tool: Record) -> str:
+    return f"tool {tool.name}"
+
+
+def _elsewhere(tool: Record, url: str) -> Server:
+    return Server.at(_what(tool), url)
 
 
 def _nothing_at(request: Request, *known: str) -> ServiceError:

@@ -1,110 +1,98 @@
-"""What a tool's credential adds to a request on its way, so that the caller never sees it."""
+"""Where in a request to a tool's server its credential goes; what it is comes from the platform's credentials."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlencode
 
-from agentrun._serving.upstream import Headers
-from agentrun._serving.values import section
-from agentrun.emulator.resources import Resources
+from agentrun._core.outbound import AUTHORIZATION, BASIC, HEADER, Outgoing, Place, Proof
+from agentrun.emulator.backends.injection.placeholders import Unavailable
+from agentrun.emulator.control.credential_parts import filled
+from agentrun.emulator.outbound import OutboundCredentials
 from agentrun.emulator.store import Record
-from agentrun.emulator.wire.envelope import conflict, unsupported
+from agentrun.emulator.usage import user
+from agentrun.emulator.wire.envelope import ServiceError, conflict, unsupported
+from agentrun.errors import CredentialError
 
-_AUTHORIZATION = "authorization"
+_BEARER = Place(HEADER, AUTHORIZATION)
+
+
+def place_of(scheme: Mapping[str, Any]) -> Place | None:
+    """Where a security scheme of OpenAPI wants a key, None where there is no scheme. Raises ServiceError (501)."""
+    kind, name = scheme.get("type"), str(scheme.get("name") or "")
+    how = str(scheme.get("scheme", "")).lower() if kind == "http" else ""
+    if not scheme:
+        return None
+    if kind == "apiKey" and name:
+        return Place(str(scheme.get("in")), name)
+    if how == "basic":
+        return Place(BASIC, AUTHORIZATION)
+    if how == "bearer" or kind in ("oauth2", "openIdConnect"):
+        return _BEARER
+    raise unsupported(
+        "the emulator knows the security schemes apiKey, http with basic or bearer, oauth2 and openIdConnect, "
+        f"not {kind} {how}".rstrip()
+    )
 
 
 @dataclass(frozen=True)
-class Injection:
-    """Headers, query parameters and cookies that replace what the caller sent under the same names."""
+class Showing:
+    """What the requests of one tool show to its server: headers, which may refer to credentials, and its credential.
 
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    query: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    cookies: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-
-    def into_headers(self, given: Headers) -> Headers:
-        """The headers of a request with ours."""
-        own = {name.lower().encode(): value.encode() for name, value in self.headers.items()}
-        if self.cookies:
-            own[b"cookie"] = self._cookie(given)
-        return [*(pair for pair in given if pair[0] not in own), *own.items()]
-
-    def into_query(self, given: str) -> str:
-        """The query of a request with ours; what else is in it stays as it is written."""
-        kept = [part for part in given.split("&") if part and part.partition("=")[0] not in self.query]
-        return "&".join([*kept, urlencode(self.query)] if self.query else kept)
-
-    def _cookie(self, given: Headers) -> bytes:
-        sent = "; ".join(value.decode("latin-1") for name, value in given if name == b"cookie")
-        kept = [part.strip() for part in sent.split(";") if part.strip() and _cookie_name(part) not in self.cookies]
-        return "; ".join([*kept, *(f"{name}={value}" for name, value in self.cookies.items())]).encode("latin-1")
-
-
-def _cookie_name(part: str) -> str:
-    return part.partition("=")[0].strip()
-
-
-def injection_of(tool: Record, credentials: Resources, scheme: Mapping[str, Any] | None = None) -> Injection:
-    """What the credential that a tool names adds; `scheme` is the security scheme of its OpenAPI document.
-
-    Raises ServiceError: the credential is gone or disabled (409), or of a kind that cannot be sent (501).
+    It is looked up for each request, so that what becomes of a credential counts at once.
     """
-    name = tool.document.get("credentialName")
-    if not name:
-        return Injection()
-    credential = credentials.find_by_name(tool.scope, name)
-    if credential is None:
-        raise conflict(f"credential {name} of tool {tool.name} does not exist any more")
-    if credential.document.get("enabled") is False:
-        raise conflict(f"credential {name} of tool {tool.name} is disabled")
-    return _by_scheme(credential, scheme) if scheme else _by_credential(credential)
 
+    tool: Record
+    credentials: OutboundCredentials = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    place: Place | None = None
 
-def _by_credential(credential: Record) -> Injection:
-    kind = credential.document["credentialAuthType"]
-    public = section(credential.document, "credentialPublicConfig")
-    if kind == "custom_header":
-        return Injection({name: str(value) for name, value in section(public, "authConfig").items()})
-    if kind == "basic":
-        return Injection({_AUTHORIZATION: _basic(credential)})
-    if kind != "api_key":
-        raise unsupported(f"credential {credential.name}: the emulator sends no credentials of type {kind} to tools")
-    header = str(public.get("headerKey") or _AUTHORIZATION)
-    prefix = public.get("prefix")
-    if prefix is None:
-        prefix = "Bearer " if header.lower() == _AUTHORIZATION else ""
-    return Injection({header: f"{prefix}{_secret(credential)}"})
+    @property
+    def credential(self) -> str | None:
+        """The name of the tool's credential."""
+        return self.tool.document.get("credentialName")
 
+    def needs_whole(self) -> bool:
+        """Whether a request has to be there as a whole, to be signed or sent again. Raises ServiceError (409)."""
+        if not self.credential:
+            return False
+        try:
+            return self.credentials.current(self.tool.scope, self.credential).needs_whole_request
+        except CredentialError as error:
+            raise self._refusal(error) from None
 
-def _by_scheme(credential: Record, scheme: Mapping[str, Any]) -> Injection:
-    kind, place, name = scheme.get("type"), scheme.get("in"), str(scheme.get("name") or "")
-    if credential.document["credentialAuthType"] == "custom_header":
-        return _by_credential(credential)
-    if kind == "http" and str(scheme.get("scheme", "")).lower() == "basic":
-        return Injection({_AUTHORIZATION: _basic(credential)})
-    if kind == "http" and str(scheme.get("scheme", "")).lower() == "bearer":
-        return Injection({_AUTHORIZATION: f"Bearer {_secret(credential)}"})
-    if kind == "apiKey" and name and place == "header":
-        return Injection({name: _secret(credential)})
-    if kind == "apiKey" and name and place == "query":
-        return Injection(query={name: _secret(credential)})
-    if kind == "apiKey" and name and place == "cookie":
-        return Injection(cookies={name: quote(_secret(credential), safe="")})
-    raise unsupported(f"the emulator knows the security schemes apiKey and http with basic or bearer, not {kind}")
+    async def proof(self, request: Outgoing) -> Proof:
+        """What a request carries. Raises ServiceError (409): a credential is gone, disabled or cannot be shown."""
+        headers = self._headers()
+        if not self.credential:
+            return Proof(headers)
+        try:
+            shown = await self.credentials.proof(self.tool.scope, self.credential, user(self.tool), request, self.place)
+        except CredentialError as error:
+            raise self._refusal(error) from None
+        own = {name.lower() for name in shown.headers}
+        kept = {name: value for name, value in headers.items() if name.lower() not in own}
+        return Proof({**kept, **shown.headers}, shown.query, shown.cookies)
 
+    async def again(self, request: Outgoing, shown: Proof) -> Proof | None:
+        """What to show instead of what was refused by a 401; None when there is nothing else to show."""
+        if not self.credential:
+            return None
+        try:
+            return await self.credentials.again(self.tool.scope, self.credential, request, shown, self.place)
+        except CredentialError as error:
+            raise self._refusal(error) from None
 
-def _secret(credential: Record) -> str:
-    secret: str = credential.document.get("credentialSecret") or ""
-    if not secret:
-        raise conflict(f"credential {credential.name} has no credentialSecret")
-    return secret
+    def _headers(self) -> Mapping[str, str]:
+        try:
+            headers, used = filled(self.credentials, self.tool.scope, self.headers)
+        except Unavailable as error:
+            raise self._refusal(error) from None
+        for name in used:
+            self.credentials.note(self.tool.scope, name, user(self.tool))
+        return headers
 
-
-def _basic(credential: Record) -> str:
-    """The first user of a credential with users; else its secret, `user:password`."""
-    users: list[Mapping[str, str]] = section(credential.document, "credentialPublicConfig").get("users") or []
-    pair = f"{users[0].get('username')}:{users[0].get('password')}" if users else _secret(credential)
-    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+    def _refusal(self, error: Exception) -> ServiceError:
+        noun = "tool set" if self.tool.kind == "Toolset" else "tool"
+        return conflict(f"{noun} {self.tool.name}: {error}")

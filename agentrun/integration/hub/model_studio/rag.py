@@ -43,12 +43,17 @@ _PARAMETERS = (
 )
 
 
+def _options(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    options: Mapping[str, Any] = arguments.get("rag_options") or {}
+    return options
+
+
 def _body(arguments: Mapping[str, Any]) -> dict[str, Any]:
     messages: Sequence[Mapping[str, Any]] = arguments["messages"]
     query = messages[-1].get("content") if messages else None
     if not isinstance(query, str) or not query.strip():
         raise InvalidInputError("the last message has no text to look for", field="messages")
-    options: Mapping[str, Any] = arguments.get("rag_options") or {}
+    options = _options(arguments)
     system = next((message.get("content") for message in messages if message.get("role") == "system"), None)
     given = {
         "query": query,
@@ -97,11 +102,12 @@ def _rag(studio: Studio) -> Tool:
     name = "modelstudio_RAG"
 
     async def perform(arguments: dict[str, Any]) -> dict[str, Any]:
-        options = cast("Mapping[str, Any]", arguments.get("rag_options") or {})
+        options = _options(arguments)
         body = _body(arguments)
         body["pipeline_id_list"] = await _pipelines(studio, name, options)
         answer = await studio.call("POST", _PROMPT, body=body)
-        found: Mapping[str, Any] = next(iter(answer.get("data") or ()), {})
+        listed: Sequence[Mapping[str, Any]] = answer.get("data") or [{}]
+        found = listed[0]
         text = str(found.get("text") or "")
         messages = _filled(arguments["messages"], str(options.get("replaced_word") or _PLACE), text)
         return {"raw_result": list(found.get("nodes") or ()), "rag_result": text, "messages": messages}
@@ -114,7 +120,7 @@ def _rag_lite(studio: Studio) -> Tool:
 
     async def perform(arguments: dict[str, Any]) -> dict[str, Any]:
         body = _body(arguments)
-        pipelines = await _pipelines(studio, name, arguments.get("rag_options") or {})
+        pipelines = await _pipelines(studio, name, _options(arguments))
 
         async def nodes(pipeline: str) -> list[Any]:
             answer = await studio.call("POST", f"/indices/pipeline/{quote(pipeline, safe='')}/retrieve", body=body)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agentrun.emulator.backends import trust
 from agentrun.emulator.backends.base import BackendError
 from agentrun.emulator.backends.docker import host_settings, images
 from agentrun.emulator.backends.docker.engine import Engine, connect
@@ -52,8 +53,8 @@ def test_pip_settings_follow_files_then_variables(tmp_path: Path) -> None:
 def test_the_certificates_named_first_are_taken(tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.pem"
     bundle.write_text("x")
-    assert host_settings.certificates({"PIP_CERT": str(bundle)}) == bundle
-    assert host_settings.certificates({"PIP_CERT": str(tmp_path / "absent"), "SSL_CERT_FILE": str(bundle)}) == bundle
+    assert trust.certificates({"PIP_CERT": str(bundle)}) == bundle
+    assert trust.certificates({"PIP_CERT": str(tmp_path / "absent"), "SSL_CERT_FILE": str(bundle)}) == bundle
 
 
 def test_an_image_of_another_version_is_noticed(engine: Engine, tmp_path: Path) -> None:

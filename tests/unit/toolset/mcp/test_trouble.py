@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -32,6 +31,7 @@ from agentrun.toolset.mcp import McpClient
 from tests.unit.servers import Behaviour, Line, Received, Server, after, answer, closed_port, page, raw, reset
 from tests.unit.servers import serving as answering
 from tests.unit.toolset.mcp.mcp_servers import PROGRAM, McpServer, serving, until
+from tests.unit.toolset.mcp.speaking import speaking
 
 pytestmark = pytest.mark.xdist_group("mcp")
 
@@ -139,36 +139,14 @@ def test_a_redirect_on_the_same_host_is_followed(make_server: Callable[..., Serv
     def behave(line: Line, request: Received) -> bool:
         if request.path == "/mcp":
             return answer(b"", 307, {"location": "/mcp/"})(line, request)
-        return speaking(line, request)
+        return speaking()(line, request)
 
     with McpClient(f"{make_server(behave).url}/mcp", timeout=60) as client:
         assert [tool["name"] for tool in client.list_tools()] == ["tool-0", "tool-1", "tool-2"]
 
 
-def speaking(line: Line, request: Received) -> bool:
-    """A server with three tools on three pages, written by hand."""
-    message = json.loads(request.body or b"{}")
-    if "id" not in message:
-        return answer(b"", 202)(line, request)
-    result: dict[str, Any] = {}
-    if message["method"] == "initialize":
-        version = message["params"]["protocolVersion"]
-        result = {"protocolVersion": version, "capabilities": {}, "serverInfo": {"name": "hand", "version": "1"}}
-    elif message["method"] == "tools/list":
-        number = int(message.get("params", {}).get("cursor", 0))
-        result = {"tools": [{"name": f"tool-{number}", "inputSchema": {"type": "object"}}]}
-        if number < 2:
-            result["nextCursor"] = str(number + 1)
-    else:
-        error = {"code": -32601, "message": "Method not found"}
-        body = {"jsonrpc": "2.0", "id": message["id"], "error": error}
-        return answer(body, headers={"content-type": "application/json"})(line, request)
-    body = {"jsonrpc": "2.0", "id": message["id"], "result": result}
-    return answer(body, headers={"content-type": "application/json"})(line, request)
-
-
 def test_all_pages_are_followed_and_kinds_that_a_server_lacks_are_empty(make_server: Callable[..., Server]) -> None:
-    with McpClient(f"{make_server(speaking).url}/mcp", timeout=60) as client:
+    with McpClient(f"{make_server(speaking()).url}/mcp", timeout=60) as client:
         assert [tool["name"] for tool in client.list_tools()] == ["tool-0", "tool-1", "tool-2"]
         assert client.list_prompts() == client.list_resources() == []
         with pytest.raises(ToolError) as caught:
