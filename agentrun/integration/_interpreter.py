@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agentrun._core.blocking import run
-from agentrun._sandbox_tools.definitions import HOME, PYTHON
+from agentrun._sandbox_tools.definitions import CODE_SECONDS, HOME, PYTHON
 from agentrun.integration._session import PerSession
 from agentrun.integration.builtin.sandbox import SessionSandboxes
 from agentrun.sandbox.toolset import SandboxToolSet
@@ -29,19 +29,18 @@ class Interpreters(PerSession):
         self._lock = threading.Lock()
 
     async def execute_async(
-        self, session_id: str | None, code: str, language: str = PYTHON, timeout: int | None = None
+        self, session_id: str | None, code: str, language: str = PYTHON, timeout: int = CODE_SECONDS
     ) -> ExecutionResult:
         """Run code where the session's variables are; raises SandboxTerminatedError when its sandbox has ended."""
 
         async def act(sandbox: CodeInterpreterSandbox) -> ExecutionResult:
             context = await self._context(sandbox, language).get()
-            limited = {} if timeout is None else {"timeout": timeout}
-            return await context.execute_async(code, **limited)
+            return await context.execute_async(code, timeout=timeout)
 
         return await self._sandboxes.of_session(session_id).use_async(act)
 
     def execute(
-        self, session_id: str | None, code: str, language: str = PYTHON, timeout: int | None = None
+        self, session_id: str | None, code: str, language: str = PYTHON, timeout: int = CODE_SECONDS
     ) -> ExecutionResult:
         """Run code where the session's variables are; raises SandboxTerminatedError when its sandbox has ended."""
         return run(self.execute_async(session_id, code, language, timeout))

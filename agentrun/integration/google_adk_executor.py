@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import PrivateAttr
 
+from agentrun._sandbox_tools.definitions import CODE_SECONDS
 from agentrun.config import Config
 from agentrun.errors import AgentRunError
 from agentrun.integration._extra import framework
@@ -56,7 +57,9 @@ class SandboxCodeExecutor(BaseCodeExecutor, PerSession):
         try:
             if files:
                 self._interpreters.put(session, files)
-            ran = self._interpreters.execute(session, code_execution_input.code, timeout=self.timeout_seconds)
+            ran = self._interpreters.execute(
+                session, code_execution_input.code, timeout=self.timeout_seconds or CODE_SECONDS
+            )
         except AgentRunError as error:
             return CodeExecutionResult(stderr=error_text(error), exit_code=1)
         return _result(ran)

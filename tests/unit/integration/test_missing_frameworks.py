@@ -19,6 +19,11 @@ import pytest
         ("agentscope", "agentscope", "agentscope"),
         ("agentscope_workspace", "agentscope", "agentscope"),
         ("smolagents", "smolagents", "smolagents"),
+        ("crewai", "crewai", "crewai"),
+        ("google_adk", "google", "google_adk"),
+        ("google_adk_executor", "google", "google_adk"),
+        ("autogen", "autogen_agentchat", "autogen"),
+        ("autogen_executor", "autogen_agentchat", "autogen"),
     ],
 )
 def test_the_extra_is_named(module: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
