@@ -65,7 +65,10 @@ def test_a_sandbox_that_ended_is_not_replaced(call: Mode, interpreters: Interpre
 
 
 def test_threads_of_one_session_share_a_context(interpreters: Interpreters, config: Config) -> None:
+    def assign(number: int) -> None:
+        interpreters.execute(None, f"n{number} = {number}")
+
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: interpreters.execute(None, f"n{number} = {number}"), range(8)))
+        list(pool.map(assign, range(8)))
     assert interpreters.execute(None, "print(sum([n0, n1, n2, n3, n4, n5, n6, n7]))").stdout == "28\n"
     assert len(alive(config)) == 1
