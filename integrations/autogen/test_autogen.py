@@ -40,7 +40,7 @@ from agentrun.integration.autogen import (
 )
 from agentrun.server.events import AgentEvent, EventType
 from integrations.autogen.agent import answer
-from integrations.scenario.platform import Names, sandboxes_alive
+from integrations.scenario.platform import Names, sandboxes_alive, signed_model
 from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool
 from integrations.scenario.weather import CELSIUS, fahrenheit_squared
 
@@ -262,6 +262,14 @@ async def test_a_model_is_asked_without_an_agent_and_stays_open(names: Names) ->
         done = await asked.create([UserMessage(content="Hello", source="user")])
         assert "with a script" in str(done.content)
         await asked.close()
+
+
+@pytest.mark.asyncio
+async def test_a_model_without_a_key_is_asked_by_signed_requests(names: Names) -> None:
+    with signed_model(names) as name:
+        for streams in (False, True):
+            asking = agent(names, to_tool(schema_tool()), asked=name, model_client_stream=streams)
+            assert "with a script" in said(await asking.run(task="Hello"))
 
 
 def test_questions_and_handoffs_are_events_and_what_a_person_says_is_none() -> None:

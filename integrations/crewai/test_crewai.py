@@ -28,7 +28,7 @@ from agentrun.integration.crewai import (
 )
 from agentrun.server.events import AgentEvent, EventType
 from integrations.crewai.agent import answer
-from integrations.scenario.platform import Names, sandboxes_alive
+from integrations.scenario.platform import Names, sandboxes_alive, signed_model
 from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool
 from integrations.scenario.weather import CELSIUS, fahrenheit_squared
 
@@ -185,6 +185,14 @@ async def test_an_agent_works_without_a_crew_too(names: Names, python: Any) -> N
     agent = Agent(role="Tester", goal="Answer", backstory="Short.", llm=model(names.model), tools=list(python))
     assert (await agent.kickoff_async("Note one.")).raw == "The note says one."
     assert len(sandboxes_alive()) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_model_without_a_key_is_asked_by_signed_requests(names: Names) -> None:
+    with signed_model(names) as name:
+        llm = model(name)
+        assert "with a script" in await asyncio.to_thread(llm.call, "Hello")
+        assert "with a script" in await llm.acall("Hello")
 
 
 def test_no_key_is_shown_with_the_model(names: Names) -> None:

@@ -34,7 +34,7 @@ from agentrun.integration.google_adk_messages import asked
 from agentrun.integration.google_adk_model import LlmRequest, _call
 from agentrun.server.events import AgentEvent, EventType
 from integrations.google_adk.agent import answer
-from integrations.scenario.platform import Names, sandboxes_alive
+from integrations.scenario.platform import Names, sandboxes_alive, signed_model
 from integrations.scenario.recorder import SCHEMA, recorded_model, schema_tool
 from integrations.scenario.weather import CELSIUS, fahrenheit_squared
 
@@ -258,6 +258,14 @@ async def test_a_toolset_makes_its_tools_late(names: Names) -> None:
         await run(runner, "Note one.")
         await run(runner, "Note two.")
     assert len(made) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("config", [STREAMS, RunConfig()])
+async def test_a_model_without_a_key_is_asked_by_signed_requests(names: Names, config: RunConfig) -> None:
+    with signed_model(names) as name:
+        async with running(names, asked=name) as runner:
+            assert "with a script" in said(await run(runner, "Hello", run_config=config))
 
 
 def test_sessions_of_different_users_are_different() -> None:

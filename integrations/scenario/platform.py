@@ -9,7 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentrun import ModelService, ProviderSettings, SandboxClient, Template, TemplateType
+from agentrun import (
+    ModelProxy,
+    ModelService,
+    ProviderSettings,
+    ProxyConfig,
+    ProxyConfigEndpoint,
+    SandboxClient,
+    Template,
+    TemplateType,
+)
 from agentrun.tool import McpConfig, SessionAffinity, Tool, ToolCreateMethod, ToolType, mcp_servers
 from agentrun.toolset import ToolSet, ToolSetSpec
 from integrations.scenario.weather import document, weather_service
@@ -63,3 +72,16 @@ def platform() -> Iterator[Names]:
         finally:
             for resource in reversed(made):
                 resource.delete()
+
+
+@contextmanager
+def signed_model(names: Names) -> Iterator[str]:
+    """A proxy before the model that has no key, as its name: whoever asks it signs each request."""
+    endpoint = ProxyConfigEndpoint(model_service_name=names.model, model_names=["scripted"])
+    proxy = ModelProxy.create(model_proxy_name="demo-signed", proxy_config=ProxyConfig(endpoints=[endpoint]))
+    try:
+        proxy.wait_until_ready()
+        assert "http_client" in proxy.openai_kwargs()
+        yield "demo-signed"
+    finally:
+        proxy.delete()
