@@ -90,7 +90,7 @@ def test_a_tool_shows_tokens_that_are_fetched(account: Account) -> None:
         parts = {"grantType": "client_credentials", "tokenUrl": server.token_url, "clientId": "client"}
         public = {"authType": "oauth2", "authConfig": parts}
         credential(account, "secret", credentialAuthType="jwt", credentialPublicConfig=public)
-        scheme = {"type": "oauth2", "flows": {}}
+        scheme: dict[str, Any] = {"type": "oauth2", "flows": {}}
         made(account, function(api(server.url, scheme), credentialName="key"))
         for _ in range(2):
             assert account.data("POST", "/tools/tool/resource", b"body").status_code == 200
