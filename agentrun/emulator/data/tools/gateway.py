@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -139,9 +139,9 @@ class ToolGateway:
             return await Forwarding(self._proxy, request, request_id, showing, plain=True).to(server, "")
 
     def _showing(self, tool: Record) -> Showing:
-        remote = tool.document["createMethod"] == MCP_REMOTE
-        headers: Mapping[str, str] = tool_specs.read_mcp_server(tool.document[SPEC], SPEC).headers if remote else {}
-        return Showing(tool, self._credentials, headers)
+        if tool.document["createMethod"] != MCP_REMOTE:
+            return Showing(tool, self._credentials)
+        return Showing(tool, self._credentials, tool_specs.read_mcp_server(tool.document[SPEC], SPEC).headers)
 
     async def _mcp_server(self, tool: Record, below: str) -> Server:
         if tool.document["createMethod"] != MCP_REMOTE:
