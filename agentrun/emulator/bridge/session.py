@@ -129,7 +129,8 @@ class Session:
     def _stream_of(self, message: Message) -> Stream | None:
         """Responses and progress know their request; the rest most probably belongs to one that is under way."""
         if message.is_response:
-            return self._pending.get(message.id or "")
+            # What comes after its answer belongs to it no more, though the answer may still be on its way.
+            return self._pending.pop(message.id or "", None)
         asked = self._progress.get(message.progress_token or "")
         if asked in self._pending:
             return self._pending[asked]
