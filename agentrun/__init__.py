@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from agentrun.tool import ToolType as ToolType
     from agentrun.tool import ToolUpdateInput as ToolUpdateInput
     from agentrun.tool import mcp_servers as mcp_servers
-    from agentrun.toolset import ApiSet as ApiSet
     from agentrun.toolset import Authorization as Authorization
-    from agentrun.toolset import OpenAPI as OpenAPI
     from agentrun.toolset import SchemaType as SchemaType
     from agentrun.toolset import ToolControlAPI as ToolControlAPI
     from agentrun.toolset import ToolInfo as ToolInfo
@@ -122,7 +120,7 @@ _NAMES = {
         ToolCreateMethod ToolListInput ToolType ToolUpdateInput mcp_servers
     """,
     "agentrun.toolset": """
-        ApiSet Authorization OpenAPI SchemaType ToolControlAPI ToolInfo ToolSchema ToolSet ToolSetClient
+        Authorization SchemaType ToolControlAPI ToolInfo ToolSchema ToolSet ToolSetClient
         ToolSetCreateInput ToolSetListInput ToolSetSpec ToolSetUpdateInput
     """,
     "agentrun.utils.credential_context": """

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from agentrun.tool.client import ToolClient
 from agentrun.tool.control import ToolControlAPI
 from agentrun.tool.model import (
@@ -20,10 +23,12 @@ from agentrun.tool.model import (
     ToolUpdateInput,
     mcp_servers,
 )
-from agentrun.tool.openapi import ToolOpenAPIClient
 from agentrun.tool.tool import Tool
 from agentrun.toolset.mcp import ToolMCPSession
 from agentrun.toolset.schema import ToolInfo, ToolSchema
+
+if TYPE_CHECKING:
+    from agentrun.tool.openapi import ToolOpenAPIClient
 
 __all__ = [
     "McpConfig",
@@ -48,3 +53,9 @@ __all__ = [
     "ToolUpdateInput",
     "mcp_servers",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "ToolOpenAPIClient":  # It needs the extra `tools`.
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.openapi").ToolOpenAPIClient

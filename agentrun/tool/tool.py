@@ -23,8 +23,7 @@ from agentrun.tool.model import (
 )
 from agentrun.tool.skills import SKILLS, save_skill
 from agentrun.toolset.callable import HasTools
-from agentrun.toolset.engine import Engine, McpEngine, OpenAPIEngine
-from agentrun.toolset.openapi import Document, OpenAPI
+from agentrun.toolset.engine import Engine, McpEngine, openapi
 
 
 class Tool(Managed[ToolCreateInput, ToolUpdateInput, ToolListInput], ToolProps, HasTools):
@@ -152,20 +151,16 @@ class Tool(Managed[ToolCreateInput, ToolUpdateInput, ToolListInput], ToolProps, 
         if self.tool_type == ToolType.MCP:
             return self._mcp(config)
         if self.tool_type == ToolType.FUNCTIONCALL:
-            return OpenAPIEngine(self._api(config))
+            document, with_credential = self.protocol_spec or "", bool(self.credential_name)
+            engine: Engine = openapi().OpenAPIEngine.of_tool(
+                document, self._data_api(config), config, with_credential=with_credential
+            )
+            return engine
         raise InvalidInputError(
             f"tool {self.label!r} is of type {self.tool_type} and cannot be called",
             field="tool_type",
             hint="Skills are used with download_skill or skill_tools",
         )
-
-    def _api(self, config: Config | None) -> OpenAPI:
-        """The API: at the servers that its document names, or through the platform, which then adds the credential."""
-        document = Document.read(self.protocol_spec or "")
-        if document.top.object().get("servers") and not self.credential_name:
-            return OpenAPI(document, config=config)
-        platform = self._data_api(config)
-        return OpenAPI(document, platform.url(), config=config, sign=platform.signer())
 
     def _mcp(self, config: Config | None) -> Engine:
         served = self.mcp_config

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from agentrun.toolset.client import ToolSetClient
 from agentrun.toolset.control import ToolControlAPI
+from agentrun.toolset.engine import openapi
 from agentrun.toolset.mcp import McpClient, McpResult, MCPSession, MCPToolSet
 from agentrun.toolset.model import (
     APIKeyAuthParameter,
@@ -22,9 +25,11 @@ from agentrun.toolset.model import (
     ToolSetStatusOutputsUrls,
     ToolSetUpdateInput,
 )
-from agentrun.toolset.openapi import ApiSet, OpenAPI
 from agentrun.toolset.schema import ToolDefinition, ToolInfo, ToolSchema
 from agentrun.toolset.toolset import ToolSet
+
+if TYPE_CHECKING:
+    from agentrun.toolset.openapi import ApiSet, OpenAPI
 
 __all__ = [
     "APIKeyAuthParameter",
@@ -55,3 +60,11 @@ __all__ = [
     "ToolSetStatusOutputsUrls",
     "ToolSetUpdateInput",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("ApiSet", "OpenAPI"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(openapi(), name)
+    globals()[name] = value  # The next use does not come here again.
+    return value

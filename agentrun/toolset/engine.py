@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agentrun._core.closing import Closing
 from agentrun._core.progress import watcher
 from agentrun.config import Config
 from agentrun.toolset.mcp import McpClient
-from agentrun.toolset.openapi import ApiSet, OpenAPI
 from agentrun.toolset.schema import ToolDefinition, definition_of_mcp_tool
+
+if TYPE_CHECKING:
+    from agentrun.toolset.openapi import ApiSet
 
 
 class Engine(Protocol):
@@ -72,33 +75,17 @@ class McpEngine(Closing):
 
     def apiset(self) -> ApiSet:
         """The tools as an ApiSet."""
-        return ApiSet.from_mcp_tools(self._client.list_tools(), self._client)
+        found: ApiSet = openapi().apiset_of(self._client)
+        return found
 
     async def close_async(self) -> None:
         """End the session."""
         await self._client.close_async()
 
 
-class OpenAPIEngine(Closing):
-    """The operations of an OpenAPI document, called by HTTP."""
-
-    def __init__(self, api: OpenAPI) -> None:
-        self._api = api
-
-    async def definitions(self, *, refresh: bool = False) -> list[ToolDefinition]:
-        """The operations of the document, which does not change."""
-        return self._api.definitions()
-
-    async def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        """The server's answer, whatever its status."""
-        return await self._api.invoke_tool_async(name, dict(arguments))
-
-    def apiset(self) -> ApiSet:
-        """The tools as an ApiSet."""
-        return ApiSet(self._api.definitions(), self._api)
-
-    async def close_async(self) -> None:
-        """Nothing is held."""
+def openapi() -> Any:
+    """The module of what calls OpenAPI documents; raises ImportError, which names the extra, without its libraries."""
+    return import_module("agentrun.toolset.openapi.engine")
 
 
 def _transport(name: str) -> str:

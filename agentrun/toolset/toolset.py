@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentrun._core.blocking import run
 from agentrun._core.managed import Managed, Operations
@@ -13,7 +13,7 @@ from agentrun.errors import ConfigError
 from agentrun.status import Status
 from agentrun.toolset.callable import HasTools
 from agentrun.toolset.control import ToolControlAPI
-from agentrun.toolset.engine import Engine, McpEngine, OpenAPIEngine
+from agentrun.toolset.engine import Engine, McpEngine, openapi
 from agentrun.toolset.model import (
     MCPServerConfig,
     SchemaType,
@@ -26,7 +26,9 @@ from agentrun.toolset.model import (
     ToolSetUpdateInput,
     headers_and_query,
 )
-from agentrun.toolset.openapi import ApiSet, OpenAPI
+
+if TYPE_CHECKING:
+    from agentrun.toolset.openapi import ApiSet
 
 
 class ToolSet(Managed[ToolSetCreateInput, ToolSetUpdateInput, ToolSetListInput], HasTools):
@@ -153,4 +155,5 @@ class ToolSet(Managed[ToolSetCreateInput, ToolSetUpdateInput, ToolSetListInput],
         urls = outputs.urls or ToolSetStatusOutputsUrls()
         document = self.spec.tool_schema.detail if self.spec and self.spec.tool_schema else None
         base = urls.internet_url or urls.intranet_url
-        return OpenAPIEngine(OpenAPI(document or "", base, headers, query, config))
+        engine: Engine = openapi().OpenAPIEngine.of(document or "", base, headers, query, config)
+        return engine
