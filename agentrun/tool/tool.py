@@ -23,7 +23,7 @@ from agentrun.tool.model import (
 )
 from agentrun.tool.skills import SKILLS, save_skill
 from agentrun.toolset.callable import HasTools
-from agentrun.toolset.engine import Engine, McpEngine, openapi
+from agentrun.toolset.engine import Engine, McpEngine, openapi_engines
 
 
 class Tool(Managed[ToolCreateInput, ToolUpdateInput, ToolListInput], ToolProps, HasTools):
@@ -152,7 +152,7 @@ class Tool(Managed[ToolCreateInput, ToolUpdateInput, ToolListInput], ToolProps, 
             return self._mcp(config)
         if self.tool_type == ToolType.FUNCTIONCALL:
             document, with_credential = self.protocol_spec or "", bool(self.credential_name)
-            engine: Engine = openapi().OpenAPIEngine.of_tool(
+            engine: Engine = openapi_engines().OpenAPIEngine.of_tool(
                 document, self._data_api(config), config, with_credential=with_credential
             )
             return engine

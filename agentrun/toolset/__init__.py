@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentrun.toolset.client import ToolSetClient
 from agentrun.toolset.control import ToolControlAPI
-from agentrun.toolset.engine import openapi
+from agentrun.toolset.engine import openapi_engines
 from agentrun.toolset.mcp import McpClient, McpResult, MCPSession, MCPToolSet
 from agentrun.toolset.model import (
     APIKeyAuthParameter,
@@ -65,6 +65,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in ("ApiSet", "OpenAPI"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(openapi(), name)
+    value = getattr(openapi_engines(), name)
     globals()[name] = value  # The next use does not come here again.
     return value

@@ -75,7 +75,7 @@ class McpEngine(Closing):
 
     def apiset(self) -> ApiSet:
         """The tools as an ApiSet."""
-        found: ApiSet = openapi().apiset_of(self._client)
+        found: ApiSet = openapi_engines().apiset_of(self._client)
         return found
 
     async def close_async(self) -> None:
@@ -83,7 +83,7 @@ class McpEngine(Closing):
         await self._client.close_async()
 
 
-def openapi() -> Any:
+def openapi_engines() -> Any:
     """The module of what calls OpenAPI documents; raises ImportError, which names the extra, without its libraries."""
     return import_module("agentrun.toolset.openapi.engine")
 

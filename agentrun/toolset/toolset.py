@@ -13,7 +13,7 @@ from agentrun.errors import ConfigError
 from agentrun.status import Status
 from agentrun.toolset.callable import HasTools
 from agentrun.toolset.control import ToolControlAPI
-from agentrun.toolset.engine import Engine, McpEngine, openapi
+from agentrun.toolset.engine import Engine, McpEngine, openapi_engines
 from agentrun.toolset.model import (
     MCPServerConfig,
     SchemaType,
@@ -155,5 +155,5 @@ class ToolSet(Managed[ToolSetCreateInput, ToolSetUpdateInput, ToolSetListInput],
         urls = outputs.urls or ToolSetStatusOutputsUrls()
         document = self.spec.tool_schema.detail if self.spec and self.spec.tool_schema else None
         base = urls.internet_url or urls.intranet_url
-        engine: Engine = openapi().OpenAPIEngine.of(document or "", base, headers, query, config)
+        engine: Engine = openapi_engines().OpenAPIEngine.of(document or "", base, headers, query, config)
         return engine
