@@ -1,1 +1,1 @@
-"""How an agent is spoken to: one module for each protocol, requests in and events out."""
+"""The protocols, each in a file of its own: requests become questions to an agent, and its events answers."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from json.encoder import encode_basestring
-from typing import Any, cast
+from typing import Any
 
 from pydantic_core import PydanticSerializationError
 
+from agentrun._serving.values import is_list, is_object
 from agentrun.server.events import AgentEvent, MergeOptions
 from agentrun.server.protocols.agent_api.model import Event, TextContent
 
@@ -78,12 +79,12 @@ def to_json(event: Event) -> str:
 
 def merged(base: Any, addition: Any, options: MergeOptions) -> Any:
     """`base` with what `addition` has more or otherwise, all the way down."""
-    if isinstance(base, dict) and isinstance(addition, dict):
-        return _merged_objects(cast("dict[str, Any]", base), cast("dict[str, Any]", addition), options)
-    if isinstance(base, list) and isinstance(addition, list):
+    if is_object(base) and is_object(addition):
+        return _merged_objects(base, addition, options)
+    if is_list(base) and is_list(addition):
         if options.get("concat_list"):
-            return [*cast("list[object]", base), *cast("list[object]", addition)]
-        return base if options.get("ignore_empty_list") and not addition else cast("list[object]", addition)
+            return [*base, *addition]
+        return base if options.get("ignore_empty_list") and not addition else addition
     return addition
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from agentrun._serving.values import is_list, is_object
+
 
 def output_text(result: Any) -> str:
     """What a tool gave, for the wire; what is a list of blocks already stays as it is."""
@@ -33,7 +35,7 @@ def _blocks(output: Any) -> list[dict[str, Any]]:
             output = json.loads(output) if output.startswith("[") else None
         except ValueError:
             return []
-    if not isinstance(output, list):
+    if not is_list(output):
         return []
-    are_blocks = all(isinstance(block, dict) and "type" in block for block in cast("list[object]", output))
-    return cast("list[dict[str, Any]]", output) if are_blocks else []
+    blocks = [block for block in output if is_object(block) and "type" in block]
+    return blocks if len(blocks) == len(output) else []

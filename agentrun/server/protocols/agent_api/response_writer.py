@@ -19,11 +19,11 @@ from pydantic import TypeAdapter
 
 from agentrun.server.events import AgentEvent, EventType
 from agentrun.server.protocols.agent_api.frames import Frames
+from agentrun.server.protocols.agent_api.media import content_of
 from agentrun.server.protocols.agent_api.message_writer import MessageWriter
 from agentrun.server.protocols.agent_api.model import (
     AgentRequest,
     AgentResponse,
-    AnyContent,
     DataContent,
     Error,
     Message,
@@ -34,12 +34,8 @@ from agentrun.server.protocols.agent_api.model import (
 from agentrun.server.protocols.agent_api.tool_writer import ToolWriter
 
 UNKNOWN_ERROR = "AGENT_UNKNOWN_ERROR"
-# What other names of a CUSTOM event are for the agent alone to know.
-CONTENT = "content"  # A part of a message as it is on the wire, an image say.
-USAGE = "usage"  # What a model used: an object.
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]*")
-_CONTENTS: TypeAdapter[AnyContent] = TypeAdapter(AnyContent)
 _OBJECT = TypeAdapter(dict[str, Any])
 
 
@@ -65,6 +61,7 @@ class ResponseWriter:
             EventType.HITL: self._tools.question,
             EventType.STATE: self._tell_state,
             EventType.CUSTOM: self._tell_custom,
+            EventType.USAGE: self._tell_usage,
             EventType.ERROR: self._tell_error,
             EventType.RAW: self._tell_raw,
         }
@@ -162,10 +159,9 @@ class ResponseWriter:
 
     def _tell_custom(self, data: dict[str, Any]) -> None:
         name, value = data.get("name"), data.get("value")
-        if name == USAGE:
-            self._tell_usage(value)
-        elif name == CONTENT:
-            self._speaking("message").add_part(_CONTENTS.validate_python(value))
+        part = content_of(str(name), value)
+        if part is not None:
+            self._speaking("message").add_part(part)
         else:
             self._add_data({"type": "custom", "name": name, "value": value})
 
@@ -173,8 +169,9 @@ class ResponseWriter:
         # A copy, as JSON has it: the agent may go on to change what it gave.
         self._speaking("message").add_part(DataContent(data=_OBJECT.dump_python(data, mode="json")))
 
-    def _tell_usage(self, usage: Any) -> None:
-        self.response.usage = _OBJECT.dump_python(_OBJECT.validate_python(usage), mode="json")
+    def _tell_usage(self, data: dict[str, Any]) -> None:
+        # The wire has the usage of the last message, not the sum.
+        self.response.usage = _OBJECT.dump_python(data, mode="json")
         if self._open is not None:
             self._open.message.usage = self.response.usage
 
