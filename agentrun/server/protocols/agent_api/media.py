@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -31,52 +31,61 @@ def content_of(name: str, value: Any) -> AnyContent | None:
     if name not in _KINDS or not is_object(value):
         return None
     place = _place(value, name)
-    return _KINDS[name](place) if place else None
+    return _KINDS[name](place) if place.url or place.data or place.file_id else None
 
 
-def _place(block: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Where the bytes of a block are: `url`, or `data` and `media_type`; empty where it does not say so.
+class _Place(NamedTuple):
+    """Where the bytes of a block are."""
 
-    AgentScope and Anthropic keep it in `source`, OpenAI below the name of the block, LangChain in the block.
-    """
+    url: str | None = None
+    data: str | None = None  # Base64.
+    media_type: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+    def as_url(self, media_type: str) -> str:
+        """The URL, which may be one that holds the bytes; `media_type` where nothing is said about them."""
+        return self.url or f"data:{self.media_type or media_type};base64,{self.data}"
+
+
+def _place(block: dict[str, Any], name: str) -> _Place:
+    """AgentScope and Anthropic keep it in `source`, OpenAI below the name of the block, LangChain in the block."""
     holder = block.get("source") or block.get(name) or block
     if isinstance(holder, str):
-        return {"url": holder}
+        return _Place(url=holder)
     if not is_object(holder):
-        return {}
-    url = holder.get("url") or holder.get("file_url")
-    data = holder.get("data") or holder.get("base64") or holder.get("file_data")
-    media_type = holder.get("media_type") or holder.get("mime_type") or holder.get("format")
-    more = {key: holder[key] for key in ("file_id", "filename") if holder.get(key)}
-    found = {"url": url, "data": None if url else data, "media_type": media_type, **more}
-    return found if url or data or more else {}
+        return _Place()
+    return _Place(
+        url=_first(holder, "url", "file_url"),
+        data=_first(holder, "data", "base64", "file_data"),
+        media_type=_first(holder, "media_type", "mime_type", "format"),
+        file_id=_first(holder, "file_id"),
+        filename=_first(holder, "filename"),
+    )
 
 
-def _url(place: Mapping[str, Any], media_type: str) -> str | None:
-    if place["url"] or not place["data"]:
-        return place["url"]
-    return f"data:{place['media_type'] or media_type};base64,{place['data']}"
+def _first(holder: dict[str, Any], *names: str) -> str | None:
+    return next((value for name in names if isinstance(value := holder.get(name), str) and value), None)
 
 
-def _image(place: Mapping[str, Any]) -> AnyContent:
-    return ImageContent(image_url=_url(place, "image/png"))
+def _image(place: _Place) -> AnyContent | None:
+    return ImageContent(image_url=place.as_url("image/png")) if place.url or place.data else None
 
 
-def _video(place: Mapping[str, Any]) -> AnyContent:
-    return VideoContent(video_url=_url(place, "video/mp4"))
+def _video(place: _Place) -> AnyContent | None:
+    return VideoContent(video_url=place.as_url("video/mp4")) if place.url or place.data else None
 
 
-def _audio(place: Mapping[str, Any]) -> AnyContent:
-    kind = str(place["media_type"] or "").rpartition("/")[2] or None
-    return AudioContent(data=place["url"] or place["data"], format=kind)
+def _audio(place: _Place) -> AnyContent | None:
+    kind = (place.media_type or "").rpartition("/")[2] or None
+    return AudioContent(data=place.url or place.data, format=kind) if place.url or place.data else None
 
 
-def _file(place: Mapping[str, Any]) -> AnyContent:
-    named = {key: place.get(key) for key in ("file_id", "filename")}
-    return FileContent(file_url=place["url"], file_data=place["data"], **named)
+def _file(place: _Place) -> AnyContent | None:
+    return FileContent(file_url=place.url, file_data=place.data, file_id=place.file_id, filename=place.filename)
 
 
-_KINDS: dict[str, Callable[[Mapping[str, Any]], AnyContent]] = {
+_KINDS: dict[str, Callable[[_Place], AnyContent | None]] = {
     "image": _image,
     "image_url": _image,
     "audio": _audio,
