@@ -15,6 +15,7 @@ from agentrun.server.protocols.agent_api.model import AgentRequest, response_id
 _HINTS = {
     "json_invalid": "Send a JSON object, as in {example}",
     "missing": "The least that a request has is {example}",
+    "model_type": "Send a JSON object, as in {example}",
     "list_type": "It is a list, as in {example}",
     "union_tag_invalid": "The type of a part is one of text, image, data, audio, video, file and refusal",
     "union_tag_not_found": 'Every part has a type, as in {{"type": "text", "text": "Hello"}}',

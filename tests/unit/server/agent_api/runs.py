@@ -108,18 +108,32 @@ def check_grammar(objects: list[dict[str, Any]]) -> None:
 
 def check_messages(objects: list[dict[str, Any]]) -> None:
     """Each message begins, has its contents, and ends before the next one begins."""
-    open_id = None
+    open_id, contents = None, list[dict[str, Any]]()
     for item in objects:
         if item["object"] == "content":
             assert item["msg_id"] == open_id
+            contents.append(item)
         elif item["status"] == "in_progress":
             assert open_id is None
             open_id = item["id"]
         else:
             assert item["id"] == open_id
-            assert item["status"] in ("completed", "incomplete")
-            open_id = None
+            check_contents(contents, item)
+            open_id, contents = None, []
     assert open_id is None
+
+
+def check_contents(contents: list[dict[str, Any]], message: dict[str, Any]) -> None:
+    """Each content is completed once, and then the next one begins; a message has all of them."""
+    completed = 0
+    for content in contents:
+        assert content["index"] == completed
+        completed += content["status"] == "completed"
+    if message["status"] == "completed":
+        assert completed == len(message["content"])
+        assert contents[-1]["status"] == "completed"
+    else:
+        assert message["status"] == "incomplete"
 
 
 def outline(objects: list[dict[str, Any]]) -> list[str]:

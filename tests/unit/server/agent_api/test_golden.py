@@ -45,12 +45,14 @@ def renumbered(lines: list[str]) -> list[str]:
     return [number.sub(lambda found: f'"sequence_number":{places[found[1]]}', line) for line in kept]
 
 
+@pytest.mark.asyncio
 async def test_text_is_told_as_it_was_recorded() -> None:
     told = await ours(*(text(delta) for delta in ("Par", "is", " (", "users=1", ")")))
     assert same_names(told) == same_names(recorded("text.sse"))
 
 
 @pytest.mark.parametrize("name", ["tool.sse", "tool-1.1.sse"])
+@pytest.mark.asyncio
 async def test_thoughts_a_call_and_its_result_are_told_as_they_were_recorded(name: str) -> None:
     told = await ours(
         thought("I w"),
@@ -64,6 +66,7 @@ async def test_thoughts_a_call_and_its_result_are_told_as_they_were_recorded(nam
     assert same_names(told) == same_names(expected)
 
 
+@pytest.mark.asyncio
 async def test_pieces_of_a_call_come_to_the_same_as_the_whole() -> None:
     pieces = [piece("c", "", name="f"), piece("c", '{"a": '), piece("c", "1}")]
     assert same_names(await ours(call("c", "f", '{"a": 1}'))) == same_names(renumbered(await ours(*pieces)))
@@ -76,6 +79,7 @@ async def test_pieces_of_a_call_come_to_the_same_as_the_whole() -> None:
         ("failed-between.sse", [*map(text, ("Hel", "lo", " wor", "ld")), ValueError("boom mid stream")]),
     ],
 )
+@pytest.mark.asyncio
 async def test_a_failure_ends_as_it_was_recorded(name: str, events: list[AgentEvent | Exception]) -> None:
     def end(lines: list[str]) -> dict[str, Any]:
         varying = ("id", "session_id", "created_at", "sequence_number")
@@ -84,6 +88,7 @@ async def test_a_failure_ends_as_it_was_recorded(name: str, events: list[AgentEv
     assert end(await ours(*events)) == end(recorded(name))
 
 
+@pytest.mark.asyncio
 async def test_plain_text_has_the_pieces_that_were_recorded_and_is_a_message_besides() -> None:
     told, expected = await ours(*map(text, ("Hel", "lo", " wor", "ld"))), recorded("plain-text.sse")
 
