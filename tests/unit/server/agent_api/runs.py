@@ -13,6 +13,7 @@ from agentrun.server.protocols.agent_api import (
     AgentRequest,
     AgentResponse,
     AnyContent,
+    Event,
     Message,
     read_request,
     stream,
@@ -89,7 +90,7 @@ def check_models(line: str) -> None:
     if kind == "content":
         assert _CONTENTS.dump_json(_CONTENTS.validate_json(line)).decode() == line
         return
-    model = {"response": AgentResponse, "message": Message}[kind]
+    model: type[Event] = {"response": AgentResponse, "message": Message}[kind]
     assert model.model_validate_json(line).model_dump_json() == line
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agentrun._serving.values import is_list, is_object
 from agentrun.server.protocols import agent_api
 
 SCHEMA: dict[str, Any] = json.loads(
@@ -17,13 +18,9 @@ OUR_OWN = {("Message", "content"), ("Message", "status"), ("AgentResponse", "sta
 
 def bare(value: Any) -> Any:
     """A schema without what is only for people."""
-    if isinstance(value, dict):
-        items: dict[str, Any] = value
-        return {name: bare(entry) for name, entry in items.items() if not (name == "title" and isinstance(entry, str))}
-    if isinstance(value, list):
-        entries: list[Any] = value
-        return [bare(entry) for entry in entries]
-    return value
+    if is_object(value):
+        return {name: bare(entry) for name, entry in value.items() if not (name == "title" and isinstance(entry, str))}
+    return [bare(entry) for entry in value] if is_list(value) else value
 
 
 @pytest.mark.parametrize("name", SCHEMA)

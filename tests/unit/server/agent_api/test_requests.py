@@ -160,7 +160,7 @@ async def test_a_question_and_its_answer_can_be_sent_back() -> None:
         ("{}", "input", 'The least that a request has is {"input"'),
         ({"input": "hi"}, "input", "It is a list"),
         ({"input": [{"role": "user", "content": "hi"}]}, "input.0.content", "It is a list"),
-        ({"input": [{"role": "bob", "content": []}]}, "input.0.role", "'assistant', 'system', 'user' or 'tool'"),
+        ({"input": [says("bob")]}, "input.0.role", "'assistant', 'system', 'user' or 'tool'"),
         ({"input": [says("user", {"type": "smell"})]}, "input.0.content.0", "text, image, data"),
         ({"input": [says("user", {"text": "x"})]}, "input.0.content.0", "Every part has a type"),
         ({"input": [], "n": 9}, "n", "less than or equal to 5"),
