@@ -28,12 +28,8 @@ class Frames:
 
     def add(self, event: Event) -> None:
         """Writes an object, which gets its number."""
-        before, event.sequence_number = event.sequence_number, self._number
-        try:
-            self._lines.append(f"data: {to_json(event)}\n\n")
-        except BaseException:
-            event.sequence_number = before
-            raise
+        event.sequence_number = self._number
+        self._lines.append(f"data: {to_json(event)}\n\n")
         self._number += 1
 
     def add_delta(self, layout: str, delta: str) -> None:

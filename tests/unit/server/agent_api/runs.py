@@ -90,7 +90,8 @@ def check_models(line: str) -> None:
     if kind == "content":
         assert _CONTENTS.dump_json(_CONTENTS.validate_json(line)).decode() == line
         return
-    model: type[Event] = {"response": AgentResponse, "message": Message}[kind]
+    models: dict[str, type[Event]] = {"response": AgentResponse, "message": Message}
+    model = models[kind]
     assert model.model_validate_json(line).model_dump_json() == line
 
 

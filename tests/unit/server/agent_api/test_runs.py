@@ -85,6 +85,10 @@ RUNS: dict[str, tuple[list[AgentEvent], list[str]]] = {
             'plugin_call_output: c h [{"type": "text", "text": "C"}]',
         ],
     ),
+    "calls at once, one of which looks complete": (
+        [piece("a", '{"x": {}', name="f"), piece("b", "{}", name="g"), piece("a", "}")],
+        ['plugin_call: a f {"x": {}}', "plugin_call: b g {}"],
+    ),
     "calls without arguments": (
         [piece("a", "", name="f"), piece("b", "", name="g"), text("wait")],
         ["plugin_call: a f ", "plugin_call: b g ", "message: wait"],
@@ -335,6 +339,18 @@ async def test_the_agent_is_not_asked_for_more_than_is_read() -> None:
         await anext(frames)
     assert len(given_away) == 3
     await frames.aclose()
+
+
+async def test_nothing_more_is_asked_of_an_agent_that_failed() -> None:
+    asked = False
+
+    async def agent() -> AsyncGenerator[AgentEvent, None]:
+        nonlocal asked
+        yield event(EventType.ERROR, message="boom")
+        asked = True
+
+    assert all([frames async for frames in stream(request(), agent())])
+    assert not asked
 
 
 async def test_usage_is_that_of_the_last_message() -> None:
