@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError
 
-from agentrun._serving.values import is_list, is_object
-from agentrun.server.events import AgentEvent, MergeOptions
+from agentrun.server.events import AgentEvent
+from agentrun.server.merging import with_addition
 from agentrun.server.protocols.agent_api.model import Event, TextContent
 
 # As pydantic writes it, in C.
@@ -46,9 +46,8 @@ class Frames:
         """Merges an event's addition into the last frame, which is what is sent of the event itself."""
         if not self._lines or not event.addition:
             return
-        told = json.loads(self._lines[-1].removeprefix("data: "))
-        more = merged(told, event.addition, event.addition_merge_options or {})
-        self._lines[-1] = f"data: {json.dumps(more, ensure_ascii=False, separators=(',', ':'))}\n\n"
+        told = with_addition(json.loads(self._lines[-1].removeprefix("data: ")), event)
+        self._lines[-1] = f"data: {json.dumps(told, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
     def take(self) -> bytes:
         """All that was written and not yet taken.
@@ -71,20 +70,3 @@ def to_json(event: Event) -> str:
         return event.model_dump_json()
     except PydanticSerializationError:  # Half a character; or what is no JSON at all, which fails here too.
         return json.dumps(event.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"))
-
-
-def merged(base: Any, addition: Any, options: MergeOptions) -> Any:
-    """`base` with what `addition` has more or otherwise, all the way down."""
-    if is_object(base) and is_object(addition):
-        return _merged_objects(base, addition, options)
-    if is_list(base) and is_list(addition):
-        if options.get("concat_list"):
-            return [*base, *addition]
-        return base if options.get("ignore_empty_list") and not addition else addition
-    return addition
-
-
-def _merged_objects(base: dict[str, Any], addition: dict[str, Any], options: MergeOptions) -> dict[str, Any]:
-    fitting = {name: value for name, value in addition.items() if name in base or not options.get("no_new_field")}
-    both = {name: merged(base[name], value, options) if name in base else value for name, value in fitting.items()}
-    return {**base, **both}
