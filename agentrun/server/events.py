@@ -18,6 +18,7 @@ class EventType(str, Enum):
     TOOL_CALL_CHUNK = "TOOL_CALL_CHUNK"  # id, name with the first piece, args_delta
     TOOL_RESULT = "TOOL_RESULT"  # id, result, and with an error is_error
     TOOL_RESULT_CHUNK = "TOOL_RESULT_CHUNK"  # id, delta
+    USAGE = "USAGE"  # input_tokens, output_tokens of one answer of a model
     ERROR = "ERROR"  # message, code
     STATE = "STATE"  # snapshot, or delta
     HITL = "HITL"  # id, type, prompt, and what else the question to a person needs
