@@ -23,7 +23,10 @@ AsyncInvokeAgentHandler: TypeAlias = Callable[[AgentRequest], Awaitable[AgentRet
 
 @runtime_checkable
 class RunnerLike(Protocol):
-    """An object that answers with its method `query_handler`; `init_handler` and `shutdown_handler` may be beside it."""
+    """An object that answers with its method `query_handler`.
+
+    Its `init_handler` and `shutdown_handler`, where it has them, are called before the first request and in the end.
+    """
 
     def query_handler(self, msgs: list[Message], request: AgentRequest, /) -> AgentReturnType:
         """Answer messages."""

@@ -35,8 +35,25 @@ class AgentInvoker:
     """
 
     def __init__(self, invoke_agent: InvokeAgentHandler) -> None:
-        self._handler = _callable(invoke_agent)
+        self._runner: Any = invoke_agent() if isinstance(invoke_agent, type) else invoke_agent
+        self._handler = _callable(self._runner)
         self._is_async = _is_async(self._handler)
+
+    async def start(self) -> None:
+        """Let a runner make itself ready; others need nothing."""
+        await self._hook("init_handler")
+
+    async def stop(self) -> None:
+        """Let a runner put away what it holds."""
+        await self._hook("shutdown_handler")
+
+    async def _hook(self, name: str) -> None:
+        hook: Callable[[], Any] | None = getattr(self._runner, name, None)
+        if hook is None:
+            return
+        result = hook() if _is_async(hook) else await asyncio.to_thread(hook)
+        if inspect.isawaitable(result):
+            await result
 
     async def invoke(self, request: AgentRequest) -> list[AgentEvent]:
         """All events of a run; what goes wrong in the agent is raised as it is."""
@@ -138,8 +155,6 @@ def _is_whole(value: Any) -> bool:
 
 def _callable(handler: Any) -> Callable[[AgentRequest], Any]:
     """What to call with a request."""
-    if isinstance(handler, type) and hasattr(cast("Any", handler), "query_handler"):
-        handler = handler()
     if isinstance(handler, RunnerLike):
         return _query(handler)
     if not callable(handler):
