@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Tool,
         ToolCall,
     )
+    from agentrun.server.protocols.ag_ui import AGUIProtocolHandler
     from agentrun.server.protocols.openai_chat import OpenAIProtocolHandler
     from agentrun.server.protocols.protocol import BaseProtocolHandler, ProtocolHandler
     from agentrun.server.server import AgentRunServer
@@ -52,6 +53,7 @@ _NAMES = {
         AGUIProtocolConfig AgentRequest Message MessageRole OpenAIProtocolConfig ProtocolConfig ServerConfig Tool
         ToolCall
     """,
+    "agentrun.server.protocols.ag_ui": "AGUIProtocolHandler",
     "agentrun.server.protocols.openai_chat": "OpenAIProtocolHandler",
     "agentrun.server.protocols.protocol": "BaseProtocolHandler ProtocolHandler",
     "agentrun.server.server": "AgentRunServer",
@@ -60,6 +62,7 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names.spl
 
 __all__ = [
     "AGUIProtocolConfig",
+    "AGUIProtocolHandler",
     "AgentEvent",
     "AgentEventItem",
     "AgentInvoker",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from agentrun._serving.values import is_list, is_object
 from agentrun.integration._outcome import as_text
@@ -81,7 +81,7 @@ class Conversion:
             for entry in item:
                 yield from self._convert(entry)
         elif isinstance(item, tuple):
-            yield from self._tuple(cast("tuple[Any, ...]", item))
+            yield from self._tuple(item)
         elif item is not None:
             yield from self._foreign(item)
 

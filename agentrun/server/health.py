@@ -27,6 +27,6 @@ class Health:
         return JSONResponse({"status": "ok"})
 
     async def _ready(self, _: Request) -> JSONResponse:
-        return JSONResponse(
-            {"status": "ok"} if self.is_ready else {"status": "starting"}, 200 if self.is_ready else 503
-        )
+        if self.is_ready:
+            return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": "not ready"}, status_code=503)

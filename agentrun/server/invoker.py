@@ -159,11 +159,11 @@ def _callable(handler: Any) -> Callable[[AgentRequest], Any]:
         return _query(handler)
     if not callable(handler):
         raise InvalidInputError(
-            f"An agent cannot be a {type(handler).__name__}",
+            f"An agent cannot be a {type(cast('object', handler)).__name__}",
             field="invoke_agent",
             hint="Give a function of one request, or an object with the method query_handler(msgs, request)",
         )
-    return handler
+    return cast("Callable[[AgentRequest], Any]", handler)
 
 
 def _query(runner: RunnerLike) -> Callable[[AgentRequest], Any]:

@@ -18,6 +18,17 @@ class OpenAIObjects(Teller):
         super().reset()
         self._calls: dict[Any, tuple[str, str]] = {}  # The id and name of the call at a place of the answer.
         self._streamed = False
+        self._readers: dict[Any, Callable[[Any], Iterator[AgentEvent]]] = {
+            "response.output_text.delta": self._of_text,
+            "response.refusal.delta": self._of_text,
+            "response.reasoning_text.delta": self._of_reasoning,
+            "response.reasoning_summary_text.delta": self._of_reasoning,
+            "response.output_item.added": self._of_item,
+            "response.function_call_arguments.delta": self._of_arguments,
+            "response.completed": self._of_end,
+            "response.incomplete": self._of_end,
+            "response.failed": self._of_failure,
+        }
 
     @staticmethod
     def knows(item: Any) -> bool:
@@ -37,9 +48,9 @@ class OpenAIObjects(Teller):
         elif kind == "response":
             yield from self._response(item)
         else:
-            found = _EVENTS.get(field(item, "type"))
-            if found is not None:
-                yield from found(self, item)
+            read = self._readers.get(field(item, "type"))
+            if read is not None:
+                yield from read(item)
 
     def _completion(self, item: Any) -> Iterator[AgentEvent]:
         for choice in _first(field(item, "choices")):
@@ -111,19 +122,6 @@ class OpenAIObjects(Teller):
         error = field(field(item, "response"), "error") or item
         message = field(error, "message") or "The model failed"
         yield event(EventType.ERROR, message=message, code=field(error, "code") or "model_error")
-
-
-_EVENTS: dict[Any, Callable[[OpenAIObjects, Any], Iterator[AgentEvent]]] = {
-    "response.output_text.delta": OpenAIObjects._of_text,
-    "response.refusal.delta": OpenAIObjects._of_text,
-    "response.reasoning_text.delta": OpenAIObjects._of_reasoning,
-    "response.reasoning_summary_text.delta": OpenAIObjects._of_reasoning,
-    "response.output_item.added": OpenAIObjects._of_item,
-    "response.function_call_arguments.delta": OpenAIObjects._of_arguments,
-    "response.completed": OpenAIObjects._of_end,
-    "response.incomplete": OpenAIObjects._of_end,
-    "response.failed": OpenAIObjects._of_failure,
-}
 
 
 def _first(choices: Any) -> Any:

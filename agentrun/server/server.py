@@ -14,7 +14,8 @@ from agentrun.server.body_limit import BodyLimit
 from agentrun.server.handlers import InvokeAgentHandler
 from agentrun.server.health import Health
 from agentrun.server.invoker import AgentInvoker
-from agentrun.server.model import ServerConfig
+from agentrun.server.model import ProtocolConfig, ServerConfig
+from agentrun.server.protocols.ag_ui import AGUIProtocolHandler
 from agentrun.server.protocols.openai_chat import OpenAIProtocolHandler
 from agentrun.server.protocols.protocol import ProtocolHandler
 
@@ -55,7 +56,7 @@ class AgentRunServer:
         Without a `host` it is that of the variable HOST, else this machine alone can reach the server: say "0.0.0.0"
         in a container. The other arguments are those of `uvicorn.run`.
         """
-        settings = {"timeout_graceful_shutdown": _DRAIN_SECONDS, "server_header": False, **kwargs}
+        settings: dict[str, Any] = {"timeout_graceful_shutdown": _DRAIN_SECONDS, "server_header": False, **kwargs}
         host = host or os.environ.get("HOST") or "127.0.0.1"
         uvicorn.run(self.as_fastapi_app(), host=host, port=port, log_level=log_level, **settings)
 
@@ -98,5 +99,8 @@ class AgentRunServer:
 
 
 def _protocols(config: ServerConfig) -> list[ProtocolHandler]:
-    built: Sequence[tuple[Any, ProtocolHandler]] = [(config.openai, OpenAIProtocolHandler(config))]
+    built: Sequence[tuple[ProtocolConfig | None, ProtocolHandler]] = [
+        (config.openai, OpenAIProtocolHandler(config)),
+        (config.agui, AGUIProtocolHandler(config)),
+    ]
     return [handler for settings, handler in built if settings is None or settings.enable]

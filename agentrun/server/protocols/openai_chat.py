@@ -10,7 +10,6 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
 
 from agentrun._serving.openai_error import ApiError, bad_request
 from agentrun._serving.values import is_object
@@ -19,7 +18,7 @@ from agentrun.server.invoker import AgentInvoker
 from agentrun.server.merging import with_addition
 from agentrun.server.model import AgentRequest, OpenAIProtocolConfig, ServerConfig
 from agentrun.server.protocols.openai_requests import read
-from agentrun.server.protocols.protocol import BaseProtocolHandler, dumps, json_object
+from agentrun.server.protocols.protocol import BaseProtocolHandler, Endpoint, dumps, json_object, raw_frame
 from agentrun.server.streaming import EventStream, error_answer, until_gone
 
 _DEFAULTS = OpenAIProtocolConfig()
@@ -44,10 +43,10 @@ class OpenAIProtocolHandler(BaseProtocolHandler):
         """The name under which the agent appears as a model."""
         return self._config.model_name or _DEFAULT_MODEL
 
-    def routes(self, agent_invoker: AgentInvoker) -> Sequence[BaseRoute]:
-        """The routes that answer for an agent."""
+    def endpoints(self, agent_invoker: AgentInvoker) -> Sequence[Endpoint]:
+        """What answers for an agent."""
 
-        async def complete(request: Request) -> Response:
+        async def chat_completions(request: Request) -> Response:
             try:
                 question, context = await self.parse_request(request, await json_object(request))
             except ApiError as error:
@@ -55,9 +54,9 @@ class OpenAIProtocolHandler(BaseProtocolHandler):
             return await self._answer(agent_invoker, question, context)
 
         return [
-            Route("/chat/completions", complete, methods=["POST"]),
-            Route("/models", self._models, methods=["GET"]),
-            Route("/models/{model_id:path}", self._model, methods=["GET"]),
+            Endpoint("POST", "/chat/completions", chat_completions),
+            Endpoint("GET", "/models", self._models),
+            Endpoint("GET", "/models/{model_id:path}", self._model),
         ]
 
     async def parse_request(
@@ -114,7 +113,7 @@ class _Answer:
         async with aclosing(events):
             async for event in events:
                 if event.event == EventType.RAW:
-                    yield _raw(event)
+                    yield raw_frame(event)
                 for delta in self._deltas(event):
                     yield self._chunk({**role, **delta})
                     role = {}
@@ -196,12 +195,6 @@ class _Answer:
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self._id, "object": kind, "created": self._created, "model": self._model}
-
-
-def _raw(event: AgentEvent) -> bytes:
-    raw = event.data.get("raw") or ""
-    text = raw if isinstance(raw, str) else dumps(raw).decode()
-    return text.rstrip("\n").encode() + b"\n\n"
 
 
 def _add(message: dict[str, Any], delta: dict[str, Any]) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import Request
-from starlette.routing import BaseRoute
+from starlette.responses import Response
 
 from agentrun._serving.openai_error import bad_request
 from agentrun._serving.values import is_object
 from agentrun.integration._outcome import as_json
+from agentrun.server.events import AgentEvent
 from agentrun.server.invoker import AgentInvoker
 from agentrun.server.model import AgentRequest
 
@@ -36,12 +37,20 @@ class ProtocolHandler(ABC):
         return ""
 
 
+class Endpoint(NamedTuple):
+    """What answers at a path below the prefix of a protocol; the path may be empty."""
+
+    method: str
+    path: str
+    answer: Callable[[Request], Awaitable[Response]]
+
+
 class BaseProtocolHandler(ProtocolHandler):
-    """A protocol as a few routes of Starlette, and a way to read its requests."""
+    """A protocol as a few endpoints, and a way to read its requests."""
 
     @abstractmethod
-    def routes(self, agent_invoker: AgentInvoker) -> Sequence[BaseRoute]:
-        """The routes that answer for an agent."""
+    def endpoints(self, agent_invoker: AgentInvoker) -> Sequence[Endpoint]:
+        """What answers for an agent."""
 
     @abstractmethod
     async def parse_request(
@@ -54,7 +63,10 @@ class BaseProtocolHandler(ProtocolHandler):
         # FastAPI takes longer to load than all the rest; programs that use Starlette alone do without.
         from fastapi import APIRouter
 
-        return APIRouter(routes=list(self.routes(agent_invoker)))
+        router = APIRouter()
+        for method, path, answer in self.endpoints(agent_invoker):
+            router.add_api_route(path, answer, methods=[method], response_model=None, tags=[self.name])
+        return router
 
 
 async def json_object(request: Request) -> dict[str, Any]:
@@ -71,3 +83,10 @@ async def json_object(request: Request) -> dict[str, Any]:
 def dumps(value: Any) -> bytes:
     """Compact JSON; what an agent put into an event and JSON does not know is told as well as possible."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=as_json).encode()
+
+
+def raw_frame(event: AgentEvent) -> bytes:
+    """What a RAW event says, as it is, but for the end of its frame."""
+    raw = event.data.get("raw") or ""
+    text = raw.encode() if isinstance(raw, str) else dumps(raw)
+    return text.rstrip(b"\n") + b"\n\n"

@@ -34,10 +34,7 @@ def short(events: Iterable[AgentEvent]) -> Told:
 
 def of_framework(package: str, **fields: Any) -> Any:
     """An object as a framework makes it: all that is known of it are its module and its fields."""
-    kind = type("Foreign", (), {"__module__": f"{package}.messages"})
-    found = kind()
-    found.__dict__.update(fields)
-    return found
+    return type("Foreign", (), {"__module__": f"{package}.messages", **fields})()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +159,7 @@ def test_results_that_grow_side_by_side() -> None:
     def result(call_id: str, output: str) -> Any:
         return growing(f"of {call_id}", {"type": "tool_result", "id": call_id, "output": output})
 
-    calls = growing("1", *({"type": "tool_use", "id": call_id, "name": "add", "input": {}} for call_id in "ab"))
+    calls = growing("1", *({**use({}), "id": call_id} for call_id in "ab"))
     steps = [(calls, False), (result("a", "1"), False), (result("b", "x"), False), (result("a", "12"), True)]
     assert told(*steps, (result("b", "xy"), True)) == [
         ("TOOL_CALL", "a", "add", "{}"),
@@ -260,7 +257,7 @@ def test_a_response() -> None:
 
 def test_the_events_of_a_response() -> None:
     item = {"type": "function_call", "call_id": "t", "name": "add", "arguments": ""}
-    events = [
+    events: list[Any] = [
         {"type": "response.created", "response": {}},
         {"type": "response.reasoning_summary_text.delta", "delta": "hm"},
         {"type": "response.output_text.delta", "delta": "so"},

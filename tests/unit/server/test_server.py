@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from agentrun.server import (
     ServerConfig,
 )
 from tests.gateway.serving import LOOPS, on_port, plain_client
-from tests.unit.server.serving import ASKED, serving
+from tests.unit.server.serving import ASKED, PATIENCE, serving
 
 CHAT = "/openai/v1/chat/completions"
 
@@ -119,14 +120,17 @@ def test_a_protocol_of_ones_own_takes_the_place_of_the_others() -> None:
 
 
 def test_blocking_handlers_leave_the_server_free_for_others() -> None:
-    def slow(_: AgentRequest) -> str:
-        time.sleep(2.0)
-        return "late"
+    others = threading.Barrier(21)
 
-    with serving(slow) as served:
-        with served.http.stream("POST", f"{served.root}{CHAT}", json={"messages": ASKED, "stream": False}) as answer:
-            assert answer.status_code == 200
+    def waits(_: AgentRequest) -> str:
+        others.wait(PATIENCE)  # Passed when all are inside at once, and this test with them.
+        return "done"
+
+    with serving(waits) as served, ThreadPoolExecutor(20) as threads:
+        answers = [threads.submit(served.post, CHAT, {"messages": ASKED}) for _ in range(20)]
         assert served.http.get(f"{served.root}/health").status_code == 200
+        others.wait(PATIENCE)
+        assert [answer.result().status_code for answer in answers] == [200] * 20
 
 
 def test_what_it_cannot_do_is_said_at_once() -> None:
