@@ -1,7 +1,105 @@
-"""An agent as an API: what an agent does, as events that every protocol can tell."""
+"""An agent as an API: what an agent does, as events that every protocol can tell.
+
+Importing this package loads nothing else: a name is imported when it is first used.
+"""
 
 from __future__ import annotations
 
-from agentrun.server.events import AgentEvent, EventType, MergeOptions
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["AgentEvent", "EventType", "MergeOptions"]
+if TYPE_CHECKING:
+    from agentrun.server.events import AgentEvent, EventType, MergeOptions
+    from agentrun.server.handlers import (
+        AgentEventItem,
+        AgentResult,
+        AgentResultItem,
+        AgentReturnType,
+        AsyncAgentEventGenerator,
+        AsyncAgentResultGenerator,
+        AsyncInvokeAgentHandler,
+        InvokeAgentHandler,
+        SyncAgentEventGenerator,
+        SyncAgentResultGenerator,
+        SyncInvokeAgentHandler,
+    )
+    from agentrun.server.invoker import AgentInvoker
+    from agentrun.server.model import (
+        AgentRequest,
+        AGUIProtocolConfig,
+        Message,
+        MessageRole,
+        OpenAIProtocolConfig,
+        ProtocolConfig,
+        ServerConfig,
+        Tool,
+        ToolCall,
+    )
+    from agentrun.server.protocols.ag_ui import AGUIProtocolHandler
+    from agentrun.server.protocols.openai_chat import OpenAIProtocolHandler
+    from agentrun.server.protocols.protocol import BaseProtocolHandler, ProtocolHandler
+    from agentrun.server.server import AgentRunServer
+
+# Where each public name lives.
+_NAMES = {
+    "agentrun.server.events": "AgentEvent EventType MergeOptions",
+    "agentrun.server.handlers": """
+        AgentEventItem AgentResult AgentResultItem AgentReturnType AsyncAgentEventGenerator AsyncAgentResultGenerator
+        AsyncInvokeAgentHandler InvokeAgentHandler SyncAgentEventGenerator SyncAgentResultGenerator
+        SyncInvokeAgentHandler
+    """,
+    "agentrun.server.invoker": "AgentInvoker",
+    "agentrun.server.model": """
+        AGUIProtocolConfig AgentRequest Message MessageRole OpenAIProtocolConfig ProtocolConfig ServerConfig Tool
+        ToolCall
+    """,
+    "agentrun.server.protocols.ag_ui": "AGUIProtocolHandler",
+    "agentrun.server.protocols.openai_chat": "OpenAIProtocolHandler",
+    "agentrun.server.protocols.protocol": "BaseProtocolHandler ProtocolHandler",
+    "agentrun.server.server": "AgentRunServer",
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = [
+    "AGUIProtocolConfig",
+    "AGUIProtocolHandler",
+    "AgentEvent",
+    "AgentEventItem",
+    "AgentInvoker",
+    "AgentRequest",
+    "AgentResult",
+    "AgentResultItem",
+    "AgentReturnType",
+    "AgentRunServer",
+    "AsyncAgentEventGenerator",
+    "AsyncAgentResultGenerator",
+    "AsyncInvokeAgentHandler",
+    "BaseProtocolHandler",
+    "EventType",
+    "InvokeAgentHandler",
+    "MergeOptions",
+    "Message",
+    "MessageRole",
+    "OpenAIProtocolConfig",
+    "OpenAIProtocolHandler",
+    "ProtocolConfig",
+    "ProtocolHandler",
+    "ServerConfig",
+    "SyncAgentEventGenerator",
+    "SyncAgentResultGenerator",
+    "SyncInvokeAgentHandler",
+    "Tool",
+    "ToolCall",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value  # The next use does not come here again.
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -21,6 +21,7 @@ HOMES = {
     "tenacity": ("agentrun._core",),
     "alibabacloud_credentials": ("agentrun._core",),
     "typer": ("agentrun.cli",),
+    "fastapi": ("agentrun.server",),
     "starlette": ("agentrun.emulator", "agentrun.server", "agentrun.testing"),
     "uvicorn": ("agentrun.emulator", "agentrun.gateway.serving", "agentrun.server"),
     "websockets": ("agentrun._core", "agentrun.emulator"),

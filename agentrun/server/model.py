@@ -1,0 +1,113 @@
+"""What an agent is asked, and how its server is set up; the words are those of chats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ProtocolConfig(BaseModel):
+    """Whether a protocol is served, and below which path."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    prefix: str | None = None
+    enable: bool = True
+
+
+class OpenAIProtocolConfig(ProtocolConfig):
+    """The protocol of OpenAI's chat completions; without a `model_name` the model is called "agentrun"."""
+
+    prefix: str | None = "/openai/v1"
+    model_name: str | None = None
+
+
+class AGUIProtocolConfig(ProtocolConfig):
+    """The AG-UI protocol."""
+
+    prefix: str | None = "/ag-ui/agent"
+
+
+class ServerConfig(BaseModel):
+    """How an agent is served: every protocol is on unless its own configuration says otherwise.
+
+    Web pages of other origins are refused, except those in `cors_origins`; a longer request than `max_body_bytes` too.
+    """
+
+    openai: OpenAIProtocolConfig | None = None
+    agui: AGUIProtocolConfig | None = None
+    cors_origins: list[str] | None = None
+    max_body_bytes: int = Field(default=64 * 2**20, gt=0)
+
+
+class MessageRole(str, Enum):
+    """Who said something."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class ToolCall(BaseModel):
+    """A call that an assistant made; `function` has its `name`, and its `arguments` as JSON text."""
+
+    id: str
+    type: str = "function"
+    function: dict[str, Any]
+
+
+class Message(BaseModel):
+    """Something said in a conversation; content of several parts is a list of objects with a `type`."""
+
+    id: str | None = None
+    role: MessageRole
+    content: str | list[dict[str, Any]] | None = None
+    reasoning_content: str | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What is said in words, without images and other parts."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(str(part.get("text") or "") for part in self.content or ())
+
+
+class Tool(BaseModel):
+    """A tool that the caller has; `function` has its `name`, `description` and `parameters`, a JSON Schema."""
+
+    type: str = "function"
+    function: dict[str, Any]
+
+
+class AgentRequest(BaseModel):
+    """What an agent is asked, whatever the protocol.
+
+    What else a protocol carries, `temperature` or `forwarded_props` say, is an attribute too where it was sent:
+    `getattr(request, "temperature", None)`.
+    """
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    protocol: str = "unknown"
+    messages: list[Message] = Field(default_factory=list[Message])
+    stream: bool = False
+    tools: list[Tool] | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    # Starlette's request, of which this module need not know; its headers may hold secrets.
+    raw_request: Any = Field(default=None, exclude=True, repr=False)
+
+    def with_more(self, sent: Mapping[str, Any]) -> AgentRequest:
+        """The same with what else was sent; a name of this class keeps its meaning."""
+        more = {name: value for name, value in sent.items() if not hasattr(type(self), name)}
+        return self.model_copy(update={name: value for name, value in more.items() if name not in _FIELDS})
+
+
+_FIELDS = frozenset(AgentRequest.model_fields)

@@ -1,0 +1,106 @@
+"""An agent as a server: every protocol on one port."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from agentrun.errors import InvalidInputError
+from agentrun.server.body_limit import BodyLimit
+from agentrun.server.handlers import InvokeAgentHandler
+from agentrun.server.health import Health
+from agentrun.server.invoker import AgentInvoker
+from agentrun.server.model import ProtocolConfig, ServerConfig
+from agentrun.server.protocols.ag_ui import AGUIProtocolHandler
+from agentrun.server.protocols.openai_chat import OpenAIProtocolHandler
+from agentrun.server.protocols.protocol import ProtocolHandler
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_DRAIN_SECONDS = 30
+
+
+class AgentRunServer:
+    """Serves an agent: `AgentRunServer(invoke_agent).start()`.
+
+    Without `protocols` there are all that `config` does not switch off. Raises InvalidInputError for what is no agent.
+    """
+
+    def __init__(
+        self,
+        invoke_agent: InvokeAgentHandler,
+        protocols: list[ProtocolHandler] | None = None,
+        config: ServerConfig | None = None,
+        memory_collection_name: str | None = None,
+    ) -> None:
+        if memory_collection_name is not None:
+            raise InvalidInputError(
+                "Conversations cannot be kept in a memory collection yet",
+                field="memory_collection_name",
+                hint="Leave it out, and keep them in your handler",
+            )
+        self._config = config or ServerConfig()
+        self._invoker = AgentInvoker(invoke_agent)
+        self._protocols = _protocols(self._config) if protocols is None else protocols
+        self._health = Health()
+        self._app: FastAPI | None = None
+
+    def start(self, host: str | None = None, port: int = 9000, log_level: str = "info", **kwargs: Any) -> None:
+        """Serve until a signal ends it; answers under way are finished before, for half a minute at most.
+
+        Without a `host` it is that of the variable HOST, else this machine alone can reach the server: say "0.0.0.0"
+        in a container. The other arguments are those of `uvicorn.run`.
+        """
+        settings: dict[str, Any] = {"timeout_graceful_shutdown": _DRAIN_SECONDS, "server_header": False, **kwargs}
+        host = host or os.environ.get("HOST") or "127.0.0.1"
+        uvicorn.run(self.as_fastapi_app(), host=host, port=port, log_level=log_level, **settings)
+
+    def as_fastapi_app(self) -> FastAPI:
+        """The application, to be served or mounted under another, which then has to run its lifespan for a runner."""
+        if self._app is None:
+            self._app = self._build()
+        return self._app
+
+    def _build(self) -> FastAPI:
+        # FastAPI takes longer to load than all the rest, and is needed only to serve.
+        from fastapi import FastAPI
+        from starlette.middleware.cors import CORSMiddleware
+
+        app = FastAPI(title="AgentRun Server", lifespan=self._lifespan, routes=list(self._health.routes()))
+        for protocol in self._protocols:
+            app.include_router(protocol.as_fastapi_router(self._invoker), prefix=protocol.get_prefix())
+        app.add_middleware(BodyLimit, most_bytes=self._config.max_body_bytes)
+        if self._config.cors_origins:
+            app.add_middleware(
+                CORSMiddleware,
+                allow_origins=self._config.cors_origins,
+                # Cookies and keys of a page go only to origins that were named.
+                allow_credentials="*" not in self._config.cors_origins,
+                allow_methods=["*"],
+                allow_headers=["*"],
+            )
+        return app
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncGenerator[None, None]:
+        self._health.is_ready = False
+        await self._invoker.start()
+        self._health.is_ready = True
+        try:
+            yield
+        finally:
+            self._health.is_ready = False
+            await self._invoker.stop()
+
+
+def _protocols(config: ServerConfig) -> list[ProtocolHandler]:
+    built: Sequence[tuple[ProtocolConfig | None, ProtocolHandler]] = [
+        (config.openai, OpenAIProtocolHandler(config)),
+        (config.agui, AGUIProtocolHandler(config)),
+    ]
+    return [handler for settings, handler in built if settings is None or settings.enable]
