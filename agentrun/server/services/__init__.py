@@ -15,11 +15,15 @@ from agentrun.server.services.session_history import (
 from agentrun.server.services.state import InMemoryStateService, StateService
 
 if TYPE_CHECKING:
+    from agentrun.server.services.redis import RedisSessionHistoryService as RedisSessionHistoryService
+    from agentrun.server.services.redis import RedisStateService as RedisStateService
     from agentrun.server.services.sql import SqlSessionHistoryService as SqlSessionHistoryService
     from agentrun.server.services.sql import SqlStateService as SqlStateService
 
 # What needs a library of an extra: its module is loaded with the first use of a name.
 _LATER = {
+    "RedisSessionHistoryService": ("redis", "redis", "redis"),
+    "RedisStateService": ("redis", "redis", "redis"),
     "SqlSessionHistoryService": ("sql", "sqlalchemy", "sql"),
     "SqlStateService": ("sql", "sqlalchemy", "sql"),
 }
@@ -27,6 +31,8 @@ _LATER = {
 __all__ = [
     "InMemorySessionHistoryService",
     "InMemoryStateService",
+    "RedisSessionHistoryService",
+    "RedisStateService",
     "Service",
     "Session",
     "SessionHistoryService",

@@ -36,7 +36,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
-
 from typing_extensions import Unpack
 
 from agentrun.errors import ConfigError, StorageError
@@ -159,7 +158,8 @@ class SqlStorage:
     waits = True
 
     def __init__(self, url: str, ttl_seconds: float | None = None, clock: Callable[[], float] = time.time) -> None:
-        self._engine = _engine(usable_url(url))
+        self.url = usable_url(url)
+        self._engine = _engine(self.url)
         self._ttl = ttl_seconds
         self._clock = clock
         self._open = False

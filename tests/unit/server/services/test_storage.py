@@ -6,21 +6,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import create_engine, func, select
 
 from agentrun.server.services.storage.base import Entry, Shelf, Storage, numbered
-from tests.unit.server.services.conftest import Make
+from agentrun.server.services.storage.memory import MemoryStorage
+from agentrun.server.services.storage.sql import ENTRIES, SHELVES, SqlStorage
+from tests.unit.server.services.conftest import Clock, Make
 
 SHELF = Shelf("kind", "owner", "name")
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -178,10 +171,8 @@ def test_makers_of_one_shelf_make_it_once(storage: Storage) -> None:
     assert [place.name for place in storage.shelves("kind", "owner")] == list(map(str, range(10)))
 
 
-def test_a_shelf_is_forgotten_some_time_after_its_last_use(make: Make) -> None:
-    clock = Clock()
-    storage = make(ttl_seconds=100, clock=clock)
-    storage.open()
+def test_a_shelf_is_forgotten_some_time_after_its_last_use(clocked: tuple[Storage, Clock]) -> None:
+    storage, clock = clocked
     used, unused = Shelf("kind", "owner", "used"), Shelf("kind", "owner", "unused")
     storage.append(used, ["a"])
     storage.append(unused, ["a"])
@@ -197,3 +188,23 @@ def test_a_shelf_is_forgotten_some_time_after_its_last_use(make: Make) -> None:
     assert storage.find(used) is None
     assert storage.append(used, ["b"]) == 1
     assert values(storage, used) == ["b"]
+
+
+def test_what_is_over_leaves_nothing(clocked: tuple[Storage, Clock]) -> None:
+    storage, clock = clocked
+    for n in range(40):
+        storage.append(Shelf("kind", "owner", str(n)), ["a"])
+    clock.now += 200
+    for n in range(300):
+        storage.append(Shelf("kind", "owner", "used"), [str(n)], most=2)
+    assert kept(storage) == (1, 2)
+
+
+def kept(storage: Storage) -> tuple[int, int]:
+    """How many shelves and entries there are, wherever they are."""
+    if isinstance(storage, MemoryStorage):
+        return storage.size, len(storage.read(Shelf("kind", "owner", "used")) or ())
+    assert isinstance(storage, SqlStorage)
+    with create_engine(storage.url).connect() as connection:
+        shelves, entries = (connection.scalar(select(func.count()).select_from(each)) for each in (SHELVES, ENTRIES))
+    return int(shelves or 0), int(entries or 0)
