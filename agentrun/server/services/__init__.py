@@ -1,4 +1,4 @@
-"""What an agent keeps between its runs: states and sessions, in memory or in a database."""
+"""What an agent keeps between its runs: states, sessions and memories, in its process or in a database."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from agentrun.server.services.base import Service
+from agentrun.server.services.memory import InMemoryMemoryService, MemoryService
 from agentrun.server.services.session_history import (
     InMemorySessionHistoryService,
     Session,
@@ -15,28 +16,36 @@ from agentrun.server.services.session_history import (
 from agentrun.server.services.state import InMemoryStateService, StateService
 
 if TYPE_CHECKING:
+    from agentrun.server.services.redis import RedisMemoryService as RedisMemoryService
     from agentrun.server.services.redis import RedisSessionHistoryService as RedisSessionHistoryService
     from agentrun.server.services.redis import RedisStateService as RedisStateService
+    from agentrun.server.services.sql import SqlMemoryService as SqlMemoryService
     from agentrun.server.services.sql import SqlSessionHistoryService as SqlSessionHistoryService
     from agentrun.server.services.sql import SqlStateService as SqlStateService
 
 # What needs a library of an extra: its module is loaded with the first use of a name.
 _LATER = {
+    "RedisMemoryService": ("redis", "redis", "redis"),
     "RedisSessionHistoryService": ("redis", "redis", "redis"),
     "RedisStateService": ("redis", "redis", "redis"),
+    "SqlMemoryService": ("sql", "sqlalchemy", "sql"),
     "SqlSessionHistoryService": ("sql", "sqlalchemy", "sql"),
     "SqlStateService": ("sql", "sqlalchemy", "sql"),
 }
 
 __all__ = [
+    "InMemoryMemoryService",
     "InMemorySessionHistoryService",
     "InMemoryStateService",
+    "MemoryService",
+    "RedisMemoryService",
     "RedisSessionHistoryService",
     "RedisStateService",
     "Service",
     "Session",
     "SessionHistoryService",
     "SessionPage",
+    "SqlMemoryService",
     "SqlSessionHistoryService",
     "SqlStateService",
     "StateService",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 from typing_extensions import ParamSpec, Self
@@ -19,6 +19,7 @@ from agentrun.server.services.storage.base import Storage
 DEFAULT_SESSION = "default"
 _THREADS = 8
 
+AnyMessage: TypeAlias = "BaseModel | Mapping[str, Any]"
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -30,26 +31,26 @@ class Service:
     """
 
     def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+        self.storage = storage
         self._threads: ThreadPoolExecutor | None = None
 
     async def start(self) -> None:
         """Get ready, which a service that is started already is; raises StorageError when its storage is away."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="agentrun-service")
-        await self._run(self._storage.open)
+        await self.run(self.storage.open)
 
     async def stop(self) -> None:
         """Finish what is under way and give up the connections; what is in memory only is forgotten."""
         threads, self._threads = self._threads, None
         if threads is not None:
             await asyncio.to_thread(threads.shutdown)
-            await asyncio.to_thread(self._storage.close)
+            await asyncio.to_thread(self.storage.close)
 
     async def health(self) -> bool:
         """Whether the service is started and its storage answers."""
         try:
-            await self._run(self._storage.ping)
+            await self.run(self.storage.ping)
         except StorageError:
             return False
         return True
@@ -63,13 +64,13 @@ class Service:
     ) -> None:
         await self.stop()
 
-    async def _run(self, operation: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    async def run(self, operation: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """Do something with the storage: at once where it does not wait, else in a thread of this service."""
         if self._threads is None:
             raise StorageError(
                 f"{type(self).__name__} is not started", hint="Use it in `async with`, or await its start()"
             )
-        if not self._storage.waits:
+        if not self.storage.waits:
             return operation(*arguments, **options)
         return await asyncio.get_running_loop().run_in_executor(
             self._threads, partial(operation, *arguments, **options)
@@ -88,6 +89,13 @@ def identifier(value: Any, field: str) -> str:
 def session_of(session_id: str | None) -> str:
     """The session that is meant: `default` without one."""
     return identifier(session_id, "session_id") if session_id else DEFAULT_SESSION
+
+
+def at_least_one(value: int | None, field: str) -> int | None:
+    """A number of things, or None; raises InvalidInputError for less than one."""
+    if value is not None and value < 1:
+        raise InvalidInputError(f"{field} is to be at least 1, and is {value}", field=field)
+    return value
 
 
 def to_json(value: Any, field: str) -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 from agentrun.errors import InvalidInputError
-from agentrun.server.services.base import Service, identifier, message_to_json
+from agentrun.server.services.base import AnyMessage, Service, at_least_one, identifier, message_to_json
 from agentrun.server.services.storage.base import Shelf, Storage
 from agentrun.server.services.storage.memory import MemoryStorage
 
-AnyMessage: TypeAlias = "BaseModel | Mapping[str, Any]"
 _KIND = "session"
 _PAGE = 100
 
@@ -51,33 +50,31 @@ class SessionHistoryService(Service):
 
     def __init__(self, storage: Storage, max_messages_per_session: int | None = None) -> None:
         super().__init__(storage)
-        if max_messages_per_session is not None and max_messages_per_session < 1:
-            raise InvalidInputError("max_messages_per_session is to be at least 1", field="max_messages_per_session")
-        self._most = max_messages_per_session
+        self._most = at_least_one(max_messages_per_session, "max_messages_per_session")
 
     async def create_session(self, user_id: str, session_id: str | None = None) -> Session:
         """Make a session, with an id of its own when none is given; one that exists stays, with what was said in it."""
         id = (session_id or "").strip() or str(uuid.uuid4())
-        await self._run(self._storage.create, _shelf(user_id, id))
+        await self.run(self.storage.create, _shelf(user_id, id))
         return await self.get_session(user_id, id)
 
     async def get_session(self, user_id: str, session_id: str) -> Session:
         """A session with its messages, which is made when it is missing."""
         found = await self.find_session(user_id, session_id)
         if found is None:
-            await self._run(self._storage.create, _shelf(user_id, session_id))
+            await self.run(self.storage.create, _shelf(user_id, session_id))
         return found or Session(id=session_id, user_id=user_id)
 
     async def find_session(self, user_id: str, session_id: str) -> Session | None:
         """A session with its messages, None when there is none."""
-        entries = await self._run(self._storage.read, _shelf(user_id, session_id))
+        entries = await self.run(self.storage.read, _shelf(user_id, session_id))
         if entries is None:
             return None
         return Session(id=session_id, user_id=user_id, messages=[json.loads(entry.value) for entry in entries])
 
     async def delete_session(self, user_id: str, session_id: str) -> None:
         """Forget a session, if there is one."""
-        await self._run(self._storage.delete, _shelf(user_id, session_id))
+        await self.run(self.storage.delete, _shelf(user_id, session_id))
 
     async def delete_user_sessions(self, user_id: str) -> None:
         """Forget all sessions of a user."""
@@ -97,10 +94,9 @@ class SessionHistoryService(Service):
 
     async def page_sessions(self, user_id: str, cursor: str | None = None, limit: int = 20) -> SessionPage:
         """The next sessions of a user behind a cursor; raises InvalidInputError for a cursor that is none."""
-        if limit < 1:
-            raise InvalidInputError(f"limit is to be at least 1, and is {limit}", field="limit")
+        at_least_one(limit, "limit")
         owner, after = identifier(user_id, "user_id"), _position(cursor)
-        places = await self._run(self._storage.shelves, _KIND, owner, after, limit + 1)
+        places = await self.run(self.storage.shelves, _KIND, owner, after, limit + 1)
         sessions = [Session(id=place.name, user_id=user_id) for place in places[:limit]]
         return SessionPage(
             sessions=sessions, next_cursor=str(places[limit - 1].position) if len(places) > limit else None
@@ -115,7 +111,7 @@ class SessionHistoryService(Service):
         texts = [message_to_json(each) for each in several]
         if not texts:
             return
-        await self._run(self._storage.append, _shelf(session.user_id, session.id), texts, self._most)
+        await self.run(self.storage.append, _shelf(session.user_id, session.id), texts, self._most)
         session.messages += map(json.loads, texts)
         if self._most is not None:
             del session.messages[: -self._most]

@@ -36,8 +36,8 @@ class StateService(Service):
         """
         shelf, text = _shelf(user_id, session_id), to_json(state, "state")
         if round_id is None:
-            return await self._run(self._storage.append, shelf, [text])
-        await self._run(self._storage.put, shelf, {_round_key(round_id): text})
+            return await self.run(self.storage.append, shelf, [text])
+        await self.run(self.storage.put, shelf, {_round_key(round_id): text})
         return round_id
 
     async def export_state(
@@ -45,12 +45,12 @@ class StateService(Service):
     ) -> dict[str, Any] | None:
         """The state of a round, of the latest without one; None when there is none."""
         key = None if round_id is None else _round_key(round_id)
-        entry = await self._run(self._storage.find, _shelf(user_id, session_id), key)
+        entry = await self.run(self.storage.find, _shelf(user_id, session_id), key)
         return json.loads(entry.value) if entry else None
 
     async def delete_state(self, user_id: str, session_id: str | None = None) -> None:
         """Forget all rounds of a session."""
-        await self._run(self._storage.delete, _shelf(user_id, session_id))
+        await self.run(self.storage.delete, _shelf(user_id, session_id))
 
 
 class InMemoryStateService(StateService):

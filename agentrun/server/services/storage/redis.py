@@ -158,7 +158,7 @@ def _connect(url: str, connection: Mapping[str, Any]) -> Redis:
         options.pop("socket_connect_timeout")
     try:
         # Not sent again by the client: what was appended already would be there twice.
-        return cast(Any, Redis).from_url(url, retry=Retry(NoBackoff(), 0), **options)
+        return cast(Redis, cast(Any, Redis).from_url(url, retry=Retry(NoBackoff(), 0), **options))
     except ValueError:
         # Not with the text of the error: the URL may hold a password.
         raise ConfigError("the URL of Redis cannot be read", hint=f"Write it as in {DEFAULT_URL}") from None

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -304,7 +304,7 @@ class SqlStorage:
             try:
                 with connection.begin_nested():
                     made = connection.execute(insert(SHELVES).values(**values, expires_at=self._until()))
-                    return int((made.inserted_primary_key or ())[0])
+                    return int(cast(Any, made.inserted_primary_key)[0])
             except IntegrityError:
                 continue  # Another one was faster.
         raise StorageError(f"the shelf {shelf.name!r} could not be made", hint="Try again")

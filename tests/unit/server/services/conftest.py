@@ -6,13 +6,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from agentrun.server import services
-from agentrun.server.services import SessionHistoryService, StateService
+from agentrun.server.services import MemoryService, SessionHistoryService, StateService
 from agentrun.server.services.storage.base import Storage
 from agentrun.server.services.storage.memory import MemoryStorage
 from agentrun.server.services.storage.redis import RedisStorage
@@ -20,6 +21,7 @@ from agentrun.server.services.storage.sql import SqlStorage
 from tests.unit.gateway.redis_server import RedisServer
 from tests.unit.server.services.postgresql_server import PostgreSQLServer
 
+T = TypeVar("T")
 Make: TypeAlias = Callable[..., Storage]
 """Makes a storage, with `ttl_seconds` and `clock`, that another call leads to as well, unless it is in memory."""
 
@@ -85,7 +87,7 @@ def postgresql_url(request: pytest.FixtureRequest) -> str:
     server: PostgreSQLServer = request.getfixturevalue("postgresql_server")
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]  # pyright: ignore
+        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
     return server.url.replace("/postgres?", f"/{name}?")
 
 
@@ -118,14 +120,18 @@ class Medium:
         return self.name != "memory"
 
     def state(self, **options: Any) -> StateService:
-        return self._make("StateService", options)
+        return self._make(StateService, options)
 
     def sessions(self, **options: Any) -> SessionHistoryService:
-        return self._make("SessionHistoryService", options)
+        return self._make(SessionHistoryService, options)
 
-    def _make(self, kind: str, options: dict[str, Any]) -> Any:
+    def memory(self, **options: Any) -> MemoryService:
+        return self._make(MemoryService, options)
+
+    def _make(self, kind: type[T], options: dict[str, Any]) -> T:
         prefix = {"memory": "InMemory", "redis": "Redis"}.get(self.name, "Sql")
-        return getattr(services, prefix + kind)(*[self.where] if self.where else [], **options)
+        made: T = getattr(services, prefix + kind.__name__)(*[self.where] if self.where else [], **options)
+        return made
 
 
 @pytest.fixture(params=MEDIA)
@@ -139,10 +145,10 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     made: list[Storage] = []
     where = "" if request.param == "memory" else url_of(request.param, request, tmp_path)
 
-    kind: Make = {"memory": MemoryStorage, "redis": RedisStorage}.get(request.param, SqlStorage)
+    kinds: dict[str, Make] = {"memory": MemoryStorage, "redis": RedisStorage}
 
     def make_one(**options: object) -> Storage:
-        storage = kind(*[where] if where else [], **options)
+        storage = kinds.get(request.param, SqlStorage)(*[where] if where else [], **options)
         made.append(storage)
         return storage
 
