@@ -20,10 +20,10 @@ try:
         Checkpoint,
         CheckpointMetadata,
         CheckpointTuple,
-        SerializerProtocol,
         get_checkpoint_id,
         get_checkpoint_metadata,
     )
+    from langgraph.checkpoint.serde.base import SerializerProtocol
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in ("langchain_core", "langgraph"):
         raise
@@ -200,7 +200,8 @@ class LangGraphSaver(BaseCheckpointSaver[int]):
         """Forget the checkpoints that runs have made, and what was written since."""
         for run_id in run_ids:
             for name, made in self._storage.read_all(_RUNS, run_id).items():
-                spot = _Spot(*json.loads(name), None)
+                thread, namespace = json.loads(name)
+                spot = _Spot(thread, namespace, None)
                 found = (self._storage.find(spot.shelf, each.key) for each in made)
                 self._drop(spot, [entry for entry in found if entry])
                 self._storage.delete(Shelf(_RUNS, run_id, name))
@@ -242,15 +243,15 @@ class LangGraphSaver(BaseCheckpointSaver[int]):
 
     def _needed(self, kept: Mapping[str, dict[str, Any]]) -> set[str]:
         """The latest checkpoint, and those before it back to where each channel that is told in steps is whole."""
-        id: str | None = max(kept, default=None)
-        in_steps = (
-            set(self._load(kept[id]["metadata"]).get("counters_since_delta_snapshot") or ()) if id else set[str]()
-        )
         needed: set[str] = set()
+        if not kept:
+            return needed
+        id = max(kept)
+        in_steps = set(self._load(kept[id]["metadata"]).get("counters_since_delta_snapshot") or ())
         while id in kept and id not in needed:
             needed.add(id)
             in_steps -= set(self._load(kept[id]["checkpoint"])["channel_values"])
-            id = kept[id]["parent"] if in_steps else None
+            id = kept[id]["parent"] if in_steps else ""
         return needed
 
     def _keep(self, spot: _Spot, entry: Entry) -> None:
