@@ -16,12 +16,14 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.conformance.capabilities import ALL_CAPABILITIES
 from langgraph.graph import MessagesState, StateGraph
+from langgraph.store.base import BaseStore
 from langgraph.types import Command, interrupt
 from typing_extensions import TypedDict
 
 from agentrun.errors import InvalidInputError
 from agentrun.server.services import InMemoryStateService, RedisStateService, SqlStateService, StateService
 from agentrun.server.services.langgraph import LangGraphSaver
+from agentrun.server.services.langgraph_store import LangGraphStore
 
 
 @pytest.fixture(scope="session")
@@ -128,3 +130,77 @@ async def test_what_is_told_in_steps_survives_pruning(service: StateService) -> 
         assert (await graph.aget_state(config)).values["said"] == before
         with pytest.raises(InvalidInputError, match="strategy"):
             saver.prune(["one"], strategy="keep_all")
+
+
+async def test_items_are_kept_and_found(service: StateService) -> None:
+    async with service:
+        store = LangGraphStore(service)
+        await store.aput(("users", "ann"), "tea", {"text": "Ann likes green tea", "cups": 3, "who": {"name": "Ann"}})
+        await store.aput(("users", "bob"), "tea", {"text": "Bob likes tea", "cups": 5})
+        await store.aput(("users", "bob"), "k" * 500 + "\u4f60", {"text": "other"})
+        await store.aput(("docs",), "tea", {"text": "tea"})
+        item = await store.aget(("users", "ann"), "tea")
+        assert item
+        assert (item.key, item.namespace, item.value["cups"]) == ("tea", ("users", "ann"), 3)
+        assert await store.aget(("users", "ann"), "none") is None
+        assert await store.aget(("nobody",), "tea") is None
+        found = await store.asearch(("users",), query="green TEA")
+        assert [each.namespace[1] for each in found] == ["ann", "bob"]
+        assert found[0].score > found[1].score
+        assert [each.value["text"] for each in await store.asearch(("users",), limit=1)] == ["other"]
+        assert len(await store.asearch(())) == 4
+        assert len(await store.asearch((), limit=2, offset=3)) == 1
+        for filter, count in [
+            ({"cups": 3}, 1), ({"cups": {"$gte": 3}}, 2), ({"cups": {"$gt": 3, "$lt": 9}}, 1),
+            ({"cups": {"$ne": 3}}, 3), ({"who": {"name": "Ann"}}, 1), ({"text": {"$lte": 1}}, 0),
+        ]:  # fmt: skip
+            assert len(await store.asearch((), filter=filter)) == count, filter
+        with pytest.raises(InvalidInputError, match="operator"):
+            await store.asearch((), filter={"cups": {"$in": [3]}})
+
+
+async def test_an_item_is_replaced_and_removed(service: StateService) -> None:
+    async with service:
+        store = LangGraphStore(service)
+        await store.aput(("a",), "k", {"n": 1})
+        first = await store.aget(("a",), "k")
+        await store.aput(("a",), "k", {"n": 2})
+        second = await store.aget(("a",), "k")
+        assert first
+        assert second
+        assert second.value == {"n": 2}
+        assert second.created_at == first.created_at < second.updated_at
+        await store.adelete(("a",), "k")
+        await store.adelete(("a",), "k")
+        assert await store.aget(("a",), "k") is None
+        assert await store.alist_namespaces() == []
+
+
+async def test_namespaces_are_listed(service: StateService) -> None:
+    async with service:
+        store = LangGraphStore(service)
+        for namespace in [("a", "b", "c"), ("a", "b", "d"), ("a", "x"), ("z", "b", "c")]:
+            await store.aput(namespace, "k", {})
+        assert await store.alist_namespaces(prefix=("a",)) == [("a", "b", "c"), ("a", "b", "d"), ("a", "x")]
+        assert await store.alist_namespaces(prefix=("*", "b"), suffix=("c",)) == [("a", "b", "c"), ("z", "b", "c")]
+        assert await store.alist_namespaces(max_depth=2) == [("a", "b"), ("a", "x"), ("z", "b")]
+        assert await store.alist_namespaces(limit=2, offset=1) == [("a", "b", "d"), ("a", "x")]
+
+
+async def test_a_graph_keeps_in_a_store_what_other_threads_find(service: StateService) -> None:
+    async def note(state: MessagesState, *, store: BaseStore) -> dict[str, Any]:
+        found = await store.asearch(("notes",), query=str(state["messages"][-1].content))
+        await store.aput(("notes",), str(uuid.uuid4()), {"text": state["messages"][-1].content})
+        return {"messages": [HumanMessage(f"found {[each.value['text'] for each in found]}")]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("note", note)
+    builder.set_entry_point("note")
+    async with service:
+        graph = builder.compile(checkpointer=LangGraphSaver(service), store=LangGraphStore(service))
+        answers = []
+        for thread in ("one", "two"):
+            config: Any = {"configurable": {"thread_id": thread}}
+            state = await graph.ainvoke({"messages": [("user", "the blue key")]}, config)
+            answers.append(state["messages"][-1].content)
+    assert answers == ["found []", "found ['the blue key']"]

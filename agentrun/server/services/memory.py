@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from agentrun.errors import InvalidInputError
 from agentrun.server.services.base import AnyMessage, Service, at_least_one, identifier, message_to_json, session_of
 from agentrun.server.services.storage.base import Shelf, Storage
 from agentrun.server.services.storage.memory import MemoryStorage
+from agentrun.server.services.words import ranked
 
 _KIND = "memory"
 _PAGE_SIZE = 10
-# Scripts that put no space between words; there, two letters in a row say about what a word says elsewhere.
-_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORDS = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
-
-
-class _Found(NamedTuple):
-    weight: float
-    place: int
 
 
 class MemoryService(Service):
@@ -51,10 +41,10 @@ class MemoryService(Service):
         `filters` may have `top_k`, how many at most. Of those that hold as much, the newest is first.
         """
         top_k = _number(filters, "top_k", None)
-        words = _words(text_of(json.loads(message_to_json(messages[-1])))) if messages else set[str]()
+        question = text_of(json.loads(message_to_json(messages[-1]))) if messages else ""
         memories = await self._memories(user_id)
-        best = _ranked([text_of(memory).casefold() for memory in memories], words)
-        return [memories[place] for place in best[:top_k]]
+        best = ranked(list(map(text_of, memories)), question)
+        return [memories[found.place] for found in best[:top_k]]
 
     async def list_memory(self, user_id: str, filters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """What is remembered, a page of it: session by session in the order of their beginning, oldest first.
@@ -99,24 +89,6 @@ def _texts(parts: Any) -> Iterator[str]:
         text = cast("dict[str, Any]", part).get("text") if isinstance(part, dict) else None
         if isinstance(text, str):
             yield text
-
-
-def _words(text: str) -> set[str]:
-    """The words of a text in small letters, and of what has no words between spaces each two letters in a row."""
-    found: set[str] = set()
-    for run in _WORDS.findall(text.casefold()):
-        is_unspaced = re.match(f"[{_UNSPACED}]", run) and len(run) > 1
-        found |= {run[place : place + 2] for place in range(len(run) - 1)} if is_unspaced else {run}
-    return found
-
-
-def _ranked(texts: Sequence[str], words: Iterable[str]) -> list[int]:
-    """The places of the texts that hold some of the words, the best first."""
-    held = [{word for word in words if word in text} for text in texts]
-    counts = Counter(word for each in held for word in each)
-    weights = {word: math.log1p(len(texts) / count) for word, count in counts.items()}
-    found = [_Found(sum(weights[word] for word in sorted(each)), place) for place, each in enumerate(held) if each]
-    return [each.place for each in sorted(found, reverse=True)]
 
 
 def _number(filters: Mapping[str, Any] | None, name: str, default: int | None) -> int | None:
