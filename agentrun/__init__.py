@@ -69,7 +69,7 @@ _NAMES = {
         AgentRunError AuthenticationError BlockingError BrowserToolError ClientError ConfigError ConnectError
         CredentialError DeleteResourceError Executed HTTPError InvalidInputError InvalidResponseError
         PermissionDeniedError RateLimitError RequestTimeoutError ResourceAlreadyExistError ResourceFailedError
-        ResourceNotExistError SandboxError SandboxTerminatedError ServerError ToolError TransportError
+        ResourceNotExistError SandboxError SandboxTerminatedError ServerError StorageError ToolError TransportError
         UnsupportedError WaitTimeoutError
     """,
     "agentrun.knowledgebase": """

@@ -24,6 +24,7 @@
     ├─ WaitTimeoutError            a resource did not get ready in time              (is a TimeoutError)
     ├─ SandboxError                code, files or processes in a sandbox
     ├─ BrowserToolError            a browser tool failed
+    ├─ StorageError                what a service keeps cannot be reached            (is a RuntimeError)
     └─ ToolError                   a tool failed, or its server refused the call
 
 The root carries what helps to act: `status_code`, `error_code`, `request_id`, `executed` and `hint`, each None (or
@@ -60,6 +61,7 @@ __all__ = [
     "SandboxError",
     "SandboxTerminatedError",
     "ServerError",
+    "StorageError",
     "ToolError",
     "TransportError",
     "UnsupportedError",
@@ -322,6 +324,10 @@ class BrowserToolError(AgentRunError):
     def __init__(self, message: str, operation: str | None = None) -> None:
         super().__init__(message)
         self.operation = operation
+
+
+class StorageError(AgentRunError, RuntimeError):
+    """What a service of an agent keeps cannot be reached or read: it is not started, or its database is away."""
 
 
 class ToolError(AgentRunError):

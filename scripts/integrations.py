@@ -75,7 +75,8 @@ def run(name: str, arguments: list[str]) -> tuple[str, int, float, str]:
 
 def types(name: str, folder: Path) -> tuple[int, str]:
     """Check the types of an adapter, which nobody could where its framework is not: the status, and what is wrong."""
-    paths = sorted((ROOT / "agentrun" / "integration").glob("*.py"))
+    folders = [ROOT / "agentrun" / "integration", ROOT / "agentrun" / "server" / "services"]
+    paths = sorted(path for folder in folders for path in folder.glob("*.py"))
     files = [str(path) for path in paths if is_of(path.stem, name)]
     if not files:
         return 0, ""

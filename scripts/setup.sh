@@ -102,6 +102,19 @@ need_redis() {
     if [ -d /run/systemd/system ]; then as_root systemctl disable --now --quiet redis-server || true; fi
 }
 
+has_postgresql() { command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+
+need_postgresql() {
+    has_postgresql && return
+    say "installing postgresql, with which services of agents are tested ..."
+    # Tests start servers of their own; without this the package makes and starts one that nobody asked for.
+    if [ ! -e /etc/postgresql-common/createcluster.conf ] && as_root mkdir -p /etc/postgresql-common; then
+        echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null || true
+    fi
+    apt_install postgresql ||
+        say "postgresql could not be installed, and its tests are skipped; run: sudo apt-get install postgresql"
+}
+
 install_package() {
     upgrade_pip
     need_bubblewrap
@@ -111,7 +124,10 @@ install_package() {
 }
 
 install_group() {
-    [ "$1" != test ] || need_redis
+    if [ "$1" = test ]; then
+        need_redis
+        need_postgresql
+    fi
     say "installing the $1 tools ..."
     pip_install --group "$1"
     mark_ready "$1"

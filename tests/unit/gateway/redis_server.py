@@ -56,6 +56,10 @@ class RedisServer:
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
         return {key: int(end) for key, _, end in (line.partition(" ") for line in lines) if end}
 
+    def empty(self) -> None:
+        """Forget everything."""
+        subprocess.run(["redis-cli", "-s", str(self._socket), "FLUSHALL"], capture_output=True, check=True)
+
     def hang(self) -> None:
         """Stay there, and answer nothing."""
         os.kill(self._process.pid, signal.SIGSTOP)

@@ -1,0 +1,1 @@
+"""The storages of services: in memory, in Redis, in a database."""

@@ -1,0 +1,3 @@
+-- ARGV: name, ttl.
+keep(name)
+return redis.call('HGETALL', entries)
