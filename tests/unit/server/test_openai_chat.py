@@ -44,7 +44,8 @@ def streamed(served: Served, **options: Any) -> list[ChatCompletionChunk]:
 
 def whole(served: Served, **options: Any) -> Any:
     with served.openai() as client:
-        return client.chat.completions.create(model="agentrun", messages=ASKED, **options)
+        answer: Any = client.chat.completions.create(model="agentrun", messages=ASKED, **options)
+        return answer
 
 
 def deltas(chunks: list[ChatCompletionChunk], name: str) -> str:
