@@ -44,8 +44,8 @@ def streamed(served: Served, **options: Any) -> list[ChatCompletionChunk]:
 
 def whole(served: Served, **options: Any) -> Any:
     with served.openai() as client:
-        answer: Any = client.chat.completions.create(model="agentrun", messages=ASKED, **options)
-        return answer
+        create: Any = client.chat.completions.create
+        return create(model="agentrun", messages=ASKED, **options)
 
 
 def deltas(chunks: list[ChatCompletionChunk], name: str) -> str:

@@ -142,7 +142,7 @@ LENT = {"x-fc-access-key-id": "lent", "x-fc-access-key-secret": "s", "x-fc-secur
 
 def tells_its_key(_: AgentRequest) -> Iterator[str]:
     found = get_request_sts()
-    yield found.access_key_id if found else "its own"
+    yield str(found.access_key_id) if found else "its own"
 
 
 def key_used(monkeypatch: pytest.MonkeyPatch, *, on_the_platform: bool) -> str:
