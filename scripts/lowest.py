@@ -7,7 +7,7 @@ from importlib.metadata import requires
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-EXTRAS = ("emulator", "data", "docker", "gateway", "kernels", "redis", "tools", "tracing")
+EXTRAS = ("emulator", "data", "docker", "gateway", "kernels", "redis", "server", "tools", "tracing")
 
 
 def lowest(requirement: Requirement) -> str | None:

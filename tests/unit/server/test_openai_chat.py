@@ -202,6 +202,15 @@ def test_an_error_between_words_is_raised_behind_them() -> None:
             whole(served)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_agent_that_interrupts_itself_is_no_client_that_has_gone(stream: bool) -> None:
+    async def handler(_: AgentRequest) -> str:
+        raise asyncio.CancelledError
+
+    with serving(handler) as served, pytest.raises(openai.InternalServerError, match="interrupted"):
+        list(streamed(served) if stream else whole(served))
+
+
 def test_a_stream_with_an_error_has_no_sign_of_success() -> None:
     with serving(agent("one", RuntimeError("no luck"))) as served:
         text = served.post(CHAT, {"messages": ASKED, "stream": True}).text
