@@ -7,7 +7,19 @@ from importlib.metadata import requires
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-EXTRAS = ("emulator", "data", "docker", "gateway", "kernels", "mysql", "postgresql", "redis", "tools", "tracing")
+EXTRAS = (
+    "emulator",
+    "data",
+    "docker",
+    "gateway",
+    "kernels",
+    "mysql",
+    "postgresql",
+    "redis",
+    "server",
+    "tools",
+    "tracing",
+)
 
 
 def lowest(requirement: Requirement) -> str | None:

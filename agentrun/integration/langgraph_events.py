@@ -101,12 +101,15 @@ class AgentRunConverter:
 
     def _of_run_event(self, event: Mapping[str, Any]) -> Iterator[AgentEvent]:
         kind, data = event["event"], event["data"]
-        if kind in ("on_chat_model_stream", "on_chat_model_end"):
-            yield from self._message(data.get("chunk") or data.get("output"), str(event.get("run_id") or ""))
+        run_id = str(event.get("run_id") or "")
+        if kind == "on_chat_model_stream":
+            yield from self._message(data.get("chunk"), run_id)
+        elif kind == "on_chat_model_end" and data.get("output") is not None:
+            yield from self._whole(data["output"], run_id)  # Of the type of a piece, where a stream was put together.
         elif kind == "on_tool_end":
             yield from self._message(data.get("output"))
         elif kind == "on_tool_error":
-            waiting = self._waiting.get(str(event.get("name"))) or [str(event.get("run_id") or "")]
+            waiting = self._waiting.get(str(event.get("name"))) or [run_id]
             yield from self._result(
                 waiting[0], f"{type(data.get('error')).__name__}: {data.get('error')}", is_error=True
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from agentrun._serving.values import is_list, is_object
 from agentrun.integration._outcome import as_text
@@ -80,7 +80,7 @@ class Conversion:
         elif is_list(item):
             for entry in item:
                 yield from self._convert(entry)
-        elif isinstance(item, tuple):
+        elif _is_tuple(item):
             yield from self._tuple(item)
         elif item is not None:
             yield from self._foreign(item)
@@ -146,6 +146,10 @@ class Conversion:
 
 def _text(delta: str) -> AgentEvent:
     return AgentEvent(event=EventType.TEXT, data={"delta": delta})
+
+
+def _is_tuple(item: Any) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(item, tuple)
 
 
 def _package(item: Any) -> str:

@@ -11,6 +11,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pydantic import BaseModel
+
 from agentrun.errors import InvalidInputError
 from agentrun.server.conversion import Conversion
 from agentrun.server.events import AgentEvent, EventType
@@ -150,7 +152,7 @@ def _is_iterator(value: Any) -> bool:
 def _is_whole(value: Any) -> bool:
     if isinstance(value, (str, bytes, bytearray, list, tuple, dict, set, frozenset)):
         return True
-    return hasattr(type(value), "model_fields") or hasattr(value, "keys") or hasattr(value, "content")
+    return isinstance(value, BaseModel) or hasattr(value, "keys") or hasattr(value, "content")
 
 
 def _callable(handler: Any) -> Callable[[AgentRequest], Any]:

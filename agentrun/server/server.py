@@ -18,6 +18,7 @@ from agentrun.server.model import ProtocolConfig, ServerConfig
 from agentrun.server.protocols.ag_ui import AGUIProtocolHandler
 from agentrun.server.protocols.openai_chat import OpenAIProtocolHandler
 from agentrun.server.protocols.protocol import ProtocolHandler
+from agentrun.server.sts_middleware import StsRefreshMiddleware
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -74,6 +75,7 @@ class AgentRunServer:
         app = FastAPI(title="AgentRun Server", lifespan=self._lifespan, routes=list(self._health.routes()))
         for protocol in self._protocols:
             app.include_router(protocol.as_fastapi_router(self._invoker), prefix=protocol.get_prefix())
+        app.add_middleware(StsRefreshMiddleware)
         app.add_middleware(BodyLimit, most_bytes=self._config.max_body_bytes)
         if self._config.cors_origins:
             app.add_middleware(

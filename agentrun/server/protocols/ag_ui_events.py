@@ -208,6 +208,6 @@ class AguiRun:
         yield _frame("CUSTOM", event, name=str(event.data.get("name") or "custom"), value=event.data.get("value"))
 
 
-def _frame(kind: str, event: AgentEvent | None = None, **fields: Any) -> bytes:
+def _frame(kind: str, event: AgentEvent | None = None, /, **fields: Any) -> bytes:
     document = {"type": kind, **fields}
     return b"data: %b\n\n" % dumps(document if event is None else with_addition(document, event))

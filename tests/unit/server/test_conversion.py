@@ -181,6 +181,16 @@ def test_pieces_of_langchain_and_the_whole_are_told_once() -> None:
     assert told(*pieces, ai(content="Hello")) == [("TEXT", "He"), ("TEXT", "llo")]
 
 
+def test_the_end_of_a_stream_of_a_model_repeats_nothing_though_it_looks_like_a_piece() -> None:
+    def step(kind: str, **data: Any) -> dict[str, Any]:
+        return {"event": kind, "run_id": "r", "data": data}
+
+    piece = ai("AIMessageChunk", content="Hello", id="lc_run--r")
+    steps = [step("on_chat_model_stream", chunk=piece), step("on_chat_model_end", output=piece)]
+    assert told(*steps) == [("TEXT", "Hello")]
+    assert told(steps[1]) == [("TEXT", "Hello")]  # A model that did not stream.
+
+
 def test_what_the_user_said_is_not_repeated() -> None:
     assert told({"messages": [ai("human", content="hi"), ai(content="hello")]}) == [("TEXT", "hello")]
     assert told(ai("human", content="hi")) == []

@@ -44,7 +44,8 @@ def streamed(served: Served, **options: Any) -> list[ChatCompletionChunk]:
 
 def whole(served: Served, **options: Any) -> Any:
     with served.openai() as client:
-        return client.chat.completions.create(model="agentrun", messages=ASKED, **options)
+        create: Any = client.chat.completions.create
+        return create(model="agentrun", messages=ASKED, **options)
 
 
 def deltas(chunks: list[ChatCompletionChunk], name: str) -> str:
@@ -199,6 +200,15 @@ def test_an_error_between_words_is_raised_behind_them() -> None:
             next(chunks)
         with pytest.raises(openai.InternalServerError, match="no luck"):
             whole(served)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_agent_that_interrupts_itself_is_no_client_that_has_gone(stream: bool) -> None:
+    async def handler(_: AgentRequest) -> str:
+        raise asyncio.CancelledError
+
+    with serving(handler) as served, pytest.raises(openai.InternalServerError, match="interrupted"):
+        list(streamed(served) if stream else whole(served))
 
 
 def test_a_stream_with_an_error_has_no_sign_of_success() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -9,10 +11,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 
 import agentrun.server
+from agentrun._core.credentials import get_request_sts
 from agentrun.errors import InvalidInputError
 from agentrun.server import (
     AgentInvoker,
@@ -22,7 +26,7 @@ from agentrun.server import (
     ProtocolHandler,
     ServerConfig,
 )
-from tests.gateway.serving import LOOPS, on_port, plain_client
+from tests.gateway.serving import LOOPS, on_port, plain_client, wait_until
 from tests.unit.server.serving import ASKED, PATIENCE, serving
 
 CHAT = "/openai/v1/chat/completions"
@@ -59,7 +63,7 @@ def test_pages_of_other_origins_are_let_in_only_where_they_are_named() -> None:
 def test_any_origin_is_let_in_without_its_cookies() -> None:
     with serving(hello, ServerConfig(cors_origins=["*"])) as served:
         answer = served.http.get(f"{served.root}/health", headers={"origin": "https://page.test", "cookie": "a=b"})
-    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-origin"] in ("*", "https://page.test")
     assert "access-control-allow-credentials" not in answer.headers
 
 
@@ -131,6 +135,77 @@ def test_blocking_handlers_leave_the_server_free_for_others() -> None:
         assert served.http.get(f"{served.root}/health").status_code == 200
         others.wait(PATIENCE)
         assert [answer.result().status_code for answer in answers] == [200] * 20
+
+
+LENT = {"x-fc-access-key-id": "lent", "x-fc-access-key-secret": "s", "x-fc-security-token": "t"}
+
+
+def tells_its_key(_: AgentRequest) -> Iterator[str]:
+    found = get_request_sts()
+    yield str(found.access_key_id) if found else "its own"
+
+
+def key_used(monkeypatch: pytest.MonkeyPatch, *, on_the_platform: bool) -> str:
+    if on_the_platform:
+        monkeypatch.setenv("FC_FUNCTION_NAME", "f")
+    else:
+        monkeypatch.delenv("FC_FUNCTION_NAME", raising=False)
+    with serving(tells_its_key) as served:
+        answer = served.http.post(f"{served.root}{CHAT}", json={"messages": ASKED}, headers=LENT)
+        plain = served.post(CHAT, {"messages": ASKED})
+    assert said(plain) == "its own"
+    return said(answer)
+
+
+def said(answer: httpx.Response) -> str:
+    text: str = answer.json()["choices"][0]["message"]["content"]
+    return text
+
+
+def test_access_keys_in_headers_count_on_the_platform_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert key_used(monkeypatch, on_the_platform=True) == "lent"
+    assert key_used(monkeypatch, on_the_platform=False) == "its own"
+
+
+PROGRAM = """
+import sys, time
+from agentrun.server import AgentRunServer
+
+def handler(request):
+    yield "one"
+    time.sleep(1)
+    yield "two"
+
+AgentRunServer(handler).start(port=int(sys.argv[1]), log_level="warning")
+"""
+
+
+def test_a_program_that_is_told_to_end_finishes_its_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    root = f"http://127.0.0.1:{port}"
+    body = {"messages": ASKED, "stream": True}
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, str(port)]) as program, plain_client() as http:
+        try:
+            wait_until(lambda: answers(http, f"{root}/health"), PATIENCE)
+            with http.stream("POST", f"{root}{CHAT}", json=body, timeout=PATIENCE) as answer:
+                lines = answer.iter_lines()
+                first = next(lines)
+                program.send_signal(signal.SIGTERM)
+                text = "\n".join([first, *lines])
+            # Uvicorn ends as the signal would have ended it.
+            assert program.wait(PATIENCE) in (0, -signal.SIGTERM)
+        finally:
+            program.kill()
+    assert '"one"' in text
+    assert text.rstrip().endswith("[DONE]")
+
+
+def answers(http: httpx.Client, url: str) -> bool:
+    try:
+        return http.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_what_it_cannot_do_is_said_at_once() -> None:
