@@ -260,9 +260,10 @@ class SqlStorage:
 
     def owners(self, kind: str) -> list[str]:
         """Who has shelves of a kind, in no order."""
-        query = select(SHELVES.c.owner).where(SHELVES.c.kind == kind, self._alive()).distinct()
+        # With the digest, because a database may take one text for another.
+        query = select(SHELVES.c.owner_digest, SHELVES.c.owner).where(SHELVES.c.kind == kind, self._alive()).distinct()
         with self._transaction(write=False) as connection:
-            return list(connection.scalars(query))
+            return [owner for _, owner in connection.execute(query)]
 
     def _alive(self) -> ColumnElement[bool]:
         return or_(SHELVES.c.expires_at.is_(None), SHELVES.c.expires_at > self._clock())
