@@ -115,6 +115,13 @@ need_postgresql() {
         say "postgresql could not be installed, and its tests are skipped; run: sudo apt-get install postgresql"
 }
 
+need_mariadb() {
+    command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] && return
+    say "installing mariadb-server-core, with which services of agents are tested ..."
+    apt_install mariadb-server-core ||
+        say "MariaDB could not be installed, and its tests are skipped; run: sudo apt-get install mariadb-server-core"
+}
+
 install_package() {
     upgrade_pip
     need_bubblewrap
@@ -127,6 +134,7 @@ install_group() {
     if [ "$1" = test ]; then
         need_redis
         need_postgresql
+        need_mariadb
     fi
     say "installing the $1 tools ..."
     pip_install --group "$1"

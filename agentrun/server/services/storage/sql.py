@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -139,8 +140,22 @@ def _engine(url: URL) -> Engine:
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # Transactions begin where we say so, not before the first change.
-    connection.execute("PRAGMA journal_mode=WAL")
+    deadline = time.monotonic() + _BUSY_SECONDS
+    # SQLite itself does not wait for others with this, which happens once in the life of a file.
+    while not _is_in_wal(connection):
+        if time.monotonic() > deadline:
+            raise sqlite3.OperationalError("database is locked")
+        time.sleep(0.02)
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _is_in_wal(connection: Any) -> bool:
+    try:
+        return bool(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal")
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            return False
+        raise
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -171,12 +186,15 @@ class SqlStorage:
             return
         with _told():
             try:
-                METADATA.create_all(self._engine)
+                self._make_tables()
             except DBAPIError:
-                # Another process has made the tables between the look and the attempt.
-                METADATA.create_all(self._engine)
+                self._make_tables()  # Another process has made them between the look and the attempt.
         self._open = True
         self._write(self._sweep)
+
+    def _make_tables(self) -> None:
+        with self._engine.connect().execution_options(agentrun_write=True) as connection, connection.begin():
+            METADATA.create_all(connection)
 
     def close(self) -> None:
         """Give up the connections."""
@@ -260,9 +278,10 @@ class SqlStorage:
 
     def owners(self, kind: str) -> list[str]:
         """Who has shelves of a kind, in no order."""
-        query = select(SHELVES.c.owner).where(SHELVES.c.kind == kind, self._alive()).distinct()
+        # With the digest, because a database may take one text for another.
+        query = select(SHELVES.c.owner_digest, SHELVES.c.owner).where(SHELVES.c.kind == kind, self._alive()).distinct()
         with self._transaction(write=False) as connection:
-            return list(connection.scalars(query))
+            return [owner for _, owner in connection.execute(query)]
 
     def _alive(self) -> ColumnElement[bool]:
         return or_(SHELVES.c.expires_at.is_(None), SHELVES.c.expires_at > self._clock())

@@ -19,6 +19,7 @@ from agentrun.server.services.storage.memory import MemoryStorage
 from agentrun.server.services.storage.redis import RedisStorage
 from agentrun.server.services.storage.sql import SqlStorage
 from tests.unit.gateway.redis_server import RedisServer
+from tests.unit.server.services.mariadb_server import MariaDBServer
 from tests.unit.server.services.postgresql_server import PostgreSQLServer
 
 T = TypeVar("T")
@@ -26,7 +27,11 @@ Make: TypeAlias = Callable[..., Storage]
 """Makes a storage, with `ttl_seconds` and `clock`, that another call leads to as well, unless it is in memory."""
 
 # One worker for each server, so that it is started once.
-DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))]
+DATABASES = [
+    "sqlite",
+    pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql")),
+    pytest.param("mariadb", marks=pytest.mark.xdist_group("mariadb")),
+]
 SHARED = [*DATABASES, pytest.param("redis", marks=pytest.mark.xdist_group("services-redis"))]
 MEDIA = ["memory", *SHARED]
 
@@ -44,6 +49,13 @@ class Clock:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[PostgreSQLServer]:
     server = PostgreSQLServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    server = MariaDBServer()
     yield server
     server.close()
 
@@ -97,6 +109,9 @@ def url_of(medium: str, request: pytest.FixtureRequest, folder: Path) -> str:
         return f"sqlite:///{folder}/agent.db"
     if medium == "postgresql":
         return postgresql_url(request)
+    if medium == "mariadb":
+        mariadb: MariaDBServer = request.getfixturevalue("mariadb_server")
+        return mariadb.make_database(f"test_{uuid.uuid4().hex}")
     server: RedisServer = request.getfixturevalue("redis_server")
     server.empty()
     return server.url
