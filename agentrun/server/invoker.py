@@ -20,6 +20,7 @@ from agentrun.server.handlers import InvokeAgentHandler, RunnerLike
 from agentrun.server.model import AgentRequest
 from agentrun.server.threads import iterate_in_thread
 
+_MOST_AT_ONCE = 64
 _log = logging.getLogger("agentrun.server")
 
 
@@ -80,8 +81,12 @@ class AgentInvoker:
 
     async def _events(self, request: AgentRequest) -> AsyncGenerator[AgentEvent, None]:
         conversion = Conversion()
+        given = 0
         async with aclosing(self._items(request)) as items:
             async for item in items:
+                given += 1
+                if given % _MOST_AT_ONCE == 0:
+                    await asyncio.sleep(0)  # An agent that never waits would keep the loop to itself.
                 told = conversion.returned(item.value) if isinstance(item, _Returned) else conversion.convert(item)
                 for event in told:
                     yield event

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,10 @@ class Served:
     def openai(self) -> openai.OpenAI:
         """The client of OpenAI, with all its defaults but patience."""
         return openai.OpenAI(base_url=f"{self.root}/openai/v1", api_key="none", timeout=PATIENCE)
+
+    def connect(self) -> socket.socket:
+        """A connection over which a test says what it likes."""
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
 
     def post(self, path: str, body: Any) -> httpx.Response:
         """A whole answer, to a body as it is or as JSON."""

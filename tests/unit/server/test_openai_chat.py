@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -246,6 +247,28 @@ def test_an_agent_is_stopped_when_its_client_has_gone(stream: bool) -> None:
             assert not watched.stopped.is_set()
             thread.join(PATIENCE)  # Its client gives up after a moment.
         assert watched.stopped.wait(PATIENCE / 2)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_agent_that_never_waits_keeps_nobody_waiting_and_is_stopped_too(stream: bool) -> None:
+    stopped = threading.Event()
+
+    async def handler(_: AgentRequest) -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "x"
+        finally:
+            stopped.set()
+
+    body = {"messages": ASKED, "stream": stream}
+    with serving(handler) as served:
+        with served.connect() as connection:
+            content = json.dumps(body).encode()
+            head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(content)}\r\n\r\n"
+            connection.sendall(head.encode() + content)
+            assert served.http.get(f"{served.root}/health", timeout=PATIENCE).status_code == 200
+            assert not stopped.is_set()
+        assert stopped.wait(PATIENCE / 2)
 
 
 def _ask(http: httpx.Client, served: Served, stream: bool) -> None:
