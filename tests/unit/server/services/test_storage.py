@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import NullPool, create_engine, func, select
 
 from agentrun.server.services.storage.base import Entry, Shelf, Storage, numbered
 from agentrun.server.services.storage.memory import MemoryStorage
@@ -205,6 +205,6 @@ def kept(storage: Storage) -> tuple[int, int]:
     if isinstance(storage, MemoryStorage):
         return storage.size, len(storage.read(Shelf("kind", "owner", "used")) or ())
     assert isinstance(storage, SqlStorage)
-    with create_engine(storage.url).connect() as connection:
+    with create_engine(storage.url, poolclass=NullPool).connect() as connection:
         shelves, entries = (connection.scalar(select(func.count()).select_from(each)) for each in (SHELVES, ENTRIES))
     return int(shelves or 0), int(entries or 0)
