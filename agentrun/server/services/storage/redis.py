@@ -168,7 +168,7 @@ def _connect(url: str, connection: Mapping[str, Any]) -> Redis:
 def _told() -> Generator[None]:
     try:
         yield
-    except RedisError as error:
+    except (RedisError, OSError) as error:
         raise StorageError(f"Redis cannot do it: {error}", hint="Check its URL, and that it runs") from None
 
 
