@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, PrivateAttr
 
-from agentrun._core.authorizer import CredentialAuth
 from agentrun._core.blocking import run
+from agentrun._core.credential_auth import CredentialAuth
 from agentrun._core.model import Model, build
 from agentrun._core.outbound import Outgoing
 from agentrun._core.paging import AsyncLazyList, LazyList, numbered

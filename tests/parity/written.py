@@ -26,8 +26,14 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 20.0
 PAGE: Mapping[str, int] = {"pageNumber": 1, "pageSize": 10}
-# The credential that other resources name.
-KEY: Mapping[str, Any] = {**CREDENTIAL.given, "credentialName": "key"}
+# The credential that other resources name: for callers, since a sandbox gets no outbound one without allowed hosts,
+# which are not in the contract.
+KEY: Mapping[str, Any] = {
+    **CREDENTIAL.given,
+    "credentialName": "key",
+    "credentialSourceType": "internal",
+    "enabled": True,
+}
 # What moves by itself between two looks at the same resource.
 _MOVING = ("status", "lastUpdatedAt")
 

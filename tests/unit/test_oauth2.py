@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from agentrun._core.authorizer import Authorizer, CredentialAuth
+from agentrun._core.authorizer import Authorizer
 from agentrun._core.blocking import is_blocking, run
+from agentrun._core.credential_auth import CredentialAuth
 from agentrun._core.outbound import Outbound, Outgoing
 from agentrun.errors import CredentialError
 from tests.token_server import TokenServer, token_server
