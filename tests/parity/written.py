@@ -26,14 +26,11 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 20.0
 PAGE: Mapping[str, int] = {"pageNumber": 1, "pageSize": 10}
-# The credential that other resources name: for callers, since a sandbox gets no outbound one without allowed hosts,
-# which are not in the contract.
-KEY: Mapping[str, Any] = {
-    **CREDENTIAL.given,
-    "credentialName": "key",
-    "credentialSourceType": "internal",
-    "enabled": True,
-}
+# The credential that other resources name.
+KEY: Mapping[str, Any] = {**CREDENTIAL.given, "credentialName": "key"}
+# What a template names: one for callers, since a sandbox gets no outbound one without allowed hosts, which are not in
+# the contract.
+INBOUND_KEY: Mapping[str, Any] = {**KEY, "credentialSourceType": "internal", "enabled": True}
 # What moves by itself between two looks at the same resource.
 _MOVING = ("status", "lastUpdatedAt")
 
@@ -132,7 +129,7 @@ async def make(client: Generated, kind: Kind, echo_zip: str) -> Written:
     """A resource as the table gives it, with what it needs; `echo_zip` is the code of runtimes."""
     above: tuple[str, ...] = ()
     if kind in (KNOWLEDGE_BASE, MODEL_SERVICE, TEMPLATE, RUNTIME, TOOL):
-        await client.call("CreateCredential", body=KEY)
+        await client.call("CreateCredential", body=INBOUND_KEY if kind is TEMPLATE else KEY)
     if kind is MODEL_PROXY:
         await make(client, MODEL_SERVICE, echo_zip)
     if kind is ENDPOINT:
