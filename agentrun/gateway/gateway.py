@@ -114,7 +114,6 @@ class Gateway:
         self._failover = Failover(Router(self._health, self._places), self._health, self._attempts, clock)
         self._governances: dict[str, Governance] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closing = False
 
     async def start(self) -> None:
         """Begin to work; gateways that share state learn from each other who is left out."""
@@ -123,7 +122,6 @@ class Gateway:
 
     async def close(self) -> None:
         """End what goes on in the background, and close connections."""
-        self._closing = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -337,7 +335,7 @@ class Gateway:
         self._spawn(self._state.eject(key, seconds))
 
     async def _learn(self) -> None:
-        while not self._closing:  # Clients of Redis can lose a cancellation that meets an answer.
+        while True:
             await asyncio.sleep(_LEARN_EVERY_SECONDS)
             with contextlib.suppress(Exception):  # The state says itself that it cannot be reached.
                 self._health.learn(await self._state.ejected())

@@ -76,7 +76,6 @@ class Places:
         self._lease_seconds = lease_seconds if state.shared else math.inf
         self._gates: dict[str, _Gate] = {}
         self._renewing: asyncio.Task[None] | None = None
-        self._closing = False
 
     async def enter_proxy(self, plan: Plan) -> Place:
         """Begin a call of a proxy, when there is room; raises ApiError (429) when the queue is full or time over."""
@@ -134,7 +133,6 @@ class Places:
 
     async def close(self) -> None:
         """End what goes on in the background; places that are not left yet are free when their leases are over."""
-        self._closing = True
         if self._renewing:
             self._renewing.cancel()
             with suppress(asyncio.CancelledError):
@@ -200,7 +198,7 @@ class Places:
     async def _renew(self) -> None:
         """Renew all leases again and again, until there are none."""
         try:
-            while not self._closing:  # Clients of Redis can lose a cancellation that meets an answer.
+            while True:
                 await asyncio.sleep(self._lease_seconds / 3)
                 held = {key: list(gate.leases) for key, gate in self._gates.items() if gate.leases}
                 if not held:

@@ -88,7 +88,13 @@ class RedisState:
         self._clock = clock
         # Not sent again by the client: what was counted already would be counted twice, and pauses would delay a call.
         pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] -- its options have no types.
-            url, max_connections=_MOST_CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 0)
+            url,
+            max_connections=_MOST_CONNECTIONS,
+            timeout=None,
+            retry=Retry(NoBackoff(), 0),
+            # `_ask` bounds the time. With one here too, a cancellation that meets the end of a write is lost until
+            # Python 3.12: the client writes under asyncio.wait_for.
+            socket_timeout=None,
         )
         self._pool = pool
         self._redis = cast(_Client, Redis(connection_pool=pool))

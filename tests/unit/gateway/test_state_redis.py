@@ -92,6 +92,22 @@ async def test_a_killed_process_holds_its_place_only_until_its_lease_is_over(own
 
 
 @pytest.mark.asyncio
+async def test_a_cancellation_is_never_lost(own_redis_server: RedisServer) -> None:
+    state = RedisState(own_redis_server.url, timeout_seconds=20)
+    cancelled = 0
+    for turns in range(1000):
+        asked = asyncio.create_task(state.ejected())
+        for _ in range(turns % 50):  # From before the connection is there to after the answer has come.
+            await asyncio.sleep(0)
+        if asked.cancel():
+            cancelled += 1
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+    assert cancelled > 100
+    await state.close()
+
+
+@pytest.mark.asyncio
 async def test_without_a_server_each_process_counts_for_itself(
     own_redis_server: RedisServer, state: RedisState, caplog: pytest.LogCaptureFixture
 ) -> None:
