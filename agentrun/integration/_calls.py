@@ -6,15 +6,20 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from typing_extensions import ParamSpec, Self
 
 from agentrun._core.closing import Closing
 from agentrun.errors import InvalidInputError
+from agentrun.integration._conversions import Filter, Modify
+from agentrun.integration._framework import Framework, ModelT
 from agentrun.integration._outcome import ToolOutcome
 from agentrun.integration._tool import Tool
-from agentrun.integration._toolset import Tools
+from agentrun.integration._toolset import CommonToolSet, Tools
+
+if TYPE_CHECKING:
+    from agentrun.integration._model import CommonModel
 
 P = ParamSpec("P")
 RunnerT = TypeVar("RunnerT", bound="RunsCalls")
@@ -101,6 +106,24 @@ class RunsCalls(Tools[dict[str, Any]]):
             raise InvalidInputError(f"there is no tool {name!r}", field="name", hint=f"There are {known}")
 
         return Tool(name, "", perform=perform)
+
+
+class CallsFramework(Framework[dict[str, Any], ModelT]):
+    """An API without a framework, whose tools are a list of `kind`."""
+
+    def __init__(self, kind: type[RunsCalls], to_model: Callable[[CommonModel], ModelT]) -> None:
+        super().__init__(kind.to_dict, to_model)
+        self._kind = kind
+
+    def tools(
+        self,
+        found: CommonToolSet,
+        prefix: str | None = None,
+        modify_tool_name: Modify | None = None,
+        filter_tools_by_name: Filter | None = None,
+    ) -> RunsCalls:
+        """Tools of any origin, as a list that runs the calls of a message."""
+        return self._kind(found.tools(prefix, modify_tool_name, filter_tools_by_name), [found])
 
 
 def returning(kind: type[RunnerT], function: Callable[P, Tools[Any]]) -> Callable[P, RunnerT]:

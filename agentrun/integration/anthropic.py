@@ -10,13 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentrun.errors import UnsupportedError
-from agentrun.integration._calls import Call, RunsCalls, field_of, returning
-from agentrun.integration._conversions import Filter, Modify
+from agentrun.integration._calls import Call, CallsFramework, RunsCalls, field_of, returning
 from agentrun.integration._extra import framework
-from agentrun.integration._framework import Framework
 from agentrun.integration._outcome import ToolOutcome
 from agentrun.integration._tool import Tool
-from agentrun.integration._toolset import CommonToolSet
 
 if TYPE_CHECKING:
     from anthropic import Anthropic, AsyncAnthropic
@@ -90,18 +87,7 @@ def to_model(model: CommonModel) -> MessagesModel:
     return MessagesModel(model.name, Anthropic(**given), AsyncAnthropic(**given))
 
 
-class _Anthropic(Framework[dict[str, Any], MessagesModel]):
-    def tools(
-        self,
-        found: CommonToolSet,
-        prefix: str | None = None,
-        modify_tool_name: Modify | None = None,
-        filter_tools_by_name: Filter | None = None,
-    ) -> AnthropicTools:
-        return AnthropicTools(found.tools(prefix, modify_tool_name, filter_tools_by_name), [found])
-
-
-_anthropic = _Anthropic(AnthropicTools.to_dict, to_model)
+_anthropic = CallsFramework(AnthropicTools, to_model)
 model = _anthropic.model
 toolset = returning(AnthropicTools, _anthropic.toolset)
 tool_resource = returning(AnthropicTools, _anthropic.tool_resource)

@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agentrun.integration._calls import Call, RunsCalls, field_of, returning
-from agentrun.integration._conversions import Filter, Modify
+from agentrun.integration._calls import Call, CallsFramework, RunsCalls, field_of, returning
 from agentrun.integration._extra import framework
-from agentrun.integration._framework import Framework
 from agentrun.integration._outcome import ToolOutcome
 from agentrun.integration._tool import Tool
-from agentrun.integration._toolset import CommonToolSet
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -70,18 +67,7 @@ def to_model(model: CommonModel) -> ChatModel:
     return ChatModel(model.name, OpenAI(**model.shared_kwargs()), asynchronous)
 
 
-class _OpenAI(Framework[dict[str, Any], ChatModel]):
-    def tools(
-        self,
-        found: CommonToolSet,
-        prefix: str | None = None,
-        modify_tool_name: Modify | None = None,
-        filter_tools_by_name: Filter | None = None,
-    ) -> OpenAITools:
-        return OpenAITools(found.tools(prefix, modify_tool_name, filter_tools_by_name), [found])
-
-
-_openai = _OpenAI(OpenAITools.to_dict, to_model)
+_openai = CallsFramework(OpenAITools, to_model)
 model = _openai.model
 toolset = returning(OpenAITools, _openai.toolset)
 tool_resource = returning(OpenAITools, _openai.tool_resource)
