@@ -484,6 +484,9 @@ def test_a_secret_in_an_environment_is_found() -> None:
     with serving():
         process = subprocess.Popen(["sleep", "60"], env={"PATH": "/usr/bin:/bin", "X": canary()})
         try:
+            # It is there from a moment after the program was started.
+            while not Path(f"/proc/{process.pid}/environ").read_bytes():
+                time.sleep(0.001)
             assert processes([process.pid]) == [f"environ of {process.pid}"]
         finally:
             process.kill()

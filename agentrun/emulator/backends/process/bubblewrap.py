@@ -125,10 +125,12 @@ def _mounts(mounts: Sequence[Mount]) -> list[str]:
 
 def probe() -> None:
     """Start something harmless behind the walls; BackendError with the fix when the machine does not allow it."""
-    walls = [*_namespaces(), *_system(), *_private(), *_python()]
-    parts = [program(), "--die-with-parent", "--as-pid-1", *walls, "/usr/bin/env", "true"]
     try:
-        done = subprocess.run(parts, capture_output=True, text=True, timeout=PROBE_TIMEOUT, check=False)
+        walls = [*_namespaces(), *_system(), *_private(), *_python()]
+        parts = [program(), "--die-with-parent", "--as-pid-1", *walls, "/usr/bin/env", "true"]
+        done = _run(parts, timeout=PROBE_TIMEOUT)
+    except OSError as error:
+        raise BackendError(f"bubblewrap does not start: {error}") from None
     except subprocess.TimeoutExpired:
         raise BackendError(f"bubblewrap started nothing within {PROBE_TIMEOUT} s: is the machine overloaded?") from None
     if done.returncode != 0:
@@ -164,7 +166,12 @@ def _sysctl(name: str) -> str | None:
 
 @functools.cache
 def _options() -> str:
-    return subprocess.run([program(), "--help"], capture_output=True, text=True, check=False).stdout
+    return _run([program(), "--help"]).stdout
+
+
+def _run(command: list[str], timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+    environment = host.program_environment()
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=environment)
 
 
 def _namespaces() -> list[str]:

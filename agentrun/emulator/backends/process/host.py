@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -82,12 +83,20 @@ def readable() -> tuple[str, ...]:
     return tuple(name for name in wanted if Path(name).exists())
 
 
+def program_environment() -> dict[str, str]:
+    """The environment of the programs of this machine that we start.
+
+    Never the one we have: `exec` reads it while another thread may change it, and then fails with EFAULT.
+    """
+    return {"PATH": os.environ.get("PATH", os.defpath)}
+
+
 def remove(folder: Path) -> None:
     """Remove a folder that code has written to, which may have made it deeper than Python can follow."""
     try:
         shutil.rmtree(folder, ignore_errors=True)
     except RecursionError:
-        subprocess.run(["/bin/rm", "-rf", "--", str(folder)], check=False)
+        subprocess.run(["/bin/rm", "-rf", "--", str(folder)], check=False, env=program_environment())
 
 
 def interpreter() -> str:

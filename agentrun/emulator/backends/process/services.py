@@ -241,7 +241,7 @@ class Services:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             pass_fds=(server_fd, info_fd),
-            env={"PATH": os.environ.get("PATH", os.defpath)},
+            env=host.program_environment(),
             start_new_session=True,
         )
         assert process.stdin is not None

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentrun.emulator.backends.base import BackendError
+from agentrun.emulator.backends.process import host
 from agentrun.emulator.backends.process.logs import Log
 from agentrun.emulator.guest.broker import Broker, Spawned, pid_of
 from agentrun.emulator.guest.errors import Exhausted
@@ -52,6 +53,7 @@ class Station:
                 stdin=far.fileno(),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
+                env=host.program_environment(),
                 start_new_session=True,
             )
         self._line.setblocking(False)
