@@ -19,7 +19,7 @@ class EventType(str, Enum):
     TOOL_RESULT = "TOOL_RESULT"  # id, result, and with an error is_error
     TOOL_RESULT_CHUNK = "TOOL_RESULT_CHUNK"  # id, delta
     USAGE = "USAGE"  # input_tokens, output_tokens of one answer of a model
-    ERROR = "ERROR"  # message, code
+    ERROR = "ERROR"  # message, code, and an HTTP status where one says what is wrong
     STATE = "STATE"  # snapshot, or delta
     HITL = "HITL"  # id, type, prompt, and what else the question to a person needs
     CUSTOM = "CUSTOM"  # name, value

@@ -6,10 +6,10 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from pydantic import BaseModel
 
@@ -19,6 +19,9 @@ from agentrun.server.events import AgentEvent, EventType
 from agentrun.server.handlers import InvokeAgentHandler, RunnerLike
 from agentrun.server.model import AgentRequest
 from agentrun.server.threads import iterate_in_thread
+
+# What stands around every run: it is given the question and the events, and gives the events on.
+Around: TypeAlias = Callable[[AgentRequest, AsyncGenerator[AgentEvent, None]], AsyncGenerator[AgentEvent, None]]
 
 _MOST_AT_ONCE = 64
 _log = logging.getLogger("agentrun.server")
@@ -34,10 +37,16 @@ class _Returned:
 class AgentInvoker:
     """Runs a handler: a function, a coroutine, a generator of either kind, an object that is called, or a runner.
 
-    What blocks has a thread of its own, and never keeps the event loop from others.
+    What blocks has a thread of its own, and never keeps the event loop from others. What is `around` its runs sees
+    each of them from its beginning to its end, the first one outermost.
     """
 
-    def __init__(self, invoke_agent: InvokeAgentHandler) -> None:
+    def __init__(self, invoke_agent: InvokeAgentHandler, around: Sequence[Around] = ()) -> None:
+        self._around = around
+        self.serve(invoke_agent)
+
+    def serve(self, invoke_agent: InvokeAgentHandler) -> None:
+        """Run this from now on."""
         self._runner: Any = invoke_agent() if isinstance(invoke_agent, type) else invoke_agent
         self._handler = _callable(self._runner)
         self._is_async = _is_async(self._handler)
@@ -63,8 +72,14 @@ class AgentInvoker:
         async with aclosing(self._events(request)) as events:
             return [event async for event in events]
 
-    async def invoke_stream(self, request: AgentRequest) -> AsyncGenerator[AgentEvent, None]:
+    def invoke_stream(self, request: AgentRequest) -> AsyncGenerator[AgentEvent, None]:
         """The events of a run as they come; what goes wrong becomes an ERROR event, which is the last one."""
+        events = self._whole_run(request)
+        for around in reversed(self._around):
+            events = around(request, events)
+        return events
+
+    async def _whole_run(self, request: AgentRequest) -> AsyncGenerator[AgentEvent, None]:
         async with aclosing(self._events(request)) as events:
             try:
                 async for event in events:

@@ -25,6 +25,34 @@ class OpenAIProtocolConfig(ProtocolConfig):
     model_name: str | None = None
 
 
+class AgentAPIProtocolConfig(ProtocolConfig):
+    """The Agent API, which `AgentApp` serves at its `endpoint_path`."""
+
+    prefix: str | None = "/process"
+
+
+class ResponsesProtocolConfig(ProtocolConfig):
+    """The protocol of OpenAI's responses; without a `prefix` below each path that its clients use."""
+
+
+class A2AProtocolConfig(ProtocolConfig):
+    """The Agent2Agent protocol; what it is called and can do is told in its card."""
+
+    prefix: str | None = "/a2a"
+    name: str | None = None
+    description: str | None = None
+    version: str = "1.0.0"
+    public_url: str | None = None
+
+
+class MCPProtocolConfig(ProtocolConfig):
+    """The agent as a tool of an MCP server."""
+
+    prefix: str | None = "/mcp"
+    tool_name: str | None = None
+    description: str | None = None
+
+
 class AGUIProtocolConfig(ProtocolConfig):
     """The AG-UI protocol."""
 
@@ -37,8 +65,12 @@ class ServerConfig(BaseModel):
     Web pages of other origins are refused, except those in `cors_origins`; a longer request than `max_body_bytes` too.
     """
 
+    agent_api: AgentAPIProtocolConfig | None = None
     openai: OpenAIProtocolConfig | None = None
+    responses: ResponsesProtocolConfig | None = None
+    a2a: A2AProtocolConfig | None = None
     agui: AGUIProtocolConfig | None = None
+    mcp: MCPProtocolConfig | None = None
     cors_origins: list[str] | None = None
     max_body_bytes: int = Field(default=64 * 2**20, gt=0)
 

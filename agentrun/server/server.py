@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from agentrun.errors import InvalidInputError
-from agentrun.server.body_limit import BodyLimit
+from agentrun.server.engine import Engine
 from agentrun.server.handlers import InvokeAgentHandler
-from agentrun.server.health import Health
-from agentrun.server.invoker import AgentInvoker
-from agentrun.server.model import ProtocolConfig, ServerConfig
-from agentrun.server.protocols.ag_ui import AGUIProtocolHandler
-from agentrun.server.protocols.openai_chat import OpenAIProtocolHandler
+from agentrun.server.model import ServerConfig
 from agentrun.server.protocols.protocol import ProtocolHandler
-from agentrun.server.sts_middleware import StsRefreshMiddleware
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -45,10 +40,7 @@ class AgentRunServer:
                 field="memory_collection_name",
                 hint="Leave it out, and keep them in your handler",
             )
-        self._config = config or ServerConfig()
-        self._invoker = AgentInvoker(invoke_agent)
-        self._protocols = _protocols(self._config) if protocols is None else protocols
-        self._health = Health()
+        self._engine = Engine(invoke_agent, config or ServerConfig(), protocols)
         self._app: FastAPI | None = None
 
     def start(self, host: str | None = None, port: int = 9000, log_level: str = "info", **kwargs: Any) -> None:
@@ -70,39 +62,12 @@ class AgentRunServer:
     def _build(self) -> FastAPI:
         # FastAPI takes longer to load than all the rest, and is needed only to serve.
         from fastapi import FastAPI
-        from starlette.middleware.cors import CORSMiddleware
 
-        app = FastAPI(title="AgentRun Server", lifespan=self._lifespan, routes=list(self._health.routes()))
-        for protocol in self._protocols:
-            app.include_router(protocol.as_fastapi_router(self._invoker), prefix=protocol.get_prefix())
-        app.add_middleware(StsRefreshMiddleware)
-        app.add_middleware(BodyLimit, most_bytes=self._config.max_body_bytes)
-        if self._config.cors_origins:
-            app.add_middleware(
-                CORSMiddleware,
-                allow_origins=self._config.cors_origins,
-                # Cookies and keys of a page go only to origins that were named.
-                allow_credentials="*" not in self._config.cors_origins,
-                allow_methods=["*"],
-                allow_headers=["*"],
-            )
+        app = FastAPI(title="AgentRun Server", lifespan=self._lifespan)
+        self._engine.install(app)
         return app
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncGenerator[None, None]:
-        self._health.is_ready = False
-        await self._invoker.start()
-        self._health.is_ready = True
-        try:
+        async with self._engine.running():
             yield
-        finally:
-            self._health.is_ready = False
-            await self._invoker.stop()
-
-
-def _protocols(config: ServerConfig) -> list[ProtocolHandler]:
-    built: Sequence[tuple[ProtocolConfig | None, ProtocolHandler]] = [
-        (config.openai, OpenAIProtocolHandler(config)),
-        (config.agui, AGUIProtocolHandler(config)),
-    ]
-    return [handler for settings, handler in built if settings is None or settings.enable]

@@ -18,7 +18,7 @@ from agentrun.server.invoker import AgentInvoker
 from agentrun.server.merging import with_addition
 from agentrun.server.model import AgentRequest, OpenAIProtocolConfig, ServerConfig
 from agentrun.server.protocols.openai_requests import read
-from agentrun.server.protocols.protocol import BaseProtocolHandler, Endpoint, dumps, json_object, raw_frame
+from agentrun.server.protocols.protocol import BaseProtocolHandler, Endpoint, dumps, failure, json_object, raw_frame
 from agentrun.server.streaming import EventStream, error_answer, until_gone
 
 _DEFAULTS = OpenAIProtocolConfig()
@@ -160,8 +160,7 @@ class _Answer:
         elif kind == EventType.USAGE:
             self._count(data)
         elif kind == EventType.ERROR:
-            code = data.get("code")
-            raise ApiError(500, str(data.get("message")), code and str(code), type="internal_error")
+            raise failure(event)
 
     def _call(self, call_id: str, event: AgentEvent) -> Iterator[dict[str, Any]]:
         is_new = call_id not in self._calls

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentrun._serving.openai_error import bad_request
+from agentrun._serving.openai_error import ApiError, bad_request
 from agentrun._serving.values import is_object
 from agentrun.integration._outcome import as_json
 from agentrun.server.events import AgentEvent
@@ -35,6 +35,10 @@ class ProtocolHandler(ABC):
     def get_prefix(self) -> str:
         """The path below which the routes are."""
         return ""
+
+    def get_prefixes(self) -> Sequence[str]:
+        """All paths below which the routes are, the one of `get_prefix` first."""
+        return [self.get_prefix()]
 
 
 class Endpoint(NamedTuple):
@@ -78,6 +82,13 @@ async def json_object(request: Request) -> dict[str, Any]:
     if not is_object(document):
         raise bad_request(f"The body is a {type(document).__name__}, not a JSON object", "invalid_json")
     return document
+
+
+def failure(event: AgentEvent) -> ApiError:
+    """What an ERROR event says, for protocols that answer errors as OpenAI does."""
+    status, code = int(event.data.get("status") or 500), event.data.get("code")
+    kind = "internal_error" if status >= 500 else "invalid_request_error"
+    return ApiError(status, str(event.data.get("message")), code and str(code), type=kind)
 
 
 def dumps(value: Any) -> bytes:
