@@ -93,9 +93,7 @@ class DetachedProcess:
         return True
 
 
-def _answering(
-    process: subprocess.Popen[bytes], deploy_id: str, host: str, port_file: Path, timeout: float
-) -> str:
+def _answering(process: subprocess.Popen[bytes], deploy_id: str, host: str, port_file: Path, timeout: float) -> str:
     """Where it answers."""
     deadline = time.monotonic() + timeout
     while process.poll() is None and time.monotonic() < deadline:
