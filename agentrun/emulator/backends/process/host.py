@@ -88,7 +88,7 @@ def program_environment() -> dict[str, str]:
 
     Never the one we have: `exec` reads it while another thread may change it, and then fails with EFAULT.
     """
-    return {"PATH": os.environ.get("PATH", os.defpath), "HOME": os.path.expanduser("~")}
+    return {"PATH": os.environ.get("PATH", os.defpath)}
 
 
 def remove(folder: Path) -> None:
