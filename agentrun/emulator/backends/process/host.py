@@ -27,8 +27,6 @@ SYSTEM_FILES = (
     "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
 )
-# What our own interpreter finds itself and this package by, wherever they were put.
-NEEDED_TO_START = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
 PUBLIC_FILES = ("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/nsswitch.conf", "/proc", "/dev")
 
 
@@ -90,7 +88,7 @@ def program_environment() -> dict[str, str]:
 
     Never the one we have: `exec` reads it while another thread may change it, and then fails with EFAULT.
     """
-    return {"PATH": os.defpath, **{name: os.environ[name] for name in NEEDED_TO_START if name in os.environ}}
+    return {"PATH": os.environ.get("PATH", os.defpath)}
 
 
 def remove(folder: Path) -> None:
