@@ -9,6 +9,7 @@ from autogen_agentchat.messages import BaseChatMessage, MultiModalMessage, TextM
 from autogen_core import FunctionCall, Image
 from autogen_core.models import FunctionExecutionResult
 
+from agentrun.integration.autogen_events import SAID_BEFORE
 from agentrun.server.frameworks.parts import Part, labelled_text, name_of, parts_of, raw_arguments, tool_names
 from agentrun.server.model import Message, MessageRole
 
@@ -45,17 +46,21 @@ def _said(message: Message) -> Iterator[BaseChatMessage]:
 
 
 def _metadata(message: Message) -> dict[str, str]:
-    return {"reasoning_content": message.reasoning_content} if message.reasoning_content else {}
+    thought = {"reasoning_content": message.reasoning_content} if message.reasoning_content else {}
+    return {SAID_BEFORE: "true", **thought}
 
 
 def _summary(call_id: str, name: str, arguments: str, result: str | None) -> BaseChatMessage:
     """A call with its result, without one while it waits for that."""
     call = FunctionCall(id=call_id, name=name, arguments=arguments)
     told = f"{name}({arguments})"
-    if result is None:
-        return ToolCallSummaryMessage(content=told, tool_calls=[call], results=[], source="assistant")
-    results = [FunctionExecutionResult(content=result, name=name, call_id=call_id)]
-    return ToolCallSummaryMessage(content=f"{told}: {result}", tool_calls=[call], results=results, source="assistant")
+    results: list[FunctionExecutionResult] = []
+    if result is not None:
+        told = f"{told}: {result}"
+        results.append(FunctionExecutionResult(content=result, name=name, call_id=call_id))
+    return ToolCallSummaryMessage(
+        content=told, tool_calls=[call], results=results, source="assistant", metadata={SAID_BEFORE: "true"}
+    )
 
 
 def _piece(part: Part) -> str | Image:
