@@ -16,8 +16,6 @@ with framework("agentscope", "agentscope"):
     from agentscope import __version__
 
 __all__ = [
-    "AgentScopeLongTermMemory",
-    "AgentScopeSessionHistoryMemory",
     "AgentRunConverter",
     "knowledgebase_toolset",
     "model",
@@ -45,6 +43,7 @@ skill_tools = _agentscope.skill_tools
 
 
 def __getattr__(name: str) -> Any:
+    """The memories, which are loaded when they are used."""
     if name not in ("AgentScopeLongTermMemory", "AgentScopeSessionHistoryMemory"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("agentrun.server.services.agentscope_v1"), name)
