@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -44,6 +49,35 @@ def serving(app: Any) -> Iterator[Served]:
     finally:
         server.should_exit = True
         thread.join(PATIENCE)
+
+
+@contextmanager
+def running(module: str) -> Iterator[Served]:
+    """A program that serves an agent at the port of the variable PORT, until the end of the block; it ends well."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program = subprocess.Popen([sys.executable, "-m", module], env={**os.environ, "PORT": str(port)})
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/health", program)
+        yield Served(f"http://127.0.0.1:{port}")
+        program.terminate()
+        # Uvicorn ends by the signal once more, when everything is put away.
+        assert program.wait(PATIENCE) in (0, -signal.SIGTERM)
+    finally:
+        program.kill()
+        program.wait()
+
+
+def _wait_for(url: str, program: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        assert program.poll() is None
+        assert time.monotonic() < deadline
+        try:
+            httpx.get(url, timeout=PATIENCE).raise_for_status()
+            return
+        except httpx.HTTPError:
+            time.sleep(0.05)
 
 
 @dataclass(frozen=True)

@@ -133,8 +133,8 @@ class AgentScopeSessionHistoryMemory(MemoryBase):
 
     async def _ids(self) -> set[str]:
         if self._known is None:
-            await self._read()
-        return self._known or set()
+            self._known = {message.id for message, _ in await self._read()}
+        return self._known
 
     async def _remove(self, ids: set[str]) -> int:
         if not ids:
