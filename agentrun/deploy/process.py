@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -65,6 +66,7 @@ class DetachedProcess:
             process.kill()
             process.wait()
             raise
+        threading.Thread(target=process.wait, daemon=True).start()  # It may end before this process does.
         started = cls(deploy_id, process.pid, birth_of(process.pid), url, source)
         _file(deploy_id, "json").write_text(json.dumps(asdict(started)))
         return started

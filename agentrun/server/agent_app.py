@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import MethodType
 from typing import Any, Protocol, TypeVar
@@ -16,10 +16,9 @@ from fastapi import FastAPI
 from agentrun.errors import InvalidInputError
 from agentrun.server.endpoints import streaming
 from agentrun.server.engine import Engine
-from agentrun.server.events import AgentEvent, EventType
+from agentrun.server.frameworks import messages_for
 from agentrun.server.info import Info
 from agentrun.server.model import A2AProtocolConfig, AgentAPIProtocolConfig, MCPProtocolConfig, ServerConfig
-from agentrun.server.model import AgentRequest as Question
 from agentrun.server.runner import Runner
 from agentrun.server.serving import serve
 
@@ -32,8 +31,9 @@ _PORT = 8080
 class Deployer(Protocol):
     """A place to which applications can go; agentrun.deploy has some."""
 
-    async def deploy(self, app: Any, /, **options: Any) -> dict[str, Any]:
-        """Let an application run there."""
+    @property
+    def deploy(self) -> Callable[..., Awaitable[dict[str, Any]]]:
+        """Lets an application run there; other arguments are the place's own."""
         ...
 
 
@@ -66,7 +66,7 @@ class AgentApp(FastAPI):
         self._around_start = (before_start, after_finish)
         self._own_lifespan = lifespan
         self.engine = Engine(
-            runner or _nobody,
+            self.runner,
             _named(config or ServerConfig(), app_name or None, app_description or None, endpoint_path),
         )
         described: dict[str, Any] = {"title": app_name or "AgentApp", "description": app_description}
@@ -87,6 +87,8 @@ class AgentApp(FastAPI):
 
         Raises InvalidInputError for a framework that is not known, ImportError for one that is not installed.
         """
+
+        messages_for(framework)  # Here and not with the first request, whose caller could do nothing about it.
 
         def register(function: F) -> F:
             self.runner.framework_type = framework
@@ -163,11 +165,6 @@ def _named(config: ServerConfig, name: str | None, description: str | None, endp
             "mcp": config.mcp or MCPProtocolConfig(tool_name=name, description=description),
         }
     )
-
-
-def _nobody(_: Question) -> AgentEvent:
-    message = "There is no agent yet: write a function with @app.query(framework=...), or give AgentApp a runner"
-    return AgentEvent(event=EventType.ERROR, data={"message": message, "code": "AGENT_NOT_FOUND", "status": 404})
 
 
 async def _called(hook: Callable[..., Any], app: AgentApp) -> None:

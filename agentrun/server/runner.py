@@ -9,6 +9,7 @@ from typing import Any
 
 from typing_extensions import Self
 
+from agentrun.server.events import AgentEvent, EventType
 from agentrun.server.invoker import AgentInvoker
 from agentrun.server.protocols.agent_api.handler import question_of
 from agentrun.server.protocols.agent_api.model import AgentRequest, Event
@@ -27,7 +28,8 @@ class Runner:
 
     def query_handler(self, msgs: Any, request: Any = None, **kwargs: Any) -> Any:
         """Answer messages."""
-        raise NotImplementedError(f"{type(self).__name__} has no query_handler(self, msgs, request)")
+        message = "There is no agent yet: write a function with @app.query(framework=...), or a Runner's query_handler"
+        return AgentEvent(event=EventType.ERROR, data={"message": message, "code": "AGENT_NOT_FOUND", "status": 404})
 
     def init_handler(self) -> Any:
         """Make ready, before the first request."""
