@@ -119,6 +119,7 @@ def _busy(request: AgentRequest) -> AgentEvent:
     whose = f" of user {request.user_id!r}" if request.user_id else ""
     what = f"Session {request.session_id!r}{whose} has a run already"
     message = f"{what}; wait until it is over, or stop it and send this again"
+    return _error("SESSION_BUSY", message, 409)
 
 
 _ENDS = {
