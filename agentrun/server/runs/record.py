@@ -113,7 +113,8 @@ class Record:
                 if position < self._dropped:
                     raise gone(self._frames[0].sequence)
                 for frame in self._frames[position - self._dropped :]:
-                    yield frame
+                    if frame.sequence > after:
+                        yield frame
                     position += 1
                     self._give(me, position)
                 if position < self.added:

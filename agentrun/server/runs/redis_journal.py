@@ -21,10 +21,8 @@ from agentrun.server.runs.record import Limits, Record, gone
 
 _SCRIPTS = Path(__file__).with_name("lua")
 _BEGIN, _ADD = (Script(_SCRIPTS, (name,)) for name in ("journal_begin", "journal_add"))
-_LEASE_SECONDS = 3.0
 _PAUSE_SECONDS = 0.5
 _CLOSE_SECONDS = 1.0
-_BLOCK_MILLISECONDS = 1000
 _MOST_AT_ONCE = 256
 # Each reader has a connection for itself while it waits.
 _MOST_READERS = 100_000
@@ -36,11 +34,15 @@ _log = logging.getLogger("agentrun.server")
 class RedisJournal:
     """Records in Redis, each with a copy in the process where the run is; `redis_url` as in RedisInterruptBackend.
 
-    When Redis is away readers of that process go on, and others wait.
+    Readers in other processes hear within `lease_seconds` of a process that died. When Redis is away those of the same
+    process go on, and others wait.
     """
 
-    def __init__(self, redis_url: str, limits: Limits | None = None, *, prefix: str = "agentrun:") -> None:
+    def __init__(
+        self, redis_url: str, limits: Limits | None = None, *, lease_seconds: float = 3.0, prefix: str = "agentrun:"
+    ) -> None:
         self.limits = limits or Limits()
+        self.lease_seconds = lease_seconds
         self._url = redis_url
         self._prefix = prefix
         self._here: dict[str, _Writing] = {}
@@ -52,8 +54,11 @@ class RedisJournal:
 
     async def begin(self, run_id: str, about: dict[str, Any], *, keep_seconds: float, waits: bool) -> Writing | None:
         """A new record, kept for so long after its end; None while a run of this id is under way."""
+        here = self._here.get(run_id)
+        if here is not None and (await here.state()).is_over:
+            await asyncio.wait([here.sending], timeout=_CLOSE_SECONDS)  # Its readers know, and Redis will in a moment.
         writing = _Writing(self, run_id, about, keep_seconds, waits)
-        if not await self.redis.run(_BEGIN, writing.keys[:2], [writing.about, _milliseconds(_LEASE_SECONDS)]):
+        if not await self.redis.run(_BEGIN, writing.keys[:2], [writing.about, _milliseconds(self.lease_seconds)]):
             return None
         self._here[run_id] = writing
         writing.start()
@@ -103,6 +108,7 @@ class _Writing:
         self._record = Record(journal.limits, waits=waits)
         self._journal = journal
         self._keep_seconds = keep_seconds
+        self._lease_seconds = journal.lease_seconds
         self._sent = 0  # So many frames are in Redis.
         self._unnumbered = 0
         self._is_away = False
@@ -145,7 +151,7 @@ class _Writing:
         """Send what there is whenever there is something, and a sign of life now and then."""
         attempts_left = max(1, round(self._keep_seconds / _PAUSE_SECONDS))
         while attempts_left:
-            with anyio.move_on_after(0 if self._is_away else _LEASE_SECONDS / 3):
+            with anyio.move_on_after(0 if self._is_away else self._lease_seconds / 3):
                 await self._wake.wait()
             self._wake.clear()
             is_over = self._record.is_over
@@ -173,12 +179,12 @@ class _Writing:
         entries = [part for frame in frames for part in (self._id_of(frame), frame.data)]
         if is_over:
             entries += [self._id_of_end(), _error_text(self._record.error)]
-        lease, keep = _milliseconds(_LEASE_SECONDS), _milliseconds(self._keep_seconds + _LEASE_SECONDS)
+        lease, keep = _milliseconds(self._lease_seconds), _milliseconds(self._keep_seconds + self._lease_seconds)
         most = len(self._record) + 1
         arguments = [self.about, lease, keep, most, int(is_over), *entries]
         found: bytes | None = await self._journal.redis.run(_ADD, self.keys, arguments)
         if found is not None:
-            self._read_elsewhere = time.monotonic() + _LEASE_SECONDS
+            self._read_elsewhere = time.monotonic() + self._lease_seconds
             self._record.given(int(found))
 
     def _id_of(self, frame: Frame) -> str:
@@ -225,24 +231,30 @@ class _Remote:
                 yield frame
                 expected = frame.sequence + frame.is_numbered
                 place = f"{first}-{second}"
-            if not entries and await self._is_lost(place):
-                raise _lost()
+            if not entries and await self._is_over_behind(place):
+                return
 
-    async def _is_lost(self, place: str) -> bool:
-        # In this order: the writer goes when its last entry is there.
-        return not await self._journal.redis.ask("EXISTS", self._writer) and not await self._read(place)
+    async def _is_over_behind(self, place: str) -> bool:
+        """Whether a run is over that has nothing more behind a place; raises ApiError when nobody ended it."""
+        state = await self.state()
+        if not state.is_over or await self._read(place):
+            return False
+        if state.error is not None:
+            raise state.error
+        return True
 
     async def _say(self, has: int) -> None:
         """Let the writer know that somebody reads, and how far."""
-        await self._journal.redis.ask("SET", self._reader, has, "PX", _milliseconds(_LEASE_SECONDS))
+        await self._journal.redis.ask("SET", self._reader, has, "PX", _milliseconds(self._journal.lease_seconds))
 
     async def _read(self, place: str) -> list[tuple[int, int, bytes]]:
-        command = ("XREAD", "COUNT", _MOST_AT_ONCE, "BLOCK", _BLOCK_MILLISECONDS, "STREAMS", self._stream, place)
-        found = await self._journal.waiting.ask(*command, wait_seconds=_BLOCK_MILLISECONDS / 1000)
+        seconds = self._journal.lease_seconds / 3
+        command = ("XREAD", "COUNT", _MOST_AT_ONCE, "BLOCK", _milliseconds(seconds), "STREAMS", self._stream, place)
+        found = await self._journal.waiting.ask(*command, wait_seconds=seconds)
         if not found:
             return []
         # Redis answers with pairs in its second protocol, and with a map in its third.
-        streams = found.values() if isinstance(found, dict) else [pair[1] for pair in found]
+        streams: Any = found.values() if hasattr(found, "values") else [pair[1] for pair in found]
         return _entries(next(iter(streams)))
 
 
