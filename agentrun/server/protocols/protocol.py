@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
 SESSION_HEADER = "x-agentrun-session-id"
+# Where clients of OpenAI look for it: the official server's path, OpenAI's own, and that of Model Studio.
+OPENAI_PREFIXES = ("/openai/v1", "/v1", "/compatible-mode/v1")
 
 
 class ProtocolHandler(ABC):
@@ -39,6 +41,9 @@ class ProtocolHandler(ABC):
     def get_prefixes(self) -> Sequence[str]:
         """All paths below which the routes are, the one of `get_prefix` first."""
         return [self.get_prefix()]
+
+    async def stop(self) -> None:  # noqa: B027  # Most hold nothing.
+        """Put away what is held, when the server ends."""
 
 
 class Endpoint(NamedTuple):
