@@ -97,8 +97,12 @@ def failure(event: AgentEvent) -> ApiError:
 
 
 def dumps(value: Any) -> bytes:
-    """Compact JSON; what an agent put into an event and JSON does not know is told as well as possible."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=as_json).encode()
+    """Compact JSON; what an agent put into an event and JSON does not know is told as well as possible.
+
+    Half of a character that two pieces of text share is written as JSON's escape, as UTF-8 has no form for it.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=as_json)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def raw_frame(event: AgentEvent) -> bytes:

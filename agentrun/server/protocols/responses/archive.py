@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from agentrun._serving.openai_error import bad_request
+from agentrun.errors import InvalidInputError
 from agentrun.server.model import ResponsesProtocolConfig
 from agentrun.server.protocols.protocol import dumps
 from agentrun.server.protocols.responses.item_writer import COMPLETED, INCOMPLETE
@@ -81,7 +82,10 @@ class Archive:
 
     async def find(self, response_id: str) -> Turn | None:
         """A response that was kept; raises StorageError."""
-        found = await self._read(_OWNER, response_id)
+        try:
+            found = await self._read(_OWNER, response_id)
+        except InvalidInputError:
+            return None  # Nothing has such an id.
         return Turn(**found[-1]) if found else None
 
     async def delete(self, response_id: str) -> None:

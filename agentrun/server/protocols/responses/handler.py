@@ -79,7 +79,7 @@ class ResponsesProtocolHandler(BaseProtocolHandler):
     async def parse_request(
         self, request: Request, request_data: dict[str, Any]
     ) -> tuple[AgentRequest, dict[str, Any]]:
-        """What an agent is asked, and the `turn` that its answer is going to be; raises ApiError and StorageError."""
+        """What an agent is asked, and the `turn` that is to be; raises ApiError, InvalidInputError, StorageError."""
         asked = read(request_data)
         items = asked.items()
         before = await self._archive.before(asked)

@@ -11,6 +11,7 @@ from agentrun._serving.openai_error import bad_request
 from agentrun.server.model import Tool
 from agentrun.server.protocols.reading import validated
 from agentrun.server.protocols.responses.items import normalized
+from agentrun.server.services.base import identifier
 
 _DEFAULT_MODEL = "agentrun"
 Item = dict[str, Any]
@@ -108,13 +109,15 @@ class CreateRequest(BaseModel):
 
 
 def read(document: dict[str, Any]) -> CreateRequest:
-    """A request out of its JSON; raises ApiError, which says which field is wrong."""
+    """A request out of its JSON; raises ApiError or InvalidInputError, which say which field is wrong."""
     asked = validated(CreateRequest, document, "")
     if asked.previous_response_id and asked.conversation:
         message = "previous_response_id and conversation cannot be given together"
         raise bad_request(message, "mutually_exclusive_parameters", "previous_response_id")
-    if asked.conversation_id == "":
-        raise bad_request("conversation.id: a conversation has an id", "invalid_value", "conversation.id")
+    if asked.conversation is not None:
+        identifier(asked.conversation_id, "conversation")
+    if asked.user is not None:
+        identifier(asked.user, "user")
     if asked.background and not asked.is_stored:
         raise bad_request("What runs in the background has to be stored", "invalid_value", "background")
     return asked
