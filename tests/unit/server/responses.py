@@ -93,16 +93,16 @@ def _items(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
             assert event["output_index"] == len(items)
             items.append(_Item(event["item"]))
         else:
-            items[event["output_index"]].read(event)
+            items[int(event["output_index"])].read(event)
     assert all(item.done is not None for item in items)
-    return [item.done for item in items if item.done is not None]
+    return [item.done for item in items]
 
 
 class _Item:
     def __init__(self, item: dict[str, Any]) -> None:
         assert item.get("status") == "in_progress"
         self.id = item["id"]
-        self.done: dict[str, Any] | None = None
+        self.done: Any = None
         self._parts: list[dict[str, Any]] = []
         self._said = ""
 

@@ -14,8 +14,14 @@ import httpx
 import openai
 import pytest
 
-from agentrun.server import AgentEvent, AgentRequest, ServerConfig
-from agentrun.server.model import OpenAIProtocolConfig, ResponsesProtocolConfig
+from agentrun._serving.values import is_list, is_object
+from agentrun.server import (
+    AgentEvent,
+    AgentRequest,
+    OpenAIProtocolConfig,
+    ResponsesProtocolConfig,
+    ServerConfig,
+)
 from tests.unit.server.agents import Watched, agent, event
 from tests.unit.server.responses import RESPONSES, both, events_of, told, whole
 from tests.unit.server.serving import ASKED, PATIENCE, Served, serving
@@ -421,15 +427,12 @@ _NOT_COMPARED = {"id", "created_at", "sequence_number", "model", "output_index",
 
 def _holds(mine: Any, theirs: Any) -> None:
     """All that was recorded is in ours."""
-    if isinstance(theirs, dict):
-        known: dict[str, Any] = theirs
-        for name, value in known.items():
+    if is_object(theirs):
+        for name, value in theirs.items():
             if name not in _NOT_COMPARED and (name, value) != ("status", "queued"):
                 _holds(mine[name], value)
-    elif isinstance(theirs, list):
-        entries: list[Any] = theirs
-        assert len(mine) == len(entries)
-        for one, other in zip(mine, entries, strict=True):
+    elif is_list(theirs):
+        for one, other in zip(mine, theirs, strict=True):
             _holds(one, other)
     else:
         assert mine == theirs

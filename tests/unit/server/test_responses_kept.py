@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,7 @@ import openai
 import pytest
 
 from agentrun.errors import StorageError
-from agentrun.server import AgentRequest, ServerConfig
-from agentrun.server.model import ResponsesProtocolConfig
+from agentrun.server import AgentRequest, ResponsesProtocolConfig, ServerConfig
 from agentrun.server.services import InMemorySessionHistoryService, SessionHistoryService, SqlSessionHistoryService
 from tests.gateway.serving import wait_until
 from tests.unit.server.agents import Listening, Watched, agent
@@ -49,6 +49,9 @@ def test_a_response_goes_on_from_another_as_often_as_one_likes() -> None:
         third = told(served, input="three", previous_response_id=second.id)[-1]["response"]
         assert asked(listening) == ["one", "yes", "two", "yes", "three"]
         assert listening.request.session_id == session == first.id
+        wrong = [{"role": "user", "content": [{"type": "smell"}]}]
+        answer = served.post(RESPONSES, {"input": wrong, "previous_response_id": first.id})
+    assert answer.json()["error"]["param"] == "input[0].content[0].type"
     assert third["previous_response_id"] == second.id
 
 
@@ -87,6 +90,13 @@ def test_a_conversation_is_the_session_of_that_name() -> None:
         session = asyncio.run(history.get_session("ada", "c1"))
     assert first["conversation"] == {"id": "c1"}
     assert [message["content"][0]["text"] for message in session.messages] == ["one", "yes", "two", "yes"]
+
+
+def test_an_agent_that_remembers_by_itself_is_given_only_what_is_new() -> None:
+    with listening_server(include_history=False) as (served, listening):
+        whole(served, input="one", conversation="c")
+        whole(served, input="two", conversation="c")
+    assert (asked(listening), listening.request.session_id) == (["two"], "c")
 
 
 def test_a_response_that_failed_is_no_part_of_its_conversation() -> None:
@@ -301,6 +311,10 @@ def test_a_running_response_that_is_deleted_is_stopped() -> None:
                 client.responses.retrieve(begun.id, stream=stream)
 
 
+def _has_status(client: openai.OpenAI, response_id: str, status: str) -> bool:
+    return status_of(client, response_id) == status
+
+
 def in_background(served: Served) -> dict[str, Any]:
     return whole(served, background=True)
 
@@ -312,7 +326,7 @@ def test_an_agent_that_fails_or_interrupts_itself_in_the_background() -> None:
     with serving(handler) as served, served.openai() as client:
         for given, status in (("stop", "cancelled"), ("fail", "failed")):
             begun = whole(served, input=given, background=True)
-            wait_until(lambda begun=begun, status=status: status_of(client, begun["id"]) == status)
+            wait_until(partial(_has_status, client, begun["id"], status))
 
 
 def test_so_many_run_in_the_background_and_no_more() -> None:

@@ -70,45 +70,52 @@ def test_all_that_was_asked_reaches_the_agent_and_is_said_again() -> None:
 def test_what_was_not_asked_has_the_values_of_the_protocol() -> None:
     with serving(agent("ok")) as served:
         answer = whole(served)
-    expected = {"model": "agentrun", "store": True, "tools": [], "metadata": {}, "background": False, "user": None}
+    expected: dict[str, Any] = {
+        "model": "agentrun",
+        "store": True,
+        "tools": [],
+        "metadata": {},
+        "background": False,
+        "user": None,
+    }
     assert {name: answer[name] for name in expected} == expected
     assert "response" not in answer
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ("hi", [{"role": "user", "content": "hi"}]),
-        ([{"role": "user", "content": "hi"}], [{"role": "user", "content": "hi"}]),
-        (user({"type": "input_text", "text": "hi"}), [{"role": "user", "content": "hi"}]),
-        ([{"role": "developer", "content": "be kind"}], [{"role": "system", "content": "be kind"}]),
-        ([{"type": "message", "role": "system", "content": "x"}], [{"role": "system", "content": "x"}]),
-        (
-            user(
-                {"type": "input_text", "text": "look"},
-                {"type": "input_image", "image_url": "data:,", "detail": "low"},
-                {"type": "input_image", "file_id": "file_1"},
-                {"type": "input_file", "file_data": "data:,", "filename": "a.pdf"},
-                {"type": "input_audio", "input_audio": {"data": "UklG", "format": "wav"}},
-                {"type": "input_video", "video_url": "https://x.test/a.mp4"},
-            ),
-            user(
-                {"type": "text", "text": "look"},
-                {"type": "image_url", "image_url": {"url": "data:,", "detail": "low"}},
-                {"type": "file", "file": {"file_id": "file_1"}},
-                {"type": "file", "file": {"file_data": "data:,", "filename": "a.pdf"}},
-                {"type": "input_audio", "input_audio": {"data": "UklG", "format": "wav"}},
-                {"type": "video_url", "video_url": {"url": "https://x.test/a.mp4"}},
-            ),
+INPUTS: list[Any] = [
+    ("hi", [{"role": "user", "content": "hi"}]),
+    ([{"role": "user", "content": "hi"}], [{"role": "user", "content": "hi"}]),
+    (user({"type": "input_text", "text": "hi"}), [{"role": "user", "content": "hi"}]),
+    ([{"role": "developer", "content": "be kind"}], [{"role": "system", "content": "be kind"}]),
+    ([{"type": "message", "role": "system", "content": "x"}], [{"role": "system", "content": "x"}]),
+    (
+        user(
+            {"type": "input_text", "text": "look"},
+            {"type": "input_image", "image_url": "data:,", "detail": "low"},
+            {"type": "input_image", "file_id": "file_1"},
+            {"type": "input_file", "file_data": "data:,", "filename": "a.pdf"},
+            {"type": "input_audio", "input_audio": {"data": "UklG", "format": "wav"}},
+            {"type": "input_video", "video_url": "https://x.test/a.mp4"},
         ),
-        (
-            [{"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}],
-            [{"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}],
+        user(
+            {"type": "text", "text": "look"},
+            {"type": "image_url", "image_url": {"url": "data:,", "detail": "low"}},
+            {"type": "file", "file": {"file_id": "file_1"}},
+            {"type": "file", "file": {"file_data": "data:,", "filename": "a.pdf"}},
+            {"type": "input_audio", "input_audio": {"data": "UklG", "format": "wav"}},
+            {"type": "video_url", "video_url": {"url": "https://x.test/a.mp4"}},
         ),
-        ([{"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": "x"}], []),
-        ([{"type": "mcp_list_tools", "id": "m", "server_label": "web", "tools": []}], []),
-    ],
-)
+    ),
+    (
+        [{"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}],
+        [{"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}],
+    ),
+    ([{"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": "x"}], []),
+    ([{"type": "mcp_list_tools", "id": "m", "server_label": "web", "tools": []}], []),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), INPUTS)
 def test_an_input_as_a_chat(given: Any, said: list[dict[str, Any]]) -> None:
     assert said_for(given) == said
 
@@ -144,39 +151,39 @@ def test_instructions_may_be_items() -> None:
     assert contents == ["be kind", "always", "hi"]
 
 
-@pytest.mark.parametrize(
-    ("body", "param", "message"),
-    [
-        ({}, "input", "Missing required field: input"),
-        ({"input": []}, "input", "nothing to answer"),
-        ({"input": 7}, "input", "valid string"),
-        ({"input": ["hi"]}, "input[0]", "not an object"),
-        ({"input": [{"type": []}]}, "input[0].type", "no type of item"),
-        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type", "function_call_output"),
-        ({"input": [{"role": "king", "content": "x"}]}, "input[0].role", "'system', 'user'"),
-        ({"input": [{"role": "user", "content": 5}]}, "input[0].content", "list of parts"),
-        ({"input": user({"type": "smell"})}, "input[0].content[0].type", "input_text"),
-        ({"input": user({"type": "input_text"})}, "input[0].content[0].text", "a text"),
-        ({"input": user({"type": "input_image"})}, "input[0].content[0].image_url", "missing"),
-        ({"input": user({"type": "input_audio"})}, "input[0].content[0].input_audio.data", "no data"),
-        ({"input": user({"type": "input_file"})}, "input[0].content[0].file_id", "missing"),
-        ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id", "missing"),
-        ({"input": [{"type": "function_call", "call_id": "x"}]}, "input[0].name", "missing"),
-        ({"input": "hi", "stream": "yes"}, "stream", "boolean"),
-        ({"input": "hi", "tools": [7]}, "tools[0]", "dictionary"),
-        ({"input": "hi", "temperature": "hot"}, "temperature", "number"),
-        ({"input": "hi", "metadata": 1}, "metadata", "dictionary"),
-        ({"input": "hi", "conversation": {}}, "conversation", "not empty"),
-        ({"input": "hi", "user": ""}, "user", "not empty"),
-        ({"input": "hi", "conversation": "a\0"}, "conversation", "cannot be kept"),
-        ({"input": "hi", "conversation": "c", "previous_response_id": "r"}, "previous_response_id", "together"),
-        ({"input": "hi", "previous_response_id": "resp_0"}, "previous_response_id", "not found"),
-        ({"input": "hi", "background": True, "store": False}, "background", "stored"),
-        (b"{", None, "not JSON"),
-        (b"[1]", None, "not a JSON object"),
-        (b"\xff", None, "not JSON"),
-    ],
-)
+WRONG: list[Any] = [
+    ({}, "input", "Missing required field: input"),
+    ({"input": []}, "input", "nothing to answer"),
+    ({"input": 7}, "input", "valid string"),
+    ({"input": ["hi"]}, "input[0]", "not an object"),
+    ({"input": [{"type": []}]}, "input[0].type", "no type of item"),
+    ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type", "function_call_output"),
+    ({"input": [{"role": "king", "content": "x"}]}, "input[0].role", "'system', 'user'"),
+    ({"input": [{"role": "user", "content": 5}]}, "input[0].content", "list of parts"),
+    ({"input": user({"type": "smell"})}, "input[0].content[0].type", "input_text"),
+    ({"input": user({"type": "input_text"})}, "input[0].content[0].text", "a text"),
+    ({"input": user({"type": "input_image"})}, "input[0].content[0].image_url", "missing"),
+    ({"input": user({"type": "input_audio"})}, "input[0].content[0].input_audio.data", "no data"),
+    ({"input": user({"type": "input_file"})}, "input[0].content[0].file_id", "missing"),
+    ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id", "missing"),
+    ({"input": [{"type": "function_call", "call_id": "x"}]}, "input[0].name", "missing"),
+    ({"input": "hi", "stream": "yes"}, "stream", "boolean"),
+    ({"input": "hi", "tools": [7]}, "tools[0]", "dictionary"),
+    ({"input": "hi", "temperature": "hot"}, "temperature", "number"),
+    ({"input": "hi", "metadata": 1}, "metadata", "dictionary"),
+    ({"input": "hi", "conversation": {}}, "conversation", "not empty"),
+    ({"input": "hi", "user": ""}, "user", "not empty"),
+    ({"input": "hi", "conversation": "a\0"}, "conversation", "cannot be kept"),
+    ({"input": "hi", "conversation": "c", "previous_response_id": "r"}, "previous_response_id", "together"),
+    ({"input": "hi", "previous_response_id": "resp_0"}, "previous_response_id", "not found"),
+    ({"input": "hi", "background": True, "store": False}, "background", "stored"),
+    (b"{", None, "not JSON"),
+    (b"[1]", None, "not a JSON object"),
+    (b"\xff", None, "not JSON"),
+]
+
+
+@pytest.mark.parametrize(("body", "param", "message"), WRONG)
 def test_a_bad_request_is_told_what_is_wrong(body: Any, param: str | None, message: str) -> None:
     with serving(agent("never")) as served:
         answer = served.post(RESPONSES, body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -21,7 +20,7 @@ from agentrun.server.protocols.protocol import (
     dumps,
     json_object,
 )
-from agentrun.server.protocols.responses.archive import Archive, Before, Turn
+from agentrun.server.protocols.responses.archive import Archive, Turn
 from agentrun.server.protocols.responses.item_writer import new_id
 from agentrun.server.protocols.responses.items import chat
 from agentrun.server.protocols.responses.recent import Limits, Recent
@@ -63,11 +62,11 @@ class ResponsesProtocolHandler(BaseProtocolHandler):
 
         one = "/responses/{response_id}"
         return [
-            Endpoint("POST", "/responses", partial(_answered, create)),
-            Endpoint("GET", one, partial(_answered, self._retrieve)),
-            Endpoint("DELETE", one, partial(_answered, self._delete)),
-            Endpoint("POST", f"{one}/cancel", partial(_answered, self._cancel)),
-            Endpoint("GET", f"{one}/input_items", partial(_answered, self._input_items)),
+            Endpoint("POST", "/responses", _endpoint(create)),
+            Endpoint("GET", one, _endpoint(self._retrieve)),
+            Endpoint("DELETE", one, _endpoint(self._delete)),
+            Endpoint("POST", f"{one}/cancel", _endpoint(self._cancel)),
+            Endpoint("GET", f"{one}/input_items", _endpoint(self._input_items)),
         ]
 
     async def stop(self) -> None:
@@ -87,7 +86,8 @@ class ResponsesProtocolHandler(BaseProtocolHandler):
         # Who goes on from this response is in the same session; one that is not kept has no other turn.
         session = request.headers.get(SESSION_HEADER) or before.session_id or (response_id if asked.is_stored else None)
         turn = Turn(asked.response(response_id), items, session, before.user_id)
-        return _question(asked, before, turn, request), {"turn": turn}
+        history = before.items if self._config.include_history else []
+        return _question(asked, history, turn, request), {"turn": turn}
 
     async def _create(self, invoker: AgentInvoker, question: AgentRequest, turn: Turn) -> Response:
         if turn.response["background"]:
@@ -167,13 +167,11 @@ class ResponsesProtocolHandler(BaseProtocolHandler):
         return turn
 
 
-def _question(asked: CreateRequest, before: Before, turn: Turn, request: Request) -> AgentRequest:
+def _question(asked: CreateRequest, history: Sequence[Item], turn: Turn, request: Request) -> AgentRequest:
+    said = {"instructions": asked.instruction_items(), "history": history, "input": turn.input}
     found = AgentRequest(
         protocol="openai_responses",
-        messages=[
-            *chat(asked.instruction_items(), "instructions"),
-            *chat(before.items + turn.input, "input"),
-        ],
+        messages=chat(said),
         stream=bool(asked.stream),
         tools=asked.chat_tools(),
         session_id=turn.session_id,
@@ -183,16 +181,20 @@ def _question(asked: CreateRequest, before: Before, turn: Turn, request: Request
     return found.with_more(asked.sent())
 
 
-async def _answered(answer: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
-    """What an endpoint answers, its errors included."""
-    try:
-        return await answer(request)
-    except ApiError as error:
-        return error_answer(error)
-    except InvalidInputError as error:
-        return error_answer(bad_request(str(error), "invalid_value", error.field))
-    except StorageError as error:
-        return error_answer(ApiError(503, str(error), "storage_unavailable", type="internal_error"))
+def _endpoint(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """What answers, its errors included."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except ApiError as error:
+            return error_answer(error)
+        except InvalidInputError as error:
+            return error_answer(bad_request(str(error), "invalid_value", error.field))
+        except StorageError as error:
+            return error_answer(ApiError(503, str(error), "storage_unavailable", type="internal_error"))
+
+    return endpoint
 
 
 def _object(response: dict[str, Any] | None) -> Response:

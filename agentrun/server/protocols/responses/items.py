@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from agentrun._serving.openai_error import bad_request
@@ -50,12 +50,16 @@ def _parts(item: Item, path: str) -> list[Any]:
     return content
 
 
-def chat(items: Iterable[Item], path: str) -> list[Message]:
-    """Items as turns of a chat; what an assistant thought, said and called at once is one turn. Raises ApiError."""
+def chat(groups: Mapping[str, Iterable[Item]]) -> list[Message]:
+    """Items as turns of a chat, in groups by where they stand; raises ApiError.
+
+    What an assistant thought, said and called at once is one turn.
+    """
     said: list[ChatMessage] = []
-    for number, item in enumerate(items):
-        _SAYINGS[item["type"]](said, item, f"{path}[{number}]")
-    return [validated(Message, message, path) for message in said]
+    for path, items in groups.items():
+        for number, item in enumerate(items):
+            _SAYINGS[item["type"]](said, item, f"{path}[{number}]")
+    return [Message.model_validate(message) for message in said]
 
 
 def _say_message(said: list[ChatMessage], item: Item, path: str) -> None:
