@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         MessageRole,
         OpenAIProtocolConfig,
         ProtocolConfig,
+        ResponsesProtocolConfig,
         ServerConfig,
         Tool,
         ToolCall,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from agentrun.server.protocols.ag_ui import AGUIProtocolHandler
     from agentrun.server.protocols.openai_chat import OpenAIProtocolHandler
     from agentrun.server.protocols.protocol import BaseProtocolHandler, ProtocolHandler
+    from agentrun.server.protocols.responses.handler import ResponsesProtocolHandler
     from agentrun.server.runner import Runner
     from agentrun.server.server import AgentRunServer
 
@@ -53,12 +55,13 @@ _NAMES = {
     """,
     "agentrun.server.invoker": "AgentInvoker",
     "agentrun.server.model": """
-        AGUIProtocolConfig AgentRequest Message MessageRole OpenAIProtocolConfig ProtocolConfig ServerConfig Tool
-        ToolCall
+        AGUIProtocolConfig AgentRequest Message MessageRole OpenAIProtocolConfig ProtocolConfig
+        ResponsesProtocolConfig ServerConfig Tool ToolCall
     """,
     "agentrun.server.protocols.ag_ui": "AGUIProtocolHandler",
     "agentrun.server.protocols.openai_chat": "OpenAIProtocolHandler",
     "agentrun.server.protocols.protocol": "BaseProtocolHandler ProtocolHandler",
+    "agentrun.server.protocols.responses.handler": "ResponsesProtocolHandler",
     "agentrun.server.runner": "Runner",
     "agentrun.server.server": "AgentRunServer",
 }
@@ -89,6 +92,8 @@ __all__ = [
     "OpenAIProtocolHandler",
     "ProtocolConfig",
     "ProtocolHandler",
+    "ResponsesProtocolConfig",
+    "ResponsesProtocolHandler",
     "Runner",
     "ServerConfig",
     "SyncAgentEventGenerator",

@@ -74,4 +74,6 @@ class Engine:
             yield
         finally:
             self.health.is_ready = False
+            for protocol in self.protocols:
+                await protocol.stop()
             await self.invoker.stop()

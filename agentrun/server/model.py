@@ -32,7 +32,20 @@ class AgentAPIProtocolConfig(ProtocolConfig):
 
 
 class ResponsesProtocolConfig(ProtocolConfig):
-    """The protocol of OpenAI's responses; without a `prefix` below each path that its clients use."""
+    """The protocol of OpenAI's responses; without a `prefix` below each path that its clients use.
+
+    Responses are kept in `session_history`, a SessionHistoryService. Without one they stay in memory: the last
+    `max_kept` of them, `max_kept_bytes` at most, each for `keep_seconds` after its last use. The same limits hold for
+    the streams of responses in the background, of which `max_background` may run at once. An agent that remembers its
+    sessions itself is given only what is new with `include_history=False`.
+    """
+
+    session_history: Any = Field(default=None, exclude=True, repr=False)
+    include_history: bool = True
+    max_kept: int = Field(default=1000, gt=0)
+    max_kept_bytes: int = Field(default=64 * 2**20, gt=0)
+    keep_seconds: float = Field(default=24 * 3600, gt=0)
+    max_background: int = Field(default=100, gt=0)
 
 
 class A2AProtocolConfig(ProtocolConfig):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
 SESSION_HEADER = "x-agentrun-session-id"
+# Where clients of OpenAI look for it: the official server's path, OpenAI's own, and that of Model Studio.
+OPENAI_PREFIXES = ("/openai/v1", "/v1", "/compatible-mode/v1")
 
 
 class ProtocolHandler(ABC):
@@ -39,6 +41,9 @@ class ProtocolHandler(ABC):
     def get_prefixes(self) -> Sequence[str]:
         """All paths below which the routes are, the one of `get_prefix` first."""
         return [self.get_prefix()]
+
+    async def stop(self) -> None:  # noqa: B027  # Most hold nothing.
+        """Put away what is held, when the server ends."""
 
 
 class Endpoint(NamedTuple):
@@ -92,8 +97,12 @@ def failure(event: AgentEvent) -> ApiError:
 
 
 def dumps(value: Any) -> bytes:
-    """Compact JSON; what an agent put into an event and JSON does not know is told as well as possible."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=as_json).encode()
+    """Compact JSON; what an agent put into an event and JSON does not know is told as well as possible.
+
+    Half of a character that two pieces of text share is written as JSON's escape, as UTF-8 has no form for it.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=as_json)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def raw_frame(event: AgentEvent) -> bytes:
