@@ -12,6 +12,7 @@ from agentrun.server.protocols.protocol import ProtocolHandler
 _HANDLERS = {
     "openai": ("openai_chat", "OpenAIProtocolHandler"),
     "agui": ("ag_ui", "AGUIProtocolHandler"),
+    "a2a": ("a2a.handler", "A2AProtocolHandler"),
 }
 
 

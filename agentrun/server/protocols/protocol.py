@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import Request
@@ -39,6 +40,10 @@ class ProtocolHandler(ABC):
     def get_prefixes(self) -> Sequence[str]:
         """All paths below which the routes are, the one of `get_prefix` first."""
         return [self.get_prefix()]
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """While this lasts the routes are served; what goes on between requests ends with it."""
+        return nullcontext()
 
 
 class Endpoint(NamedTuple):
