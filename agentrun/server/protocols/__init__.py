@@ -13,6 +13,7 @@ _HANDLERS = {
     "openai": ("openai_chat", "OpenAIProtocolHandler"),
     "agui": ("ag_ui", "AGUIProtocolHandler"),
     "a2a": ("a2a.handler", "A2AProtocolHandler"),
+    "mcp": ("mcp.handler", "MCPProtocolHandler"),
 }
 
 

@@ -61,14 +61,14 @@ def endpoint_path(config: A2AProtocolConfig) -> str:
 
 
 def _base(config: A2AProtocolConfig, request: Request) -> str:
-    """The URL of the application; uvicorn has set its scheme by what a proxy says that it trusts."""
-    url = request.base_url
+    """The URL of the application, mounted or not; uvicorn has set its scheme by what a proxy says that it trusts."""
+    url, path = request.base_url, f"{request.scope.get('root_path', '')}/"
     if not config.trust_forwarded:
-        return str(url)
+        return str(url.replace(path=path))
     headers = request.headers
     prefix = _first(headers, "x-forwarded-prefix").rstrip("/")
     scheme, host = _first(headers, "x-forwarded-proto") or url.scheme, _first(headers, "x-forwarded-host")
-    return str(url.replace(scheme=scheme, netloc=host or url.netloc, path=f"{prefix}{url.path}"))
+    return str(url.replace(scheme=scheme, netloc=host or url.netloc, path=f"{prefix}{path}"))
 
 
 def _first(headers: Mapping[str, str], name: str) -> str:

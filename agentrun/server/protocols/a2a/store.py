@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from agentrun._serving.values import is_list, is_object
 from agentrun.server.protocols.a2a.rpc import TASK_NOT_FOUND, RpcError
 from agentrun.server.protocols.a2a.task import Task
 
@@ -55,8 +56,8 @@ def _size(value: Any) -> int:
     """About how many bytes a value takes: those of its texts, and a few for each thing."""
     if isinstance(value, str):
         return 50 + len(value)
-    if isinstance(value, dict):
+    if is_object(value):
         return 50 + sum(_size(entry) for entry in value.values())
-    if isinstance(value, list):
+    if is_list(value):
         return 50 + sum(_size(entry) for entry in value)
     return 30

@@ -13,9 +13,9 @@ from agentrun.integration._outcome import as_json, as_text
 from agentrun.server.events import AgentEvent, EventType
 from agentrun.server.merging import with_addition
 from agentrun.server.protocols.a2a.growing import Growing
-from agentrun.server.protocols.a2a.parts import media_part
 from agentrun.server.protocols.a2a.states import CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, WORKING
 from agentrun.server.protocols.a2a.task import Task
+from agentrun.server.protocols.media import media_part
 
 Json = dict[str, Any]
 
