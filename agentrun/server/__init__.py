@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agentrun.server.agent_app import AgentApp
     from agentrun.server.events import AgentEvent, EventType, MergeOptions
     from agentrun.server.handlers import (
         AgentEventItem,
@@ -43,10 +44,12 @@ if TYPE_CHECKING:
     from agentrun.server.protocols.mcp.handler import MCPProtocolHandler
     from agentrun.server.protocols.openai_chat import OpenAIProtocolHandler
     from agentrun.server.protocols.protocol import BaseProtocolHandler, ProtocolHandler
+    from agentrun.server.runner import Runner
     from agentrun.server.server import AgentRunServer
 
 # Where each public name lives.
 _NAMES = {
+    "agentrun.server.agent_app": "AgentApp",
     "agentrun.server.events": "AgentEvent EventType MergeOptions",
     "agentrun.server.handlers": """
         AgentEventItem AgentResult AgentResultItem AgentReturnType AsyncAgentEventGenerator AsyncAgentResultGenerator
@@ -63,6 +66,7 @@ _NAMES = {
     "agentrun.server.protocols.mcp.handler": "MCPProtocolHandler",
     "agentrun.server.protocols.openai_chat": "OpenAIProtocolHandler",
     "agentrun.server.protocols.protocol": "BaseProtocolHandler ProtocolHandler",
+    "agentrun.server.runner": "Runner",
     "agentrun.server.server": "AgentRunServer",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -73,6 +77,7 @@ __all__ = [
     "A2ASkill",
     "AGUIProtocolConfig",
     "AGUIProtocolHandler",
+    "AgentApp",
     "AgentEvent",
     "AgentEventItem",
     "AgentInvoker",
@@ -96,6 +101,7 @@ __all__ = [
     "OpenAIProtocolHandler",
     "ProtocolConfig",
     "ProtocolHandler",
+    "Runner",
     "ServerConfig",
     "SyncAgentEventGenerator",
     "SyncAgentResultGenerator",

@@ -6,13 +6,16 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from agentrun.server.authentication import Authentication
 from agentrun.server.body_limit import BodyLimit
 from agentrun.server.handlers import InvokeAgentHandler
 from agentrun.server.health import Health
+from agentrun.server.info import Info
 from agentrun.server.invoker import AgentInvoker, Around
 from agentrun.server.model import ServerConfig
 from agentrun.server.protocols import every
 from agentrun.server.protocols.protocol import ProtocolHandler
+from agentrun.server.shutdown import Shutdown
 from agentrun.server.sts_middleware import StsRefreshMiddleware
 
 if TYPE_CHECKING:
@@ -32,18 +35,24 @@ class Engine:
         self.config = config
         self.invoker = AgentInvoker(invoke_agent, around)
         self.health = Health()
+        self.shutdown = Shutdown(config.shutdown_token)
         self.protocols = every(config) if protocols is None else protocols
 
-    def install(self, app: FastAPI) -> None:
+    def add_page(self, app: FastAPI) -> None:
+        """Add the page on which people talk to the agent."""
+
+    def install(self, app: FastAPI, info: Info | None = None) -> None:
         """Add the routes, and what stands before them."""
         from starlette.middleware.cors import CORSMiddleware
 
-        app.routes.extend(self.health.routes())
+        app.routes.extend([*(info or Info()).routes(self.protocols), *self.health.routes(), *self.shutdown.routes()])
         for protocol in self.protocols:
             router = protocol.as_fastapi_router(self.invoker)
             for prefix in protocol.get_prefixes():
                 app.include_router(router, prefix=prefix)
         app.add_middleware(StsRefreshMiddleware)
+        if self.config.api_keys:
+            app.add_middleware(Authentication, keys=self.config.api_keys)
         app.add_middleware(BodyLimit, most_bytes=self.config.max_body_bytes)
         if self.config.cors_origins:
             app.add_middleware(

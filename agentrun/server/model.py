@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class ProtocolConfig(BaseModel):
@@ -83,7 +83,9 @@ class AGUIProtocolConfig(ProtocolConfig):
 class ServerConfig(BaseModel):
     """How an agent is served: every protocol is on unless its own configuration says otherwise.
 
-    Web pages of other origins are refused, except those in `cors_origins`; a longer request than `max_body_bytes` too.
+    With `api_keys` every request has to show one of them, and `POST /shutdown` the `shutdown_token`, without which
+    nobody ends the server. Web pages of other origins are refused, except those in `cors_origins`; a longer request
+    than `max_body_bytes` too.
     """
 
     agent_api: AgentAPIProtocolConfig | None = None
@@ -92,6 +94,8 @@ class ServerConfig(BaseModel):
     a2a: A2AProtocolConfig | None = None
     agui: AGUIProtocolConfig | None = None
     mcp: MCPProtocolConfig | None = None
+    api_keys: list[SecretStr] = Field(default_factory=list[SecretStr])
+    shutdown_token: SecretStr | None = None
     cors_origins: list[str] | None = None
     max_body_bytes: int = Field(default=64 * 2**20, gt=0)
 

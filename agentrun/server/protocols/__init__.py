@@ -10,6 +10,7 @@ from agentrun.server.protocols.protocol import ProtocolHandler
 
 # By the name of its configuration: the module of each protocol below this package, and its handler.
 _HANDLERS = {
+    "agent_api": ("agent_api.handler", "AgentAPIProtocolHandler"),
     "openai": ("openai_chat", "OpenAIProtocolHandler"),
     "agui": ("ag_ui", "AGUIProtocolHandler"),
     "a2a": ("a2a.handler", "A2AProtocolHandler"),
