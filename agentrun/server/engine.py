@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from agentrun.server.authentication import Authentication
@@ -69,11 +69,12 @@ class Engine:
         """While this lasts the agent is there."""
         self.health.is_ready = False
         await self.invoker.start()
-        self.health.is_ready = True
         try:
-            yield
+            async with AsyncExitStack() as stack:
+                for protocol in self.protocols:
+                    await stack.enter_async_context(protocol.running())
+                self.health.is_ready = True
+                yield
         finally:
             self.health.is_ready = False
-            for protocol in self.protocols:
-                await protocol.stop()
             await self.invoker.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import Request
@@ -42,8 +43,9 @@ class ProtocolHandler(ABC):
         """All paths below which the routes are, the one of `get_prefix` first."""
         return [self.get_prefix()]
 
-    async def stop(self) -> None:  # noqa: B027  # Most hold nothing.
-        """Put away what is held, when the server ends."""
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """While this lasts the routes are served; what goes on between requests ends with it."""
+        return nullcontext()
 
 
 class Endpoint(NamedTuple):
