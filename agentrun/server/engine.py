@@ -10,6 +10,7 @@ from agentrun.server.body_limit import BodyLimit
 from agentrun.server.handlers import InvokeAgentHandler
 from agentrun.server.health import Health
 from agentrun.server.invoker import AgentInvoker, Around
+from agentrun.server.metrics import Metrics
 from agentrun.server.model import ServerConfig
 from agentrun.server.protocols import every
 from agentrun.server.protocols.protocol import ProtocolHandler
@@ -30,7 +31,8 @@ class Engine:
         around: Sequence[Around] = (),
     ) -> None:
         self.config = config
-        self.invoker = AgentInvoker(invoke_agent, around)
+        self.metrics = Metrics()
+        self.invoker = AgentInvoker(invoke_agent, (self.metrics.around, *around))
         self.health = Health()
         self.protocols = every(config) if protocols is None else protocols
 
@@ -38,7 +40,7 @@ class Engine:
         """Add the routes, and what stands before them."""
         from starlette.middleware.cors import CORSMiddleware
 
-        app.routes.extend(self.health.routes())
+        app.routes.extend([*self.health.routes(), *self.metrics.routes()])
         for protocol in self.protocols:
             router = protocol.as_fastapi_router(self.invoker)
             for prefix in protocol.get_prefixes():
