@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from agentrun import __version__
-from agentrun.cli import bench, emulator, gateway, runtime, tool
+from agentrun.cli import bench, emulator, gateway, runtime, tool, traces
 from agentrun.cli.output import CommandError, show, tell
 from agentrun.emulator.choices import ChoiceError
 from agentrun.emulator.records import RunDirectoryError
@@ -26,6 +26,7 @@ app.command("gateway")(gateway.gateway)
 app.add_typer(bench.app, name="bench")
 app.add_typer(runtime.app, name="runtime")
 app.add_typer(tool.app, name="tool")
+app.add_typer(traces.app, name="traces")
 
 
 @app.command()

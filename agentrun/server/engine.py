@@ -15,6 +15,7 @@ from agentrun.server.model import ServerConfig
 from agentrun.server.protocols import every
 from agentrun.server.protocols.protocol import ProtocolHandler
 from agentrun.server.sts_middleware import StsRefreshMiddleware
+from agentrun.server.tracing.around import Tracing
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -32,7 +33,8 @@ class Engine:
     ) -> None:
         self.config = config
         self.metrics = Metrics()
-        self.invoker = AgentInvoker(invoke_agent, (self.metrics.around, *around))
+        self.tracing = Tracing(_name_of(invoke_agent, config), config)
+        self.invoker = AgentInvoker(invoke_agent, (self.tracing.around, self.metrics.around, *around))
         self.health = Health()
         self.protocols = every(config) if protocols is None else protocols
 
@@ -40,7 +42,7 @@ class Engine:
         """Add the routes, and what stands before them."""
         from starlette.middleware.cors import CORSMiddleware
 
-        app.routes.extend([*self.health.routes(), *self.metrics.routes()])
+        app.routes.extend([*self.health.routes(), *self.metrics.routes(), *self.tracing.routes()])
         for protocol in self.protocols:
             router = protocol.as_fastapi_router(self.invoker)
             for prefix in protocol.get_prefixes():
@@ -61,6 +63,7 @@ class Engine:
     async def running(self) -> AsyncGenerator[None, None]:
         """While this lasts the agent is there."""
         self.health.is_ready = False
+        await self.tracing.start()
         await self.invoker.start()
         self.health.is_ready = True
         try:
@@ -68,3 +71,12 @@ class Engine:
         finally:
             self.health.is_ready = False
             await self.invoker.stop()
+            await self.tracing.stop()
+
+
+def _name_of(invoke_agent: InvokeAgentHandler, config: ServerConfig) -> str:
+    """What the agent is called where nobody says: as in its card, or as its function or class."""
+    if config.a2a and config.a2a.name:
+        return config.a2a.name
+    name = getattr(invoke_agent, "__name__", None) or type(invoke_agent).__name__
+    return "agent" if name == "<lambda>" else name

@@ -50,8 +50,8 @@ class Watch(ABC):
     def saw(self, event: AgentEvent) -> None:
         """Take note of an event."""
         if event.event == EventType.USAGE:
-            self.input_tokens += int(event.data.get("input_tokens") or 0)
-            self.output_tokens += int(event.data.get("output_tokens") or 0)
+            self.input_tokens += _number(event.data.get("input_tokens"))
+            self.output_tokens += _number(event.data.get("output_tokens"))
         elif event.event == EventType.ERROR:
             self.fail(event.data)
 
@@ -68,6 +68,10 @@ class Watch(ABC):
     @abstractmethod
     def end(self) -> None:
         """The run is over."""
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 async def watched(events: AsyncGenerator[AgentEvent, None], watch: Watch) -> AsyncGenerator[AgentEvent, None]:
