@@ -24,8 +24,9 @@ class OpenSpan(Span):
 
     def __init__(self, span: OpenTelemetrySpan, parent: Context | None = None) -> None:
         self.context = set_span_in_context(span, parent)
-        self.headers = dict[str, str]()
-        inject(self.headers, self.context)
+        headers = dict[str, str]()
+        inject(headers, self.context)
+        self.headers: Mapping[str, str] = headers
         self._span = span
         self._has_ended = False
 

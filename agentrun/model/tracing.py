@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from agentrun._core.streams import Stream
 from agentrun._core.tracing import MODEL_OPERATIONS, begin
+from agentrun._serving.values import is_object
 
 if TYPE_CHECKING:
     from agentrun._core.openai import Question
@@ -44,10 +45,11 @@ class ModelCall:
             self._span.end(error)
             raise
         if isinstance(answer, Stream):
-            answer.watch(self._read, self._span.end)
-        else:
-            self._tell(answer)
-            self._span.end()
+            stream: Stream[Any] = answer
+            stream.watch(self._read, self._span.end)
+            return stream
+        self._tell(answer)
+        self._span.end()
         return answer
 
     def _read(self, piece: Any) -> None:
@@ -78,5 +80,9 @@ def _inner(answer: Any) -> Any:
 
 
 def _first(usage: Any, *names: str) -> int | None:
-    values = (usage.get(name) if isinstance(usage, dict) else getattr(usage, name, None) for name in names)
-    return next((value for value in values if isinstance(value, int)), None)
+    counts = usage if is_object(usage) else _fields(usage)
+    return next((counts[name] for name in names if isinstance(counts.get(name), int)), None)
+
+
+def _fields(usage: Any) -> dict[str, Any]:
+    return vars(usage)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 OPERATION = "gen_ai.operation.name"
+OUTCOME = "agentrun.outcome"
 RUN = "invoke_agent"
 
 
@@ -58,7 +59,7 @@ class SpanRecord:
     @property
     def outcome(self) -> str:
         """How a run ended: "completed", "failed" or "cancelled"."""
-        return self.attributes.get("agentrun.outcome") or ("failed" if self.status == "error" else "completed")
+        return self.attributes.get(OUTCOME) or ("failed" if self.status == "error" else "completed")
 
     def to_json(self) -> dict[str, Any]:
         """All of it; `started` is seconds since 1970."""

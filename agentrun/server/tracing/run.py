@@ -17,7 +17,7 @@ from agentrun._core.tracing import SCOPE, Scope
 from agentrun.gateway.recording.redaction import Redactor
 from agentrun.server.events import AgentEvent, EventType
 from agentrun.server.model import AgentRequest, Message
-from agentrun.server.tracing.record import OPERATION, RUN
+from agentrun.server.tracing.record import OPERATION, OUTCOME, RUN
 from agentrun.server.watching import Outcome, Watch, watched
 
 _TOOL = "execute_tool"
@@ -91,10 +91,10 @@ class _TracedRun(Watch):
         try:
             while True:
                 with place:
-                    event = await anext(events, None)
-                if event is None:
-                    return
+                    event = await anext(events)
                 yield event
+        except StopAsyncIteration:
+            return
         finally:
             with place:
                 await events.aclose()
@@ -145,15 +145,18 @@ class _TracedRun(Watch):
         span = OpenSpan.start(self._scope.tracer, name, attributes, parent=self._context, start_time=call.began)
         if has_failed:
             span.fail(_TOOL_FAILED)
+        elif call.ended is None:
+            span.set({OUTCOME: Outcome.CANCELLED.value})
         span.end(end_time=call.ended)
 
     def end(self) -> None:
         for id, call in list(self._calls.items()):
-            if call.ended:
+            # Where a run ended well, the caller has to carry out what is left.
+            if call.ended or self.outcome != Outcome.COMPLETED:
                 self._told(id, call)
         self._span.set(
             {
-                "agentrun.outcome": self.outcome.value,
+                OUTCOME: self.outcome.value,
                 "gen_ai.response.time_to_first_chunk": self.seconds_to_first_event,
                 "gen_ai.usage.input_tokens": self.input_tokens or None,
                 "gen_ai.usage.output_tokens": self.output_tokens or None,
@@ -163,7 +166,9 @@ class _TracedRun(Watch):
             self._span.set({"gen_ai.output.messages": _answer("".join(self._text))})
         if self.outcome == Outcome.FAILED:
             # The text is the agent's own, and may quote what it likes.
-            self._span.fail(str(self.error.get("code") or "error"), Redactor().text(str(self.error.get("message"))))
+            self._span.fail(
+                str(self.error.get("code") or "error"), Redactor().text(str(self.error.get("message") or ""))
+            )
         self._span.end()
 
 
