@@ -99,6 +99,10 @@ class ServerConfig(BaseModel):
     With `api_keys` every request has to show one of them, and `POST /shutdown` the `shutdown_token`, without which
     nobody ends the server. Web pages of other origins are refused, except those in `cors_origins`; a longer request
     than `max_body_bytes` too.
+
+    `traces` says whether traces of runs are kept on this machine, or in which file; without it AGENTRUN_TRACES does.
+    With `trace_content` spans also hold what was asked and answered; without it the variable
+    OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT says so.
     """
 
     agent_api: AgentAPIProtocolConfig | None = None
@@ -111,6 +115,8 @@ class ServerConfig(BaseModel):
     shutdown_token: SecretStr | None = None
     cors_origins: list[str] | None = None
     max_body_bytes: int = Field(default=64 * 2**20, gt=0)
+    traces: bool | str | None = None
+    trace_content: bool | None = None
 
 
 class MessageRole(str, Enum):
