@@ -64,7 +64,7 @@ class ServerConfig(BaseModel):
 
     With `api_keys` every request has to show one of them, and `POST /shutdown` the `shutdown_token`, without which
     nobody ends the server. Web pages of other origins are refused, except those in `cors_origins`; a longer request
-    than `max_body_bytes` too.
+    than `max_body_bytes` too. With `web_ui` there is a page to talk to the agent, at `/chat`.
     """
 
     agent_api: AgentAPIProtocolConfig | None = None
@@ -77,6 +77,7 @@ class ServerConfig(BaseModel):
     shutdown_token: SecretStr | None = None
     cors_origins: list[str] | None = None
     max_body_bytes: int = Field(default=64 * 2**20, gt=0)
+    web_ui: bool = False
 
 
 class MessageRole(str, Enum):
