@@ -288,7 +288,7 @@ function tokenAt(text, at, depth, inLink) {
   for (const [pattern, part] of INLINE) {
     pattern.lastIndex = at;
     const found = pattern.exec(text);
-    if (found) return { part: part(found, depth, inLink), end: pattern.lastIndex };
+    if (found) return { part: part(found, depth, inLink), end: at + found[0].length };
   }
   if (inLink) return null;
   BARE.lastIndex = at;
