@@ -52,7 +52,9 @@ const EVENTS = {
     return null;
   },
   error(answer, { message, code }) {
-    answer.error = { reason: "agentFailed", detail: [code, message].filter(Boolean).join(": ") };
+    // This code says that there is none, and so do the words that come with it.
+    const detail = code === "AGENT_UNKNOWN_ERROR" ? message.replace(/^Unknown agent error: /, "") : [code, message].filter(Boolean).join(": ");
+    answer.error = { reason: "agentFailed", detail };
     return null;
   },
   stopped(answer) {

@@ -74,21 +74,23 @@ export class Drawer {
 
 function entry({ kind, name, body, at }) {
   const text = asText(body);
-  const title = name || titleOf(text);
-  const summary = make("summary", {}, make("time", {}, `${(at / 1000).toFixed(2)} s`), make("b", {}, title), make("span", { class: "event-text" }, text));
+  const { title, gist } = summed(text);
+  const summary = make("summary", {}, make("time", {}, `${(at / 1000).toFixed(2)} s`), make("b", {}, name || title), make("span", { class: "event-text" }, gist || text));
   const details = make("details", {}, summary);
   // Few of many are opened.
   details.addEventListener("toggle", () => details.childElementCount < 2 && details.append(make("pre", { tabIndex: 0 }, pretty(text))));
   return make("li", { class: `event event-${kind}` }, details);
 }
 
-function titleOf(text) {
+/** What an event calls itself, and the words in it that are new. */
+function summed(text) {
   try {
-    const { type, object, status, error, choices } = JSON.parse(text);
-    if (object && status !== undefined) return [object, status].filter(Boolean).join(" ");
-    return type ?? object ?? (error ? "error" : choices ? "chunk" : "");
+    const { type, object, status, error, choices, delta, text: words } = JSON.parse(text);
+    const said = delta ?? words ?? choices?.[0]?.delta?.content ?? choices?.[0]?.delta?.reasoning_content;
+    const title = object && status !== undefined ? [object, status].filter(Boolean).join(" ") : type ?? object ?? (error ? "error" : "");
+    return { title, gist: typeof said === "string" ? said : typeof words === "string" ? words : "" };
   } catch {
-    return "";
+    return { title: "", gist: "" };
   }
 }
 

@@ -1,15 +1,15 @@
 // The page put together.
 
-import { apply, emptyAnswer, textOf } from "./answer.js";
+import { textOf } from "./answer.js";
 import { Composer } from "./composer.js";
 import { Drawer } from "./drawer.js";
 import { icon, iconButton, make, unique } from "./elements.js";
 import { preferences } from "./preferences.js";
 import { PROTOCOLS } from "./protocols/index.js";
-import { RunError, run, serverIsBack } from "./run.js";
 import { Sessions } from "./sessions.js";
 import { choice, openSettings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
+import { Talk } from "./talk.js";
 import { Transcript } from "./transcript.js";
 import { inEachLanguage, speak, words } from "./words.js";
 
@@ -26,9 +26,9 @@ class Page {
     this._protocols = SETTINGS.protocols.filter(({ name }) => name in PROTOCOLS);
     this._sessions = new Sessions();
     this._session = this._sessions.create();
-    this._running = null;
     speak(preferences.get("language"));
     this._drawer = new Drawer(byId("drawer"), { onclose: () => this._toggleEvents(false) });
+    this._talk = new Talk(this, { alive: ALIVE, note: (...what) => this._drawer.note(...what) });
     this._transcript = new Transcript(byId("transcript"), { ...SETTINGS, onagain: () => this._again() });
     this._composer = new Composer(byId("composer"), {
       name: SETTINGS.name,
@@ -61,7 +61,7 @@ class Page {
       iconButton("gear", words("settings"), openSettings),
     );
     this._reflectSidebar();
-    if (!this._running) this._transcript.show(this._session.messages);
+    this._showSession();
   }
 
   get _protocol() {
@@ -95,7 +95,7 @@ class Page {
   _listen() {
     addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.isComposing || document.querySelector("dialog[open]")) return;
-      if (this._running) this._stop();
+      if (this._talk.isAnswering(this._session) || this._talk.isWaiting(this._session)) this._stop();
       else if (NARROW.matches && !byId("sidebar").hidden) this._toggleSidebar(false);
       else if (!byId("drawer").hidden) this._toggleEvents(false);
     });
@@ -109,123 +109,110 @@ class Page {
   // Conversations
 
   _open(id) {
-    this._stop();
-    this._session = (id && this._sessions.open(id)) || this._sessions.create();
-    // A new one has a place of its own only when something was said in it.
-    history.replaceState(null, "", this._session.messages.length ? `#${encodeURIComponent(this._session.id)}` : location.pathname + location.search);
-    document.title = this._session.title ? `${this._session.title} · ${SETTINGS.name}` : SETTINGS.name;
+    this._session = (id && (this._talk.sessionOf(id) ?? this._sessions.open(id))) || this._sessions.create();
+    this._name();
     this._sidebar.current = this._session.id;
-    this._transcript.show(this._session.messages);
+    this._showSession();
     if (NARROW.matches && !byId("sidebar").hidden) this._toggleSidebar(false);
     this._composer.focus();
   }
 
+  _showSession() {
+    const isAnswering = this._talk.isAnswering(this._session);
+    this._transcript.show(this._session.messages, isAnswering ? this._session.messages.at(-1) : null);
+    this._composer.running = isAnswering;
+    this._showNotice();
+  }
+
+  _showNotice() {
+    const notice = this._talk.isWaiting(this._session) ? words("reconnecting") : "";
+    this._transcript.viewOf(this._session.messages.at(-1))?.show({ running: this._talk.isAnswering(this._session), notice });
+  }
+
+  /** Puts the conversation into the address and the title; a new one is there only when something was said in it. */
+  _name() {
+    const { id, title, messages } = this._session;
+    history.replaceState(null, "", messages.length ? `#${encodeURIComponent(id)}` : location.pathname + location.search);
+    document.title = title ? `${title} · ${SETTINGS.name}` : SETTINGS.name;
+  }
+
   _keep(session) {
-    if (!this._sessions.save(session)) announceAloud(words("storageFull"));
+    // Not what was deleted while it was answered.
+    const isKnown = session === this._session || this._sessions.list().some(({ id }) => id === session.id);
+    if (isKnown && !this._sessions.save(session)) announceAloud(words("storageFull"));
   }
 
   // Questions and answers
 
   _ask(parts) {
-    this._stop(); // To wait for a server, if anything.
     const session = this._session;
     session.messages.push({ role: "user", id: unique(), parts });
-    if (!session.title) {
-      const { text, name } = parts.find(({ kind }) => kind === "text") ?? parts[0];
-      session.title = (text ?? name).replace(/\s+/g, " ").slice(0, TITLE_LENGTH);
-      document.title = `${session.title} · ${SETTINGS.name}`;
-    }
-    history.replaceState(null, "", `#${encodeURIComponent(session.id)}`);
+    const { text, name } = parts.find(({ kind }) => kind === "text") ?? parts[0];
+    session.title ||= (text ?? name).replace(/\s+/g, " ").slice(0, TITLE_LENGTH);
+    this._name();
     this._keep(session);
-    this._transcript.add(session.messages.at(-1));
     this._sidebar.current = session.id;
+    this._transcript.add(session.messages.at(-1));
     this._answer(session);
   }
 
-  _again() {
-    if (this._running?.isOver === false) return;
-    this._stop();
-    if (this._session.messages.at(-1)?.role === "agent") {
-      this._session.messages.pop();
-      this._transcript.removeLast();
+  /** Asks the last question again, in place of its answer. */
+  _again(session = this._session) {
+    if (this._talk.isAnswering(session)) return;
+    if (session.messages.at(-1)?.role === "agent") {
+      session.messages.pop();
+      if (session === this._session) this._transcript.removeLast();
     }
-    this._composer.focus();
-    if (this._session.messages.length) this._answer(this._session);
+    if (session.messages.length) this._answer(session);
   }
 
-  _stop() {
-    this._running?.controller.abort();
-  }
-
-  async _answer(session) {
+  _answer(session) {
     const protocol = this._protocol;
-    const answer = emptyAnswer(protocol?.name);
-    const running = { controller: new AbortController(), isOver: false };
-    this._running = running;
-    session.messages.push(answer);
-    const view = this._transcript.add(answer, { running: true });
-    this._composer.running = true;
-    announce(words("working"));
-    const began = performance.now();
-    await this._tell(session, answer, protocol, running.controller.signal, view);
-    answer.seconds = (performance.now() - began) / 1000;
-    running.isOver = true;
-    this._finish(session, answer, running, view);
-  }
-
-  async _tell(session, answer, protocol, signal, view) {
-    try {
-      if (!protocol) throw new RunError("noProtocols");
-      for await (const event of this._events(session, protocol, signal)) {
-        apply(answer, event);
-        if (event.kind === "call" && event.name) announce(`${event.name}: ${words("calling")}`);
-        view.showSoon();
-      }
-    } catch (error) {
-      if (signal.aborted) answer.stopped = "user";
-      else if (error instanceof RunError) answer.error = { reason: error.reason, detail: error.detail };
-      else answer.error = { reason: "serverFailed", detail: String(error) };
-    }
-  }
-
-  _events(session, protocol, signal) {
-    const { sendsHistory } = PROTOCOLS[protocol.name];
-    const whole = { always: true, never: false }[preferences.get("history")] ?? sendsHistory;
-    const said = session.messages.slice(0, -1);
-    return run({
+    if (!protocol) return announceAloud(words("noProtocols"));
+    const history = { always: true, never: false }[preferences.get("history")];
+    return this._talk.ask(session, {
       protocol: protocol.name,
       url: new URL(protocol.path, HERE).href,
-      conversation: whole ? said : said.slice(-1),
-      session: session.id,
+      sendsHistory: history ?? PROTOCOLS[protocol.name].sendsHistory,
       key: preferences.key,
-      signal,
-      note: (...what) => this._drawer.note(...what),
     });
   }
 
-  _finish(session, answer, running, view) {
-    const isConnectionLost = ["lost", "unreachable"].includes(answer.error?.reason);
-    view.show({ running: false, notice: isConnectionLost ? words("reconnecting") : "" });
-    if (this._running === running) this._composer.running = false;
-    this._keep(session);
-    if (!answer.error) announce(words("said", textOf(answer).slice(0, MOST_ANNOUNCED)));
-    if (isConnectionLost) this._reconnect(answer, running, view);
-    else if (this._running === running) this._running = null;
+  _stop() {
+    this._talk.stop(this._session);
   }
 
-  /** Waits for the server. A question that did not reach it is asked again; what began may have done something, so
-   * whether to begin that again is not for the page to say. */
-  async _reconnect(answer, running, view) {
-    const waiting = { controller: new AbortController(), isOver: true };
-    if (this._running !== running) return;
-    this._running = waiting;
-    const isBack = await serverIsBack(ALIVE, waiting.controller.signal);
-    if (this._running !== waiting) return;
-    this._running = null;
-    view.show({ running: false });
+  // What happens to questions
+
+  answerBegan(session, answer) {
+    if (session !== this._session) return;
+    this._transcript.add(answer, { running: true });
+    this._composer.running = true;
+    announce(words("working"));
+  }
+
+  answerGrew(session, answer, { kind, name }) {
+    if (session !== this._session) return;
+    if (kind === "call" && name) announce(`${name}: ${words("calling")}`);
+    this._transcript.viewOf(answer)?.showSoon();
+  }
+
+  answerEnded(session, answer) {
+    this._keep(session);
+    if (session !== this._session) return;
+    this._showNotice();
+    this._composer.running = false;
+    // An error says so itself.
+    if (!answer.error) announce(answer.stopped ? words("stopped") : words("said", textOf(answer).slice(0, MOST_ANNOUNCED)));
+  }
+
+  /** A question that did not reach the server is asked again. One that did may have done something, and whether to
+   * begin that again is not for the page to say. */
+  waitingEnded(session, answer, isBack) {
+    if (session === this._session) this._showNotice();
     if (!isBack) return;
     announce(words("reconnected"));
-    if (answer.error.reason === "unreachable") this._again();
+    if (answer.error.reason === "unreachable") this._again(session);
   }
 }
 

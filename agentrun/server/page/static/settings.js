@@ -34,7 +34,7 @@ function fill(dialog) {
     labelled("language", choice(languages, currentLanguage(), chooseLanguage)),
     labelled("theme", choice(inWords(THEMES), preferences.get("theme"), chooseTheme)),
     labelled("history", choice(inWords(HISTORIES), preferences.get("history"), (value) => preferences.set("history", value)), "historyHint"),
-    labelled("key", key, "keyHint"),
+    make("form", { onsubmit: (event) => event.preventDefault() }, labelled("key", key, "keyHint")),
   );
 }
 

@@ -24,24 +24,28 @@ export class Transcript {
     new ResizeObserver(() => this._follow()).observe(this._list);
   }
 
-  show(messages) {
+  /** Shows a whole conversation; `running` is the answer in it that still comes. */
+  show(messages, running = null) {
     this._jump.title = words("jump");
     this._jump.setAttribute("aria-label", words("jump"));
-    this._views = messages.map((message) => this._viewOf(message));
+    this._views = messages.map((message) => this._make(message, { running: message === running }));
     this._list.replaceChildren(...(this._views.length ? this._views.map((view) => view.element) : [this._welcome()]));
     this._markLast();
     this.toEnd();
   }
 
-  /** Adds a message, and gives its view. */
   add(message, state = {}) {
     if (!this._views.length) this._list.replaceChildren();
-    const view = this._viewOf(message, state);
+    const view = this._make(message, state);
     this._views.push(view);
     this._list.append(view.element);
     this._markLast();
     this.toEnd();
-    return view;
+  }
+
+  /** What shows an answer, if it is in the conversation that is shown. */
+  viewOf(answer) {
+    return this._views.find((view) => view instanceof AnswerMessage && view.answer === answer);
   }
 
   removeLast() {
@@ -54,7 +58,7 @@ export class Transcript {
     this._follow();
   }
 
-  _viewOf(message, state) {
+  _make(message, state) {
     return message.role === "user" ? new QuestionMessage(message) : new AnswerMessage(message, this._onagain, state);
   }
 
@@ -64,12 +68,17 @@ export class Transcript {
 
   _welcome() {
     const { name, description } = this._agent;
-    return make("div", { class: "welcome" }, make("h2", {}, words("welcome")), make("p", {}, description || name));
+    const face = make("div", { class: "face" }, icon("face"));
+    return make("div", { class: "welcome" }, face, make("h2", {}, words("welcome")), make("p", {}, description || words("welcomeHint", name)));
   }
 
   _noticePlace() {
     const { scrollHeight, scrollTop, clientHeight } = this.element;
-    this._follows = scrollHeight - scrollTop - clientHeight < NEAR_END;
+    const size = `${scrollHeight} ${clientHeight}`;
+    const isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
+    // When something grew or shrank, it was the browser that moved.
+    if (isAtEnd || size === this._size) this._follows = isAtEnd;
+    this._size = size;
     this._jump.hidden = this._follows;
   }
 
@@ -95,9 +104,9 @@ function attached({ kind, url, name }) {
   return kind === "audio" ? medium({ media: "audio", url, name }) : fileChip(name);
 }
 
-export class AnswerMessage {
+class AnswerMessage {
   constructor(answer, onagain, { running = false } = {}) {
-    this._answer = answer;
+    this.answer = answer;
     this._onagain = onagain;
     this._views = [];
     this._items = make("div", { class: "items" });
@@ -105,6 +114,7 @@ export class AnswerMessage {
     this.element = make("article", { class: "message answer-message", "aria-label": words("agent") }, this._items, this._foot);
     this.running = running;
     this.showSoon = perFrame(() => this._show());
+    this._notice = "";
     this._show();
   }
 
@@ -116,7 +126,7 @@ export class AnswerMessage {
   }
 
   _show() {
-    const { items } = this._answer;
+    const { items } = this.answer;
     this.element.setAttribute("aria-busy", String(this.running));
     items.forEach((item, index) => this._showItem(item, index, items));
     this.element.classList.toggle("waiting", this.running && !items.length);
@@ -136,13 +146,13 @@ export class AnswerMessage {
   }
 
   _working() {
-    const last = this._answer.items.at(-1);
+    const last = this.answer.items.at(-1);
     const isQuiet = !last || (last.kind === "call" && last.output !== undefined) || last.kind === "media";
     return isQuiet ? [make("span", { class: "dots", role: "img", "aria-label": words("working") }, make("i"), make("i"), make("i"))] : [];
   }
 
   _ended() {
-    const { error, stopped, items } = this._answer;
+    const { error, stopped, items } = this.answer;
     const parts = [];
     if (error) parts.push(this._error(error));
     if (this._notice) parts.push(make("p", { class: "notice" }, make("span", { class: "spinner" }), this._notice));
@@ -159,13 +169,14 @@ export class AnswerMessage {
   }
 
   _facts() {
-    const { protocol, seconds, usage } = this._answer;
+    const { protocol, seconds, usage, error } = this.answer;
     const facts = [PROTOCOLS[protocol]?.label ?? protocol];
     if (seconds !== undefined) facts.push(words("seconds", seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)));
     if (usage) facts.push(words("tokens", usage.input, usage.output));
     const line = make("span", { class: "facts-text" }, facts.join(" · "));
-    const text = textOf(this._answer);
+    const text = textOf(this.answer);
     const copy = text ? copyButton(words("copyAnswer"), words("copied"), () => text) : null;
-    return make("div", { class: "facts" }, copy, iconButton("again", words("again"), () => this._onagain(), { class: "icon-button again" }), line);
+    const again = error ? null : iconButton("again", words("again"), () => this._onagain(), { class: "icon-button again" });
+    return make("div", { class: "facts" }, copy, again, line);
   }
 }
