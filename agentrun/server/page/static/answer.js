@@ -37,7 +37,7 @@ const EVENTS = {
   },
   result(answer, { id, output, failed, partial }) {
     const call = callOf(answer, id) ?? EVENTS.call(answer, { id });
-    return Object.assign(call, { output: typeof output === "string" ? output : JSON.stringify(output), failed, partial });
+    return Object.assign(call, { output: plain(output), failed, partial });
   },
   media: (answer, { media, url, name }) => push(answer, { kind: "media", media, url, name }),
   data(answer, { name, value }) {
@@ -62,6 +62,22 @@ const EVENTS = {
     return null;
   },
 };
+
+/** A result as text, also one that is a list of texts, as frameworks have it. */
+function plain(output) {
+  const found = typeof output === "string" && output.startsWith("[") ? parsed(output) : output;
+  const isTexts = Array.isArray(found) && found.length > 0 && found.every((part) => part?.type === "text" && typeof part.text === "string");
+  if (isTexts) return found.map((part) => part.text).join("\n");
+  return typeof output === "string" ? output : JSON.stringify(output);
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
 
 function grow(answer, kind, delta) {
   const last = answer.items.at(-1);

@@ -63,7 +63,7 @@ class CallView extends Folded {
     const now = JSON.stringify([args, output]);
     if (now === this._shown) return;
     this._shown = now;
-    this._body.replaceChildren(...labelled(isQuestion ? "details" : "arguments", args && pretty(args)), ...labelled("result", output !== undefined && unwrapped(output)));
+    this._body.replaceChildren(...labelled(isQuestion ? "details" : "arguments", args && pretty(args)), ...labelled("result", output !== undefined && pretty(output)));
   }
 
   _state(state) {
@@ -98,13 +98,6 @@ function isJson(text) {
 function pretty(text) {
   const found = /^\s*[[{]/.test(text) ? parsed(text) : null;
   return found === null ? text : JSON.stringify(found, null, 2);
-}
-
-/** A result that is a list of texts, as frameworks have it, as the text that it is. */
-function unwrapped(output) {
-  const found = parsed(output);
-  const texts = Array.isArray(found) && found.length > 0 && found.every((part) => part?.type === "text" && typeof part.text === "string");
-  return texts ? found.map((part) => part.text).join("\n") : pretty(output);
 }
 
 class DataView_ extends Folded {
