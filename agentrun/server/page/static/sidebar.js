@@ -62,8 +62,9 @@ export class Sidebar {
     };
     field.addEventListener("keydown", (event) => {
       event.stopPropagation();
-      if (event.key === "Enter" && !event.isComposing) finish(true);
-      if (event.key === "Escape") finish(false);
+      if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
+      event.preventDefault(); // Else the button that has the focus next is pressed.
+      finish(event.key === "Enter");
     });
     field.addEventListener("blur", () => finish(true));
     entry.replaceChildren(field);

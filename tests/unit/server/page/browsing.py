@@ -87,8 +87,9 @@ async def until(true: Callable[[], Any]) -> None:
 class Chat:
     """The page as somebody uses it."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, watch: Watch) -> None:
         self.page = page
+        self.watch = watch
         self.field = page.get_by_role("textbox", name="Message")
         self.answers = page.get_by_role("article", name="Agent")
         self.questions = page.get_by_role("article", name="You")
@@ -157,7 +158,7 @@ class Browsers:
             page = await context.new_page()
             watch = Watch(page, root)
             await page.goto(root + path)
-            yield Chat(page)
+            yield Chat(page, watch)
             assert (watch.foreign, watch.complaints) == ([], [])
         finally:
             await context.close()
