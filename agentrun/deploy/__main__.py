@@ -9,13 +9,13 @@ from pathlib import Path
 import uvicorn
 
 from agentrun.deploy.manager import DeploymentMode
-from agentrun.deploy.source import load
+from agentrun.deploy.source import application_of, load
 from agentrun.server.serving import settings_of
 
 
 def main(source: str, host: str, port: str, port_file: str) -> None:
     """Serve until a signal ends it, and write down at which port."""
-    app = load(source)
+    app = application_of(load(source))
     if (info := getattr(app, "info", None)) is not None:
         info.mode = DeploymentMode.DETACHED_PROCESS.value
     with socket.create_server((host, int(port))) as listening:

@@ -7,11 +7,14 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentrun.errors import InvalidInputError
 
-_DEFAULT_NAMES = ("app", "agent_app", "application")
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_DEFAULT_NAMES = ("app", "agent_app", "application", "server", "agent", "invoke_agent")
 
 
 def source_of(app: Any) -> str:
@@ -37,10 +40,21 @@ def load(source: str) -> Any:
     module = _file(Path(place)) if place.endswith(".py") else _module(place)
     if name:
         found = getattr(module, name, None)
-        if not callable(found):
+        if found is None:
             raise InvalidInputError(f"{place} has no application {name!r}", field="source")
         return found
     return _only(module, place)
+
+
+def application_of(found: Any) -> FastAPI:
+    """What serves this: itself if it is an application, its own if it is an AgentRunServer, else one made for it."""
+    from agentrun.server import AgentRunServer  # Who deploys an AgentApp has it already.
+
+    if _is_application(found):
+        application: FastAPI = found
+        return application
+    server = found if isinstance(found, AgentRunServer) else AgentRunServer(found)
+    return server.as_fastapi_app()
 
 
 def _module(name: str) -> ModuleType:
@@ -71,7 +85,7 @@ def _file(path: Path) -> ModuleType:
 
 def _only(module: ModuleType, place: str) -> Any:
     for name in _DEFAULT_NAMES:
-        if callable(found := getattr(module, name, None)):
+        if (found := getattr(module, name, None)) is not None:
             return found
     served = [value for value in vars(module).values() if _is_application(value)]
     if len(served) == 1:

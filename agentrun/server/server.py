@@ -36,7 +36,7 @@ class AgentRunServer:
                 field="memory_collection_name",
                 hint="Leave it out, and keep them in your handler",
             )
-        self._engine = Engine(invoke_agent, config or ServerConfig(), protocols)
+        self.engine = Engine(invoke_agent, config or ServerConfig(), protocols)
         self._app: FastAPI | None = None
 
     def start(self, host: str | None = None, port: int = 9000, log_level: str = "info", **kwargs: Any) -> None:
@@ -58,10 +58,11 @@ class AgentRunServer:
         from fastapi import FastAPI
 
         app = FastAPI(title="AgentRun Server", lifespan=self._lifespan)
-        self._engine.install(app)
+        vars(app)["engine"] = self.engine  # As an AgentApp has it, for whoever serves or deploys one of the two.
+        self.engine.install(app)
         return app
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncGenerator[None, None]:
-        async with self._engine.running():
+        async with self.engine.running():
             yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import socket
 import time
 from asyncio.subprocess import Process
@@ -12,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentrun.emulator.backends.base import BackendError
-from agentrun.emulator.backends.process import host
 from agentrun.emulator.backends.process.logs import Log
 from agentrun.emulator.guest.broker import Broker, Spawned, pid_of
 from agentrun.emulator.guest.errors import Exhausted
@@ -53,7 +53,7 @@ class Station:
                 stdin=far.fileno(),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                env=host.program_environment(),
+                env=os.environ.copy(),  # As host.program_environment says; without namespaces it needs all of it.
                 start_new_session=True,
             )
         self._line.setblocking(False)
