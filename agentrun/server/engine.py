@@ -14,6 +14,8 @@ from agentrun.server.info import Info
 from agentrun.server.invoker import AgentInvoker, Around
 from agentrun.server.metrics import Metrics
 from agentrun.server.model import ServerConfig
+from agentrun.server.page import page_settings
+from agentrun.server.page import routes as page_routes
 from agentrun.server.protocols import every
 from agentrun.server.protocols.protocol import ProtocolHandler
 from agentrun.server.shutdown import Shutdown
@@ -41,17 +43,28 @@ class Engine:
         self.health = Health()
         self.shutdown = Shutdown(config.shutdown_token)
         self.protocols = every(config) if protocols is None else protocols
+        self.info = Info()
+        self._has_page = False
 
     def add_page(self, app: FastAPI) -> None:
-        """Add the page on which people talk to the agent."""
+        """Add the page on which people talk to the agent, once."""
+        if self._has_page:
+            return
+        self._has_page = True
+        name, description = self.info.name or "Agent", self.info.description
+        settings = page_settings(name, self.protocols, description, self.config.max_body_bytes)
+        app.routes[:0] = page_routes(settings)  # Before what else answers at `/`.
 
     def install(self, app: FastAPI, info: Info | None = None) -> None:
         """Add the routes, and what stands before them."""
         from starlette.middleware.cors import CORSMiddleware
 
-        app.routes.extend((info or Info()).routes(self.protocols))
+        self.info = info or self.info
+        app.routes.extend(self.info.routes(self.protocols))
         for part in (self.health, self.metrics, self.tracing, self.shutdown):
             app.routes.extend(part.routes())
+        if self.config.web_ui:
+            self.add_page(app)
         for protocol in self.protocols:
             router = protocol.as_fastapi_router(self.invoker)
             for prefix in protocol.get_prefixes():

@@ -98,7 +98,7 @@ class ServerConfig(BaseModel):
 
     With `api_keys` every request has to show one of them, and `POST /shutdown` the `shutdown_token`, without which
     nobody ends the server. Web pages of other origins are refused, except those in `cors_origins`; a longer request
-    than `max_body_bytes` too.
+    than `max_body_bytes` too. With `web_ui` there is a page to talk to the agent, at `/chat`.
 
     `traces` says whether traces of runs are kept on this machine, or in which file; without it AGENTRUN_TRACES does.
     With `trace_content` spans also hold what was asked and answered; without it the variable
@@ -117,6 +117,7 @@ class ServerConfig(BaseModel):
     max_body_bytes: int = Field(default=64 * 2**20, gt=0)
     traces: bool | str | None = None
     trace_content: bool | None = None
+    web_ui: bool = False
 
 
 class MessageRole(str, Enum):
