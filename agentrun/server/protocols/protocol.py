@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agentrun._core.values import is_object
 from agentrun._serving.openai_error import ApiError, bad_request
-from agentrun._serving.values import is_object
 from agentrun.integration._outcome import as_json
 from agentrun.server.events import AgentEvent
 from agentrun.server.invoker import AgentInvoker
