@@ -162,7 +162,7 @@ def _named(config: ServerConfig, name: str | None, description: str | None, endp
         update={
             "agent_api": config.agent_api or AgentAPIProtocolConfig(prefix=endpoint_path),
             "a2a": config.a2a or A2AProtocolConfig(name=name, description=description),
-            "mcp": config.mcp or MCPProtocolConfig(tool_name=name, description=description),
+            "mcp": config.mcp or MCPProtocolConfig(description=description),
         }
     )
 
