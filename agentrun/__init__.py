@@ -67,7 +67,7 @@ _NAMES = {
     """,
     "agentrun.errors": """
         AgentRunError AuthenticationError BlockingError BrowserToolError ClientError ConfigError ConnectError
-        CredentialError DeleteResourceError Executed HTTPError InvalidInputError InvalidResponseError
+        CredentialError DeleteResourceError DeploymentError Executed HTTPError InvalidInputError InvalidResponseError
         PermissionDeniedError RateLimitError RequestTimeoutError ResourceAlreadyExistError ResourceFailedError
         ResourceNotExistError SandboxError SandboxTerminatedError ServerError StorageError ToolError TransportError
         UnsupportedError WaitTimeoutError

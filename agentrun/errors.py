@@ -25,6 +25,7 @@
     ├─ SandboxError                code, files or processes in a sandbox
     ├─ BrowserToolError            a browser tool failed
     ├─ StorageError                what a service keeps cannot be reached            (is a RuntimeError)
+    ├─ DeploymentError             an application does not start where it was brought
     └─ ToolError                   a tool failed, or its server refused the call
 
 The root carries what helps to act: `status_code`, `error_code`, `request_id`, `executed` and `hint`, each None (or
@@ -48,6 +49,7 @@ __all__ = [
     "ConnectError",
     "CredentialError",
     "DeleteResourceError",
+    "DeploymentError",
     "Executed",
     "HTTPError",
     "InvalidInputError",
@@ -328,6 +330,10 @@ class BrowserToolError(AgentRunError):
 
 class StorageError(AgentRunError, RuntimeError):
     """What a service of an agent keeps cannot be reached or read: it is not started, or its database is away."""
+
+
+class DeploymentError(AgentRunError):
+    """An application does not start where it was brought; the text has the last lines that it wrote."""
 
 
 class ToolError(AgentRunError):

@@ -15,6 +15,7 @@ NAMES = (
     "model_gateway",
     "model_policies",
     "tools",
+    "agent_api",
     "tracing_cost",
 )
 

@@ -8,10 +8,10 @@ from typing import Any
 import typer
 
 from agentrun import __version__
-from agentrun.cli import bench, emulator, gateway, runtime, tool, traces
+from agentrun._core.run_directory import RunDirectoryError
+from agentrun.cli import bench, emulator, gateway, runtime, serve, tool, traces
 from agentrun.cli.output import CommandError, show, tell
 from agentrun.emulator.choices import ChoiceError
-from agentrun.emulator.records import RunDirectoryError
 from agentrun.errors import AgentRunError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(emulator.app, name="emulator")
 app.command("doctor")(emulator.doctor)
 app.command("gateway")(gateway.gateway)
+app.command("serve")(serve.serve)
 app.add_typer(bench.app, name="bench")
 app.add_typer(runtime.app, name="runtime")
 app.add_typer(tool.app, name="tool")

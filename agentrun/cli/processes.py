@@ -12,6 +12,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import IO
 
+from agentrun._core.run_directory import run_directory
 from agentrun.cli.output import CommandError, tell
 from agentrun.emulator import records
 from agentrun.emulator.choices import Choices
@@ -51,7 +52,7 @@ def own_emulator(choices: Choices) -> Generator[Started]:
 
 def start_in_background(choices: Choices) -> RunningEmulator:
     """Start an emulator that stays, and return once it answers; raises CommandError with its reason."""
-    starting = records.run_directory() / f"starting-{os.getpid()}.log"
+    starting = run_directory() / f"starting-{os.getpid()}.log"
     try:
         with starting.open("w") as log:
             record = _record(_spawn(choices, [], stdin=subprocess.DEVNULL, stderr=log))

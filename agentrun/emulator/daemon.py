@@ -16,6 +16,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import FrameType
 
+from agentrun._core.run_directory import RunDirectoryError, birth_of
 from agentrun.emulator import records
 from agentrun.emulator.backends.base import NetworkPolicy
 from agentrun.emulator.choices import ChoiceError, Choices, add_choices, read_choices
@@ -29,7 +30,7 @@ from agentrun.emulator.store import StoreError
 
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _STDIN, _STDOUT = 0, 1
-_EXPECTED = (EmulatorError, StoreError, ScriptFileError, ChoiceError, records.RunDirectoryError)
+_EXPECTED = (EmulatorError, StoreError, ScriptFileError, ChoiceError, RunDirectoryError)
 
 
 class StopRequest:
@@ -111,7 +112,7 @@ def recorded(emulator: Emulator) -> Generator[records.RunningEmulator]:
     """The record of an emulator, which every command finds while the block lasts."""
     record = records.RunningEmulator(
         pid=os.getpid(),
-        birth=records.birth_of(os.getpid()) or "",
+        birth=birth_of(os.getpid()) or "",
         port=emulator.port,
         url=emulator.url,
         started=time.time(),

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentrun.emulator.records import birth_of
+from agentrun._core.run_directory import birth_of
 
 
 class OwnerGoneError(Exception):

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-
-class RunDirectoryError(Exception):
-    """The directory of the records cannot be used; the text says what to do."""
+from agentrun._core.run_directory import RunDirectoryError as RunDirectoryError
+from agentrun._core.run_directory import birth_of, run_directory
 
 
 @dataclass(frozen=True)
@@ -48,28 +46,6 @@ class RunningEmulator:
     def to_json(self) -> str:
         """The record on one line; its environment holds secrets."""
         return json.dumps(asdict(self))
-
-
-def birth_of(pid: int) -> str | None:
-    """When a process began, in clock ticks since the machine's start; None when it does not run."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    # A zombie has ended; whoever started it has not looked yet.
-    return None if fields[0] in "ZX" else fields[19]
-
-
-def run_directory() -> Path:
-    """The directory of the records, made on first use; raises RunDirectoryError when it is not this user's alone."""
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
-    own = runtime.is_dir() and runtime.stat().st_uid == os.getuid()
-    directory = runtime / "agentrun" if own else Path(tempfile.gettempdir()) / f"agentrun-run-{os.getuid()}"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise RunDirectoryError(f"{directory} must be a directory that only you can read: remove it and try again")
-    return directory
 
 
 def log_file(port: int) -> Path:

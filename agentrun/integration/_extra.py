@@ -12,19 +12,20 @@ def framework(extra: str, *packages: str) -> Generator[None]:
 
     What goes wrong inside of an installed package is raised as it is.
     """
-    with _needed(f"agentrun.integration.{extra}", extra, packages):
+    with needed(f"agentrun.integration.{extra}", extra, packages):
         yield
 
 
 @contextmanager
 def library(extra: str, *packages: str) -> Generator[None]:
     """The same for what only some tools need."""
-    with _needed("this tool", extra, packages):
+    with needed("this tool", extra, packages):
         yield
 
 
 @contextmanager
-def _needed(who: str, extra: str, packages: tuple[str, ...]) -> Generator[None]:
+def needed(who: str, extra: str, packages: tuple[str, ...]) -> Generator[None]:
+    """The same for anything else, which is said to be `who` needs them."""
     try:
         yield
     except ModuleNotFoundError as error:

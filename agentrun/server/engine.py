@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from agentrun.server.authentication import Authentication
 from agentrun.server.body_limit import BodyLimit
 from agentrun.server.handlers import InvokeAgentHandler
 from agentrun.server.health import Health
+from agentrun.server.info import Info
 from agentrun.server.invoker import AgentInvoker, Around
 from agentrun.server.metrics import Metrics
 from agentrun.server.model import ServerConfig
+from agentrun.server.page import page_settings
+from agentrun.server.page import routes as page_routes
 from agentrun.server.protocols import every
 from agentrun.server.protocols.protocol import ProtocolHandler
+from agentrun.server.shutdown import Shutdown
 from agentrun.server.sts_middleware import StsRefreshMiddleware
 from agentrun.server.tracing.around import Tracing
 
@@ -36,18 +41,37 @@ class Engine:
         self.tracing = Tracing(_name_of(invoke_agent, config), config)
         self.invoker = AgentInvoker(invoke_agent, (self.tracing.around, self.metrics.around, *around))
         self.health = Health()
+        self.shutdown = Shutdown(config.shutdown_token)
         self.protocols = every(config) if protocols is None else protocols
+        self.info = Info()
+        self._has_page = False
 
-    def install(self, app: FastAPI) -> None:
+    def add_page(self, app: FastAPI) -> None:
+        """Add the page on which people talk to the agent, once."""
+        if self._has_page:
+            return
+        self._has_page = True
+        name, description = self.info.name or "Agent", self.info.description
+        settings = page_settings(name, self.protocols, description, self.config.max_body_bytes)
+        app.routes[:0] = page_routes(settings)  # Before what else answers at `/`.
+
+    def install(self, app: FastAPI, info: Info | None = None) -> None:
         """Add the routes, and what stands before them."""
         from starlette.middleware.cors import CORSMiddleware
 
-        app.routes.extend([*self.health.routes(), *self.metrics.routes(), *self.tracing.routes()])
+        self.info = info or self.info
+        app.routes.extend(self.info.routes(self.protocols))
+        for part in (self.health, self.metrics, self.tracing, self.shutdown):
+            app.routes.extend(part.routes())
+        if self.config.web_ui:
+            self.add_page(app)
         for protocol in self.protocols:
             router = protocol.as_fastapi_router(self.invoker)
             for prefix in protocol.get_prefixes():
                 app.include_router(router, prefix=prefix)
         app.add_middleware(StsRefreshMiddleware)
+        if self.config.api_keys:
+            app.add_middleware(Authentication, keys=self.config.api_keys)
         app.add_middleware(BodyLimit, most_bytes=self.config.max_body_bytes)
         if self.config.cors_origins:
             app.add_middleware(
@@ -65,9 +89,12 @@ class Engine:
         self.health.is_ready = False
         await self.tracing.start()
         await self.invoker.start()
-        self.health.is_ready = True
         try:
-            yield
+            async with AsyncExitStack() as stack:
+                for protocol in self.protocols:
+                    await stack.enter_async_context(protocol.running())
+                self.health.is_ready = True
+                yield
         finally:
             self.health.is_ready = False
             await self.invoker.stop()

@@ -16,8 +16,9 @@ from pydantic import BaseModel
 from agentrun.errors import InvalidInputError
 from agentrun.server.conversion import Conversion
 from agentrun.server.events import AgentEvent, EventType
+from agentrun.server.frameworks import messages_for
 from agentrun.server.handlers import InvokeAgentHandler, RunnerLike
-from agentrun.server.model import AgentRequest
+from agentrun.server.model import AgentRequest, Message
 from agentrun.server.threads import iterate_in_thread
 
 # What stands around every run: it is given the question and the events, and gives the events on.
@@ -189,9 +190,12 @@ def _callable(handler: Any) -> Callable[[AgentRequest], Any]:
 
 
 def _query(runner: RunnerLike) -> Callable[[AgentRequest], Any]:
+    framework = getattr(runner, "framework_type", None)
+    convert = messages_for(framework) if framework else list[Message]
+
     @functools.wraps(runner.query_handler)
     def query(request: AgentRequest) -> Any:
-        return runner.query_handler(request.messages, request)
+        return runner.query_handler(convert(request.messages), request)
 
     return query
 

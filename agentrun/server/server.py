@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-
-import uvicorn
 
 from agentrun.errors import InvalidInputError
 from agentrun.server.engine import Engine
 from agentrun.server.handlers import InvokeAgentHandler
 from agentrun.server.model import ServerConfig
 from agentrun.server.protocols.protocol import ProtocolHandler
+from agentrun.server.serving import serve
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-
-_DRAIN_SECONDS = 30
 
 
 class AgentRunServer:
@@ -40,7 +36,7 @@ class AgentRunServer:
                 field="memory_collection_name",
                 hint="Leave it out, and keep them in your handler",
             )
-        self._engine = Engine(invoke_agent, config or ServerConfig(), protocols)
+        self.engine = Engine(invoke_agent, config or ServerConfig(), protocols)
         self._app: FastAPI | None = None
 
     def start(self, host: str | None = None, port: int = 9000, log_level: str = "info", **kwargs: Any) -> None:
@@ -49,9 +45,7 @@ class AgentRunServer:
         Without a `host` it is that of the variable HOST, else this machine alone can reach the server: say "0.0.0.0"
         in a container. The other arguments are those of `uvicorn.run`.
         """
-        settings: dict[str, Any] = {"timeout_graceful_shutdown": _DRAIN_SECONDS, "server_header": False, **kwargs}
-        host = host or os.environ.get("HOST") or "127.0.0.1"
-        uvicorn.run(self.as_fastapi_app(), host=host, port=port, log_level=log_level, **settings)
+        serve(self.as_fastapi_app(), host, port, log_level=log_level, **kwargs)
 
     def as_fastapi_app(self) -> FastAPI:
         """The application, to be served or mounted under another, which then has to run its lifespan for a runner."""
@@ -64,10 +58,11 @@ class AgentRunServer:
         from fastapi import FastAPI
 
         app = FastAPI(title="AgentRun Server", lifespan=self._lifespan)
-        self._engine.install(app)
+        vars(app)["engine"] = self.engine  # As an AgentApp has it, for whoever serves or deploys one of the two.
+        self.engine.install(app)
         return app
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncGenerator[None, None]:
-        async with self._engine.running():
+        async with self.engine.running():
             yield

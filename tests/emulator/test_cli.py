@@ -31,12 +31,12 @@ from agentrun import (
     CredentialConfig,
 )
 from agentrun._core import local
+from agentrun._core.run_directory import birth_of
 from agentrun.cli import processes
 from agentrun.cli.variables import Shell, render
 from agentrun.emulator import records
 from agentrun.emulator.backends.base import LEVELS
 from agentrun.emulator.launcher import landlock
-from agentrun.emulator.records import birth_of
 from agentrun.tool import Tool
 from tests.emulator.agents import wait_until
 from tests.emulator.backends.conftest import host_processes

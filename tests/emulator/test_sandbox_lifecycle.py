@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from agentrun._core.run_directory import birth_of
 from agentrun.emulator.backends.base import Isolation
 from agentrun.emulator.control.call import Call
 from agentrun.emulator.control.sandbox_life import exit_text
-from agentrun.emulator.records import birth_of
 from agentrun.emulator.wire.envelope import ServiceError
 from tests.emulator.sandboxes import ALICE, BOB, PretendedBackend, World
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import socket
 import time
 from asyncio.subprocess import Process
 from collections.abc import Sequence
 from typing import Any
 
+import anyio
+
 from agentrun.emulator.backends.base import BackendError
-from agentrun.emulator.backends.process import host
 from agentrun.emulator.backends.process.logs import Log
 from agentrun.emulator.guest.broker import Broker, Spawned, pid_of
 from agentrun.emulator.guest.errors import Exhausted
@@ -53,7 +55,7 @@ class Station:
                 stdin=far.fileno(),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                env=host.program_environment(),
+                env=os.environ.copy(),  # As host.program_environment says; without namespaces it needs all of it.
                 start_new_session=True,
             )
         self._line.setblocking(False)
@@ -88,8 +90,8 @@ class Station:
             if self._zygotes and self._zygotes[-1].connected:
                 return self._zygotes[-1]
             self._news.clear()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._news.wait(), ZYGOTE_SECONDS)
+            with anyio.move_on_after(ZYGOTE_SECONDS):
+                await self._news.wait()
         raise BackendError(f"no zygote for sandboxes has started{self._last_lines()}")
 
     def kill(self, number: int) -> None:
@@ -101,9 +103,9 @@ class Station:
     async def close(self) -> None:
         """End it and every sandbox it started."""
         self._hang_up()
-        try:
-            await asyncio.wait_for(self._process.wait(), STOP_PATIENCE)
-        except asyncio.TimeoutError:
+        with anyio.move_on_after(STOP_PATIENCE) as patience:
+            await self._process.wait()
+        if patience.cancelled_caught:
             self._process.kill()
             await self._process.wait()
         # Its output ends with the last process that it started.

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
 
 from agentrun.errors import InvalidInputError
 from agentrun.server.events import AgentEvent
 from agentrun.server.protocols.agent_api.frames import to_json
-from agentrun.server.protocols.agent_api.model import AgentRequest, AgentResponse
+from agentrun.server.protocols.agent_api.model import AgentRequest, AgentResponse, AnyContent, Event, Message
 from agentrun.server.protocols.agent_api.response_writer import ResponseWriter
 
 INVALID_REQUEST = "INVALID_REQUEST"
+
+_OBJECTS: Mapping[str, TypeAdapter[Any]] = {
+    "response": TypeAdapter(AgentResponse),
+    "message": TypeAdapter(Message),
+    "content": TypeAdapter(AnyContent),
+}
 
 _log = logging.getLogger("agentrun.server")
 
@@ -50,6 +59,23 @@ def refuse(error: InvalidInputError, request: AgentRequest | None = None) -> Ref
 def response_json(response: AgentResponse) -> bytes:
     """A response as the JSON that is sent."""
     return to_json(response).encode("utf-8", "backslashreplace")
+
+
+def read_frames(frames: bytes) -> Iterator[Event]:
+    """The objects of some frames, as their models; what is no object of the Agent API is passed over."""
+    for frame in frames.split(b"\n\n"):
+        document = frame.removeprefix(b"data: ")
+        kind = _OBJECTS.get(_object_of(document))
+        if kind is not None:
+            yield kind.validate_json(document)
+
+
+def _object_of(document: bytes) -> str:
+    try:
+        found: Any = json.loads(document)
+        return str(found["object"])
+    except (ValueError, TypeError, KeyError):
+        return ""
 
 
 async def _frames(writer: ResponseWriter, events: AsyncIterable[AgentEvent]) -> AsyncGenerator[bytes, None]:

@@ -1,0 +1,175 @@
+"""An agent as an application: it is told by decorators what the agent does, and is a FastAPI application besides."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from types import MethodType
+from typing import Any, Protocol, TypeVar
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from agentrun.errors import InvalidInputError
+from agentrun.server.endpoints import streaming
+from agentrun.server.engine import Engine
+from agentrun.server.frameworks import messages_for
+from agentrun.server.info import Info
+from agentrun.server.model import A2AProtocolConfig, AgentAPIProtocolConfig, MCPProtocolConfig, ServerConfig
+from agentrun.server.runner import Runner
+from agentrun.server.serving import serve
+
+F = TypeVar("F", bound=Callable[..., Any])
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
+
+_PORT = 8080
+
+
+class Deployer(Protocol):
+    """A place to which applications can go; agentrun.deploy has some."""
+
+    @property
+    def deploy(self) -> Callable[..., Awaitable[dict[str, Any]]]:
+        """Lets an application run there; other arguments are the place's own."""
+        ...
+
+
+class AgentApp(FastAPI):
+    """Serves the agent of its `@app.query` in every protocol; what FastAPI has, routes and middleware, it has too.
+
+    `before_start` and `after_finish` are called around everything, `lifespan` is FastAPI's; other arguments are those
+    of FastAPI. A `runner` answers in place of the decorated functions. Raises InvalidInputError for what is wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        app_name: str = "",
+        app_description: str = "",
+        endpoint_path: str = "/process",
+        config: ServerConfig | None = None,
+        runner: Runner | None = None,
+        before_start: Callable[..., Any] | None = None,
+        after_finish: Callable[..., Any] | None = None,
+        lifespan: Lifespan | None = None,
+        **fastapi_kwargs: Any,
+    ) -> None:
+        if not endpoint_path.startswith("/"):
+            raise InvalidInputError(
+                f"{endpoint_path!r} is no path", field="endpoint_path", hint='It begins with "/", as "/process" does'
+            )
+        self.app_name, self.endpoint_path = app_name, endpoint_path
+        self.runner = runner or Runner()
+        self._around_start = (before_start, after_finish)
+        self._own_lifespan = lifespan
+        self.engine = Engine(
+            self.runner,
+            _named(config or ServerConfig(), app_name or None, app_description or None, endpoint_path),
+        )
+        described: dict[str, Any] = {"title": app_name or "AgentApp", "description": app_description}
+        super().__init__(lifespan=self._whole_lifespan, **{**described, **fastapi_kwargs})
+        self.info = Info(app_name, app_description, endpoint_path)
+        self.engine.health.told = self._health
+        self.engine.install(self, self.info)
+
+    # What the agent does
+
+    def init(self, function: F) -> F:
+        """Have this done before the first request; its first argument, `self`, is the runner."""
+        self._bind("init_handler", function)
+        return function
+
+    def query(self, framework: str | None = None) -> Callable[[F], F]:
+        """Have this answer: it is given `(self, msgs, request)`, with messages of the framework, and yields its own.
+
+        Raises InvalidInputError for a framework that is not known, ImportError for one that is not installed.
+        """
+
+        messages_for(framework)  # Here and not with the first request, whose caller could do nothing about it.
+
+        def register(function: F) -> F:
+            self.runner.framework_type = framework
+            self._bind("query_handler", function)
+            self.engine.invoker.serve(self.runner)
+            return function
+
+        return register
+
+    def shutdown(self, function: F) -> F:
+        """Have this done after the last request; its first argument, `self`, is the runner."""
+        self._bind("shutdown_handler", function)
+        return function
+
+    def endpoint(self, path: str, methods: Sequence[str] = ("POST",), **options: Any) -> Callable[[F], F]:
+        """Have this answer at a path of its own; what a generator gives is streamed. Other options are FastAPI's."""
+
+        def register(function: F) -> F:
+            streamed = streaming(function)
+            more: dict[str, Any] = {"response_model": None, **options} if streamed else options
+            self.add_api_route(path, streamed or function, methods=list(methods), **more)
+            return function
+
+        return register
+
+    def _health(self) -> dict[str, str]:
+        is_ready = self.engine.health.is_ready
+        return {"status": "healthy", "mode": self.info.mode, "runner": "ready" if is_ready else "not ready"}
+
+    def _bind(self, name: str, function: Callable[..., Any]) -> None:
+        """Give the runner this as its method."""
+        first = next(iter(inspect.signature(function).parameters), None)
+        vars(self.runner)[name] = MethodType(function, self.runner) if first == "self" else function
+
+    # Being served
+
+    def run(self, host: str | None = None, port: int | None = None, web_ui: bool = False, **kwargs: Any) -> None:
+        """Serve until a signal ends it; answers under way are finished before, for half a minute at most.
+
+        Without a `host` it is that of the variable HOST, else this machine alone can reach the server: say "0.0.0.0"
+        in a container. Without a `port` it is that of PORT, else 8080. `web_ui` adds a page to talk to the agent at
+        `/chat`. The other arguments are those of `uvicorn.run`.
+        """
+        if web_ui:
+            self.engine.add_page(self)
+        serve(self, host, int(os.environ.get("PORT") or _PORT) if port is None else port, **kwargs)
+
+    async def deploy(self, deploy_manager: Deployer, **options: Any) -> dict[str, Any]:
+        """Bring it to another place, as in `await app.deploy(LocalDeployManager(port=8090))`; options are the place's.
+
+        `deploy_id` of the answer names it from now on, and `url` is where it answers.
+        """
+        return await deploy_manager.deploy(self, **options)
+
+    @asynccontextmanager
+    async def _whole_lifespan(self, _: FastAPI) -> AsyncGenerator[Any, None]:
+        before, after = self._around_start
+        async with AsyncExitStack() as stack:
+            if after is not None:
+                stack.push_async_callback(_called, after, self)
+            if before is not None:
+                await _called(before, self)
+            state = await stack.enter_async_context(self._own_lifespan(self)) if self._own_lifespan else None
+            await stack.enter_async_context(self.engine.running())
+            yield state
+
+
+def _named(config: ServerConfig, name: str | None, description: str | None, endpoint_path: str) -> ServerConfig:
+    """The same configuration, in which the protocols know what the agent is called."""
+    return config.model_copy(
+        update={
+            "agent_api": config.agent_api or AgentAPIProtocolConfig(prefix=endpoint_path),
+            "a2a": config.a2a or A2AProtocolConfig(name=name, description=description),
+            "mcp": config.mcp or MCPProtocolConfig(tool_name=name, description=description),
+        }
+    )
+
+
+async def _called(hook: Callable[..., Any], app: AgentApp) -> None:
+    """Call a hook with the application, when it takes an argument."""
+    call = functools.partial(hook, app) if inspect.signature(hook).parameters else hook
+    result = call() if inspect.iscoroutinefunction(hook) else await anyio.to_thread.run_sync(call)
+    if inspect.isawaitable(result):
+        await result
