@@ -234,12 +234,10 @@ def test_traces_are_for_this_machine_alone(served: Program, path: str, headers: 
 
 
 def test_with_keys_who_shows_one_may_read_them_from_anywhere(served: Program) -> None:
-    config = ServerConfig(traces=str(served.store.file), api_keys=[SecretStr("k-1")])
     far = {"x-forwarded-for": "10.0.0.1"}
-    with serving(None_of_these, config) as other:
-        url = f"{other.root}/_agentrun/traces"
-        assert other.http.get(url, headers={**far, "x-api-key": "k-1"}).json()["runs"]
-        assert other.http.get(url).status_code == 401
+    with program(served.store.file, "key", OTEL_EXPORTER_OTLP_ENDPOINT="") as other:
+        assert traces(other, **far, **{"x-api-key": "a-key"}).json()["runs"]
+        assert traces(other, **far).status_code == 401
 
 
 def test_its_own_page_may_read_them(served: Program) -> None:
