@@ -16,6 +16,7 @@ NAMES = (
     "model_policies",
     "tools",
     "agent_api",
+    "tracing_cost",
 )
 
 

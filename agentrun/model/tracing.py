@@ -44,13 +44,13 @@ class ModelCall:
         except BaseException as error:
             self._span.end(error)
             raise
+        stream: Any = answer
         if isinstance(answer, Stream):
-            stream: Stream[Any] = answer
             stream.watch(self._read, self._span.end)
-            return stream
-        self._tell(answer)
-        self._span.end()
-        return answer
+        else:
+            self._tell(stream)
+            self._span.end()
+        return stream
 
     def _read(self, piece: Any) -> None:
         if not self._has_begun:
@@ -79,10 +79,6 @@ def _inner(answer: Any) -> Any:
     return getattr(answer, "response", None) or answer
 
 
-def _first(usage: Any, *names: str) -> int | None:
-    counts = usage if is_object(usage) else _fields(usage)
-    return next((counts[name] for name in names if isinstance(counts.get(name), int)), None)
-
-
-def _fields(usage: Any) -> dict[str, Any]:
-    return vars(usage)
+def _first(usage: object, *names: str) -> int | None:
+    values = (usage.get(name) if is_object(usage) else getattr(usage, name, None) for name in names)
+    return next((value for value in values if isinstance(value, int)), None)

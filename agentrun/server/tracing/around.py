@@ -38,6 +38,7 @@ class Tracing:
         self._scope = Scope(provider.get_tracer("agentrun")) if provider else None
         self._content = _is_content_wanted(config)
         self._file = trace_file(config.traces)
+        self._asks_for_keys = bool(config.api_keys)
 
     def around(
         self, request: AgentRequest, events: AsyncGenerator[AgentEvent, None]
@@ -52,7 +53,9 @@ class Tracing:
 
     def routes(self) -> Sequence[BaseRoute]:
         """What shows the traces that are kept; none where none are."""
-        return TraceRoutes(TraceStore(self._file)).routes() if self._file else []
+        if self._file is None:
+            return []
+        return TraceRoutes(TraceStore(self._file), asks_for_keys=self._asks_for_keys).routes()
 
     async def start(self) -> None:
         """Set up a provider where one is wanted. Raises ConfigError when traces are to be kept, and cannot be."""

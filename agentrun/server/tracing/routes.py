@@ -1,4 +1,4 @@
-"""The traces that are kept, as JSON; for this machine alone, because they may hold what users wrote."""
+"""The traces that are kept, as JSON; not for everybody, because they may hold what users wrote."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ _MOST = 1000
 
 
 class TraceRoutes:
-    """Answers `/_agentrun/traces` and `/_agentrun/traces/{id}`."""
+    """Answers `/_agentrun/traces` and `/_agentrun/traces/{id}`.
 
-    def __init__(self, store: TraceStore) -> None:
+    Unless the server `asks_for_keys`, only requests from its own machine are answered.
+    """
+
+    def __init__(self, store: TraceStore, *, asks_for_keys: bool = False) -> None:
         self._store = store
+        self._asks_for_keys = asks_for_keys
 
     def routes(self) -> Sequence[BaseRoute]:
         """The two routes."""
@@ -33,7 +37,7 @@ class TraceRoutes:
     # Not coroutines: files are read in a thread.
 
     def _list(self, request: Request) -> Response:
-        if not is_local(request):
+        if not self._may_see(request):
             return _refused()
         try:
             count, after = (int(request.query_params.get(name, usual)) for name, usual in (("limit", 50), ("after", 0)))
@@ -44,7 +48,7 @@ class TraceRoutes:
         return JSONResponse({"runs": [run.run_to_json() for run in runs]})
 
     def _show(self, request: Request) -> Response:
-        if not is_local(request):
+        if not self._may_see(request):
             return _refused()
         try:
             spans = self._store.find(request.path_params["id"])
@@ -53,6 +57,10 @@ class TraceRoutes:
         run = next((span.run_to_json() for span in spans if span.is_run), None)
         return JSONResponse({"run": run, "spans": [span.to_json() for span in spans]})
 
+    def _may_see(self, request: Request) -> bool:
+        return self._asks_for_keys or is_local(request)
+
 
 def _refused() -> Response:
-    return error_answer(ApiError(403, "Traces are shown on the server's own machine alone", "not_local"))
+    message = "Traces are shown on the server's own machine alone, unless the server has api_keys"
+    return error_answer(ApiError(403, message, "not_local"))

@@ -233,6 +233,13 @@ def test_traces_are_for_this_machine_alone(served: Program, path: str, headers: 
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "not_local")
 
 
+def test_with_keys_who_shows_one_may_read_them_from_anywhere(served: Program) -> None:
+    far = {"x-forwarded-for": "10.0.0.1"}
+    with program(served.store.file, "key", OTEL_EXPORTER_OTLP_ENDPOINT="") as other:
+        assert traces(other, **far, **{"x-api-key": "a-key"}).json()["runs"]
+        assert traces(other, **far).status_code == 401
+
+
 def test_its_own_page_may_read_them(served: Program) -> None:
     assert traces(served, **{"origin": served.url, "sec-fetch-site": "same-origin"}).status_code == 200
 

@@ -1,4 +1,7 @@
-"""A served agent as its users start it: the port is the first argument, and `own` behind it sets a provider first."""
+"""A served agent as its users start it: the port is the first argument.
+
+`own` behind it sets a provider first, and `key` lets the server ask for a key.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import sys
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from agentrun.server import AgentEvent, AgentRequest, AgentRunServer, EventType
+from pydantic import SecretStr
+
+from agentrun.server import AgentEvent, AgentRequest, AgentRunServer, EventType, ServerConfig
 
 
 async def guide(request: AgentRequest) -> AsyncGenerator[Any, None]:
@@ -31,4 +36,5 @@ def set_own_provider() -> None:
 if __name__ == "__main__":
     if "own" in sys.argv:
         set_own_provider()
-    AgentRunServer(guide).start(port=int(sys.argv[1]), log_level="warning")
+    config = ServerConfig(api_keys=[SecretStr("a-key")] if "key" in sys.argv else [])
+    AgentRunServer(guide, config=config).start(port=int(sys.argv[1]), log_level="warning")
