@@ -14,6 +14,8 @@ _HANDLERS = {
     "openai": ("openai_chat", "OpenAIProtocolHandler"),
     "responses": ("responses.handler", "ResponsesProtocolHandler"),
     "agui": ("ag_ui", "AGUIProtocolHandler"),
+    "a2a": ("a2a.handler", "A2AProtocolHandler"),
+    "mcp": ("mcp.handler", "MCPProtocolHandler"),
 }
 
 

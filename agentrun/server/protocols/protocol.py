@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
+from agentrun._core.values import is_object
 from agentrun._serving.openai_error import ApiError, bad_request
-from agentrun._serving.values import is_object
 from agentrun.integration._outcome import as_json
 from agentrun.server.events import AgentEvent
 from agentrun.server.invoker import AgentInvoker
@@ -42,8 +44,13 @@ class ProtocolHandler(ABC):
         """All paths below which the routes are, the one of `get_prefix` first."""
         return [self.get_prefix()]
 
-    async def stop(self) -> None:  # noqa: B027  # Most hold nothing.
-        """Put away what is held, when the server ends."""
+    def root_routes(self) -> Sequence[BaseRoute]:
+        """What answers at a fixed path, whatever the prefix."""
+        return []
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """While this lasts the routes are served; what goes on between requests ends with it."""
+        return nullcontext()
 
 
 class Endpoint(NamedTuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -73,11 +74,15 @@ class ResponsesProtocolHandler(BaseProtocolHandler):
             Endpoint("GET", f"{one}/input_items", _endpoint(self._input_items)),
         ]
 
-    async def stop(self) -> None:
-        """Stop what still runs in the background, and keep what there is of it."""
-        with anyio.move_on_after(_SECONDS_TO_STOP):
-            await asyncio.gather(*(run.cancel() for run in self._in_background()))
-        await self._archive.stop()
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None, None]:
+        """In the end what still runs in the background is stopped, and what there is of it kept."""
+        try:
+            yield
+        finally:
+            with anyio.move_on_after(_SECONDS_TO_STOP):
+                await asyncio.gather(*(run.cancel() for run in self._in_background()))
+            await self._archive.stop()
 
     async def parse_request(
         self, request: Request, request_data: dict[str, Any]
