@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentrun.server.agent_app import AgentApp
+    from agentrun.server.conversations import keep_conversations
     from agentrun.server.events import AgentEvent, EventType, MergeOptions
     from agentrun.server.handlers import (
         AgentEventItem,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 # Where each public name lives.
 _NAMES = {
     "agentrun.server.agent_app": "AgentApp",
+    "agentrun.server.conversations": "keep_conversations",
     "agentrun.server.events": "AgentEvent EventType MergeOptions",
     "agentrun.server.handlers": """
         AgentEventItem AgentResult AgentResultItem AgentReturnType AsyncAgentEventGenerator AsyncAgentResultGenerator
@@ -113,6 +115,7 @@ __all__ = [
     "SyncInvokeAgentHandler",
     "Tool",
     "ToolCall",
+    "keep_conversations",
 ]
 
 

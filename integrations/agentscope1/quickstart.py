@@ -13,9 +13,12 @@ from agentscope.model import OpenAIChatModel
 from agentscope.pipeline import stream_printing_messages
 from agentscope.tool import Toolkit, execute_python_code
 
-from agentrun.integration.agentscope import AgentScopeSessionHistoryMemory
 from agentrun.server import AgentApp, AgentRequest
-from agentrun.server.services import InMemorySessionHistoryService, InMemoryStateService
+from agentrun.server.services import (
+    AgentScopeSessionHistoryMemory,
+    InMemorySessionHistoryService,
+    InMemoryStateService,
+)
 
 agent_app = AgentApp(app_name="Friday", app_description="A helpful assistant.")
 

@@ -57,7 +57,7 @@ def test_names_do_not_run_together(config: Config) -> None:
 def test_who_comes_at_the_same_time_gets_the_same(config: Config) -> None:
     service = SandboxService(config=config)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: service.connect("s1")[0], range(4)))
+        found = [future.result()[0] for future in [pool.submit(service.connect, "s1") for _ in range(4)]]
     assert len(set(map(id, found))) == 1
     assert len(alive(config)) == 1
     asyncio.run(service.stop())
