@@ -164,7 +164,9 @@ class Browsers:
             await context.close()
 
     @asynccontextmanager
-    async def talking(self, handler: Any, config: ServerConfig = PAGE, **options: Any) -> AsyncGenerator[Chat, None]:
+    async def talking(
+        self, handler: Any, config: ServerConfig = PAGE, **options: Any
+    ) -> AsyncGenerator[Chat, None]:
         """The page of a server for this agent."""
         with serving(handler, config) as served:
             async with self.at(served.root, **options) as chat:

@@ -129,9 +129,7 @@ async def test_light_and_dark(browsers: Browsers) -> None:
 
 async def test_on_a_phone(browsers: Browsers) -> None:
     options = {"viewport": {"width": 360, "height": 640}, "has_touch": True, "is_mobile": True}
-    text = (
-        "# T\n\n" + "| a | b | c |\n|---|---|---|\n| " + "wide " * 20 + "| x | y |\n\n```\n" + "long" * 60 + "\n```\n"
-    )
+    text = "# T\n\n" + "| a | b | c |\n|---|---|---|\n| " + "wide " * 20 + "| x | y |\n\n```\n" + "long" * 60 + "\n```\n"
     async with browsers.talking(Agent(text), config=PAGE, **options) as chat:
         await expect(chat.page.get_by_role("navigation")).to_be_hidden()
         await chat.ask_and_wait("first" * 40)

@@ -51,10 +51,7 @@ async def test_sound_reaches_the_agent(browsers: Browsers) -> None:
             await expect(chat.page.locator(".chip")).to_have_text(["beep.wav"])
             await chat.field.press("Enter")
             await chat.end()
-    expected = {
-        "type": "input_audio",
-        "input_audio": {"data": base64.b64encode(b"RIFF....WAVE").decode(), "format": "wav"},
-    }
+    expected = {"type": "input_audio", "input_audio": {"data": base64.b64encode(b"RIFF....WAVE").decode(), "format": "wav"}}
     assert [request.messages[-1].content for request in agent.asked] == [[expected]] * 2
 
 
@@ -64,9 +61,7 @@ async def test_more_than_a_message_may_have_is_refused(browsers: Browsers, tmp_p
     large.write_bytes(b"x" * (3 * 2**20))
     async with browsers.talking(agent, ServerConfig(web_ui=True, max_body_bytes=3 * 2**20)) as chat:
         await chat.page.locator("input[type=file]").set_input_files([large])
-        await expect(chat.page.get_by_role("alert")).to_have_text(
-            "large.bin is too large: a message may have 2 MB of files."
-        )
+        await expect(chat.page.get_by_role("alert")).to_have_text("large.bin is too large: a message may have 2 MB of files.")
         await expect(chat.page.locator(".chip")).to_have_count(0)
         large.write_bytes(b"x" * (2 * 2**20))
         await chat.page.locator("input[type=file]").set_input_files([large])

@@ -14,7 +14,9 @@ CALL: list[Any] = [
     event("TOOL_CALL_CHUNK", id="a", name="add", args_delta='{"x":'),
     event("TOOL_CALL_CHUNK", id="a", args_delta=" 41}"),
 ]
-IMAGE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+IMAGE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
 
 
 async def test_text_streams(browsers: Browsers) -> None:
