@@ -69,6 +69,7 @@ class Engine:
             router = protocol.as_fastapi_router(self.invoker)
             for prefix in protocol.get_prefixes():
                 app.include_router(router, prefix=prefix)
+            app.routes.extend(protocol.root_routes())
         app.add_middleware(StsRefreshMiddleware)
         if self.config.api_keys:
             app.add_middleware(Authentication, keys=self.config.api_keys)

@@ -62,9 +62,8 @@ class A2AProtocolConfig(ProtocolConfig):
     """The Agent2Agent protocol; what it is called and can do is told in its card.
 
     The card names `public_url`, else the URL under which it is asked for; with `trust_forwarded` that is what a proxy
-    says in X-Forwarded-Proto, -Host and -Prefix, who then has to take away those of clients. With `needs_key` it says
-    that a key has to be shown. A task whose client has gone goes on for `keep_running_seconds`, and the last
-    `most_tasks` can be asked for.
+    says in X-Forwarded-Proto, -Host and -Prefix, who then has to take away those of clients. A task whose client has
+    gone goes on for `keep_running_seconds`, and the last `most_tasks` can be asked for.
     """
 
     prefix: str | None = "/a2a"
@@ -74,7 +73,6 @@ class A2AProtocolConfig(ProtocolConfig):
     public_url: str | None = None
     trust_forwarded: bool = False
     skills: list[A2ASkill] | None = None
-    needs_key: bool = False
     keep_running_seconds: float = Field(default=300.0, ge=0)
     most_tasks: int = Field(default=1000, gt=0)
 

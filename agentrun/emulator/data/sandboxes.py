@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlencode
 
 import anyio
 
+from agentrun._core.values import is_object
 from agentrun._serving.upstream import UpstreamError
-from agentrun._serving.values import is_object
 from agentrun.emulator.auth import Tenant
 from agentrun.emulator.backends.base import Running, RunningSandbox
 from agentrun.emulator.control.call import Call, Handler

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 import anyio
 from typing_extensions import Self
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.gateway.cache.chat_answer import ChatJoin, UnknownPartError, chunks_of
 from agentrun.gateway.cache.vectors import Vector, VectorIndex
 from agentrun.gateway.call import Call, dump

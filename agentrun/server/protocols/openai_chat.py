@@ -11,8 +11,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from agentrun._core.values import is_object
 from agentrun._serving.openai_error import ApiError, bad_request
-from agentrun._serving.values import is_object
 from agentrun.server.events import AgentEvent, EventType
 from agentrun.server.invoker import AgentInvoker
 from agentrun.server.merging import with_addition

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
+from agentrun._core.values import is_object
 from agentrun._serving.openai_error import ApiError, bad_request
-from agentrun._serving.values import is_object
 from agentrun.integration._outcome import as_json
 from agentrun.server.events import AgentEvent
 from agentrun.server.invoker import AgentInvoker
@@ -42,6 +43,10 @@ class ProtocolHandler(ABC):
     def get_prefixes(self) -> Sequence[str]:
         """All paths below which the routes are, the one of `get_prefix` first."""
         return [self.get_prefix()]
+
+    def root_routes(self) -> Sequence[BaseRoute]:
+        """What answers at a fixed path, whatever the prefix."""
+        return []
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """While this lasts the routes are served; what goes on between requests ends with it."""

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from agentrun._core.values import is_list
 from agentrun._serving.openai_error import ApiError, bad_request
-from agentrun._serving.values import is_list
 
 M = TypeVar("M", bound=BaseModel)
 

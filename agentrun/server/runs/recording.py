@@ -23,7 +23,7 @@ async def write_down(writing: Writing, chunks: AsyncGenerator[bytes, None]) -> N
                 writing.add(frame)
                 await writing.room()
     except asyncio.CancelledError:
-        error = ApiError(500, "The run was ended, as nobody read it", "CancelledError", type="internal_error")
+        error = ApiError(500, "The run was ended by its server", "CancelledError", type="internal_error")
         raise
     except ApiError as raised:
         error = raised

@@ -44,7 +44,7 @@ class RedisInterruptBackend:
     """
 
     def __init__(self, redis_url: str, *, lease_seconds: float = 10.0, prefix: str = "agentrun:") -> None:
-        self._url = redis_url
+        self.redis_url = redis_url
         self._lease = lease_seconds
         self._prefix = prefix
         self._redis = RedisClient(redis_url)
@@ -100,7 +100,7 @@ class RedisInterruptBackend:
             await self.end(held.session, held.token)
         await asyncio.gather(*self._ending, return_exceptions=True)
         await self._redis.close()
-        self._redis = RedisClient(self._url)
+        self._redis = RedisClient(self.redis_url)
 
     @property
     def _milliseconds(self) -> int:

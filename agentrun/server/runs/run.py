@@ -17,6 +17,7 @@ class Interruption(str, Enum):
     """Why a run ends before its agent is done."""
 
     STOPPED = "stopped"  # Somebody asked for it.
+    LATE = "late"  # It took longer than it may.
     LOST = "lost"  # Another run has the session, as nothing was heard of this one for too long.
 
 

@@ -65,7 +65,7 @@ class Sessions:
         try:
             token = await self._backend.begin(session, run.interrupt)
         except StorageError as error:
-            yield _error("SESSIONS_UNAVAILABLE", f"The runs of sessions cannot be told apart: {error}", 503)
+            yield error_event("SESSIONS_UNAVAILABLE", f"The runs of sessions cannot be told apart: {error}", 503)
             return
         if token is None:
             yield _busy(request)
@@ -111,7 +111,8 @@ def _name(user_id: str | None, session_id: str) -> str:
     return f"{quote(user_id or session_id, safe='')}:{quote(session_id, safe='')}"
 
 
-def _error(code: str, message: str, status: int) -> AgentEvent:
+def error_event(code: str, message: str, status: int) -> AgentEvent:
+    """How a run ends that fails."""
     return AgentEvent(event=EventType.ERROR, data={"code": code, "message": message, "status": status})
 
 
@@ -119,12 +120,12 @@ def _busy(request: AgentRequest) -> AgentEvent:
     whose = f" of user {request.user_id!r}" if request.user_id else ""
     what = f"Session {request.session_id!r}{whose} has a run already"
     message = f"{what}; wait until it is over, or stop it and send this again"
-    return _error("SESSION_BUSY", message, 409)
+    return error_event("SESSION_BUSY", message, 409)
 
 
 _ENDS = {
-    Interruption.STOPPED: _error(asyncio.CancelledError.__name__, "The agent was interrupted", 500),
-    Interruption.LOST: _error(
+    Interruption.STOPPED: error_event(asyncio.CancelledError.__name__, "The agent was interrupted", 500),
+    Interruption.LOST: error_event(
         "SESSION_LOST", "The server was not heard of for too long, and another run has the session", 409
     ),
 }

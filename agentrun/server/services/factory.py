@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, ClassVar, Generic, TypeVar, cast, get_type_hints
 
@@ -18,6 +18,7 @@ from agentrun.server.services.state import StateService
 
 ServiceT = TypeVar("ServiceT")
 Backend = Callable[..., Any]
+_MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class ServiceFactory(Generic[ServiceT]):
@@ -105,19 +106,27 @@ class SandboxServiceFactory(ServiceFactory[SandboxService]):
 
 
 def _value(make: Backend, field: str, variable: str, text: str) -> Any:
-    """A variable as the argument that it is for; an empty one is None where that may be."""
-    wanted: TypeAdapter[Any] = TypeAdapter(_types(make).get(field, Any))
+    """A variable as the argument that it is for; an empty one is None."""
+    types, takes_any = _arguments(make)
+    if field not in types and not takes_any:
+        hint = f"Its arguments are {', '.join(types)}"
+        raise InvalidInputError(f"{variable}: the back end has no argument {field!r}", field=field, hint=hint)
     try:
-        return wanted.validate_python(text if text else None)
+        return TypeAdapter(types.get(field, Any)).validate_python(text or None)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]["msg"]
         raise InvalidInputError(f"{variable}: {problem}", field=field, hint="Correct the variable") from None
 
 
-def _types(make: Backend) -> Mapping[str, Any]:
-    """The arguments of a back end that say their types, those behind `**connection` too."""
-    function: Any = make.__init__ if inspect.isclass(make) else make
-    hints = get_type_hints(function)
-    packed = next((p.name for p in inspect.signature(function).parameters.values() if p.kind is p.VAR_KEYWORD), None)
-    more = getattr(hints.pop(packed, None), "__args__", ()) if packed else ()
-    return {**hints, **{name: kind for each in more for name, kind in get_type_hints(each).items()}}
+def _arguments(make: Backend) -> tuple[dict[str, Any], bool]:
+    """The arguments of a back end with their types, and whether it takes any others too."""
+    hints = get_type_hints(make.__init__ if inspect.isclass(make) else make)
+    parameters = inspect.signature(make).parameters.values()
+    types = {each.name: hints.get(each.name, Any) for each in parameters if each.kind not in _MANY}
+    rest = next((each for each in parameters if each.kind is each.VAR_KEYWORD), None)
+    if rest is None:
+        return types, False
+    packed: tuple[Any, ...] = getattr(hints.get(rest.name), "__args__", ())  # As in `**connection: Unpack[...]`.
+    for each in packed:
+        types |= get_type_hints(each)
+    return types, not packed

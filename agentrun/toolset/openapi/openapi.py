@@ -13,6 +13,7 @@ from agentrun._core.blocking import run
 from agentrun._core.credentials import Secret
 from agentrun._core.names import nearest
 from agentrun._core.session import Request, Signer, Timeouts
+from agentrun._core.values import is_mapping
 from agentrun.config import Config
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.openapi import naming, servers
@@ -23,7 +24,6 @@ from agentrun.toolset.openapi.schemas import Schemas
 from agentrun.toolset.openapi.security import Security, Value
 from agentrun.toolset.schema import ToolDefinition, ToolInfo
 from agentrun.toolset.tracing import tool_call
-from agentrun.toolset.values import is_object
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def _named(document: Document) -> Iterator[tuple[str, _Entry]]:
     for path, item in document.paths():
         for method in METHODS:
             node = item.part(method)
-            if is_object(node.value):
+            if is_mapping(node.value):
                 wanted = node.object().get("operationId")
                 plain = naming.tool_name(wanted) if isinstance(wanted, str) else naming.operation_name(method, path)
                 name = naming.distinct_tool_name(plain, method, path, taken)

@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from agentrun.errors import InvalidInputError
-from agentrun.server import AgentRequest, MCPProtocolConfig, MCPProtocolHandler, ServerConfig
+from agentrun.server import AgentApp, AgentRequest, MCPProtocolConfig, MCPProtocolHandler, ServerConfig
+from tests.gateway.serving import LOOPS, on_port, plain_client
 from tests.unit.server.a2a.agents import Listening, Waiting, agent, event
 from tests.unit.server.serving import PATIENCE, Served, serving
 
@@ -278,6 +279,18 @@ def test_a_server_that_ends_stops_its_agents() -> None:
         with serving(waiting) as served:
             stack.enter_context(Plain(served, http).calling(waiting, PATIENCE))
         assert waiting.stopped.is_set()
+
+
+def test_the_tool_of_an_application_has_its_name_in_letters_that_clients_take() -> None:
+    app = AgentApp(app_name="Ada, the First!")
+
+    @app.query()
+    def answer(self: Any, msgs: Any, request: Any) -> str:
+        return "hello"
+
+    with on_port(app, LOOPS["uvloop"]) as port, plain_client() as http:
+        result = talk(Served(port, http), lambda session: call(session, tool="ada_the_first"))
+    assert result["content"] == [text("hello")]
 
 
 def test_it_can_be_switched_off() -> None:

@@ -14,7 +14,7 @@ import httpx
 import openai
 import pytest
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.server import (
     AgentEvent,
     AgentRequest,

@@ -16,12 +16,16 @@ _MODES = ["text/plain", "application/json", "image/*", "audio/*", "video/*", "ap
 _CHAT = A2ASkill(
     id="chat", name="Conversation", description="Answers messages in natural language", tags=["conversation"]
 )
-# In the words of 0.3, and below those in the words of 1.0.
-_BEARER = {"type": "http", "scheme": "bearer", "httpAuthSecurityScheme": {"scheme": "bearer"}}
+_KEY = {"location": "header", "name": "x-api-key"}
+# How a key is shown, each in the words of 0.3 and of 1.0.
+_SCHEMES: Json = {
+    "bearer": {"type": "http", "scheme": "bearer", "httpAuthSecurityScheme": {"scheme": "bearer"}},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "apiKeySecurityScheme": _KEY},
+}
 
 
-def card(config: A2AProtocolConfig, request: Request) -> Json:
-    """Who the agent is, what it can do, and where."""
+def card(config: A2AProtocolConfig, request: Request, *, needs_key: bool) -> Json:
+    """Who the agent is, what it can do, where, and whether a key has to be shown."""
     url = endpoint_url(config, request)
     described: Json = {
         "name": config.name or request.app.title,
@@ -36,10 +40,10 @@ def card(config: A2AProtocolConfig, request: Request) -> Json:
         "defaultOutputModes": _MODES,
         "skills": [skill.model_dump(exclude_none=True) for skill in config.skills or [_CHAT]],
     }
-    if config.needs_key:
-        described["securitySchemes"] = {"bearer": _BEARER}
-        described["security"] = [{"bearer": []}]
-        described["securityRequirements"] = [{"schemes": {"bearer": {"list": []}}}]
+    if needs_key:
+        described["securitySchemes"] = _SCHEMES
+        described["security"] = [{name: []} for name in _SCHEMES]
+        described["securityRequirements"] = [{"schemes": {name: {"list": []}}} for name in _SCHEMES]
     return described
 
 
@@ -51,13 +55,13 @@ def endpoint_url(config: A2AProtocolConfig, request: Request) -> str:
     """Where requests go to, as those see it who asked for the card."""
     if config.public_url:
         return config.public_url
-    return f"{_base(config, request).rstrip('/')}{endpoint_path(config)}"
+    return f"{_base(config, request).rstrip('/')}{endpoint_path(config) or '/'}"
 
 
 def endpoint_path(config: A2AProtocolConfig) -> str:
-    """The path of the endpoint."""
+    """The path of the endpoint, empty for the root."""
     prefix = A2AProtocolConfig().prefix if config.prefix is None else config.prefix
-    return f"/{(prefix or '').strip('/')}"
+    return f"/{(prefix or '').strip('/')}".rstrip("/")
 
 
 def _base(config: A2AProtocolConfig, request: Request) -> str:

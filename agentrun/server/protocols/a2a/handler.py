@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from agentrun._serving.openai_error import ApiError
 from agentrun.server.invoker import AgentInvoker
@@ -63,16 +64,25 @@ class A2AProtocolHandler(BaseProtocolHandler):
 
     def __init__(self, config: ServerConfig | None = None) -> None:
         self._config = (config.a2a if config else None) or _DEFAULTS
+        self._needs_key = bool(config and config.api_keys)
         self._tasks = TaskStore(self._config.most_tasks)
 
+    def get_prefix(self) -> str:
+        """The path of the endpoint."""
+        return card.endpoint_path(self._config)
+
     def endpoints(self, agent_invoker: AgentInvoker) -> Sequence[Endpoint]:
-        """What answers for an agent; the card is at the root, whatever the path of the endpoint."""
+        """What answers for an agent."""
         self._invoker = agent_invoker
-        path = card.endpoint_path(self._config)
-        cards = [Endpoint("GET", place, self._card) for place in card.PATHS]
-        below = [] if path == "/" else [Endpoint("GET", path + place, self._card) for place in card.PATHS]
-        paths = [path] if path == "/" else [path, f"{path}/"]
-        return [*(Endpoint("POST", each, self._answer) for each in paths), *cards, *below]
+        if not self.get_prefix():
+            return [Endpoint("POST", "/", self._answer)]
+        # Some clients look for the card below the endpoint.
+        cards = [Endpoint("GET", path, self._card) for path in card.PATHS]
+        return [Endpoint("POST", "", self._answer), Endpoint("POST", "/", self._answer), *cards]
+
+    def root_routes(self) -> Sequence[BaseRoute]:
+        """The card, which is at the root of a server whatever the path of the endpoint."""
+        return [Route(path, self._card, methods=["GET"]) for path in card.PATHS]
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
@@ -95,7 +105,8 @@ class A2AProtocolHandler(BaseProtocolHandler):
         return self._question(params, task, request, stream=False), {"task": task}
 
     async def _card(self, request: Request) -> Response:
-        return JSONResponse(card.card(self._config, request), headers={"cache-control": "no-cache"})
+        described = card.card(self._config, request, needs_key=self._needs_key)
+        return JSONResponse(described, headers={"cache-control": "no-cache"})
 
     async def _answer(self, request: Request) -> Response:
         document, dialect = None, _NEW

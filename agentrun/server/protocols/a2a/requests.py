@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 
 from agentrun._serving.openai_error import ApiError
+from agentrun.server.authentication import shown_key
 from agentrun.server.model import AgentRequest, Message, MessageRole
 from agentrun.server.protocols.a2a.growing import Growing
 from agentrun.server.protocols.a2a.parts import chat_content, read_part
@@ -23,8 +24,6 @@ P = TypeVar("P", bound=BaseModel)
 
 _ROLES = {"user": "ROLE_USER", "agent": "ROLE_AGENT"}
 _SAID_BY = {"ROLE_USER": MessageRole.USER, "ROLE_AGENT": MessageRole.ASSISTANT}
-# Who shows a key shows it in one of these.
-_KEYS = ("authorization", "x-api-key")
 
 
 class _Params(BaseModel):
@@ -110,8 +109,8 @@ def read(model: type[P], params: Json) -> P:
 
 def owner_of(request: Request) -> str | None:
     """Whose tasks a client may list: those of the key that it shows, of which nothing can be read here."""
-    shown = [request.headers[name] for name in _KEYS if name in request.headers]
-    return hashlib.sha256(shown[0].encode()).hexdigest() if shown else None
+    shown = shown_key(request.headers)
+    return hashlib.sha256(shown.encode()).hexdigest() if shown else None
 
 
 def question(params: SendParams, task: Task, before: Iterable[Task], request: Request, *, stream: bool) -> AgentRequest:

@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 
-from agentrun.server import A2AProtocolConfig, A2ASkill, AgentRunServer, ServerConfig
+from agentrun.server import A2AProtocolConfig, A2ASkill, AgentApp, AgentRunServer, ServerConfig
 from tests.gateway.serving import LOOPS, on_port, plain_client
 from tests.unit.server.a2a.agents import agent
-from tests.unit.server.a2a.clients import FIRST_LINE, LINES, whole
+from tests.unit.server.a2a.clients import FIRST_LINE, LINES, talk, text, whole
 from tests.unit.server.serving import Served, serving
 
 CARD = "/.well-known/agent-card.json"
@@ -47,11 +48,10 @@ def test_it_is_where_clients_look_for_it_and_names_the_url_of_the_request(path: 
 
 def test_it_says_what_the_configuration_says() -> None:
     skill = A2ASkill(id="add", name="Adding", description="Adds numbers", tags=["sums"], examples=["1 + 1"])
-    config = A2AProtocolConfig(name="Ada", description="Counts", version="7", skills=[skill], needs_key=True)
+    config = A2AProtocolConfig(name="Ada", description="Counts", version="7", skills=[skill])
     found = card(config)
     assert (found["name"], found["description"], found["version"]) == ("Ada", "Counts", "7")
     assert found["skills"] == [skill.model_dump()]
-    assert (found["security"], found["securitySchemes"]["bearer"]["scheme"]) == ([{"bearer": []}], "bearer")
 
 
 URLS: list[Any] = [
@@ -92,9 +92,42 @@ def test_it_can_be_switched_off() -> None:
         assert served.post("/a2a", {}).status_code == 404
 
 
+@pytest.mark.parametrize("line", LINES)
+def test_it_says_which_keys_are_asked_for_and_everybody_may_read_it(line: str) -> None:
+    with serving(agent("Hello"), ServerConfig(api_keys=[SecretStr("k1")])) as served:
+        found = served.http.get(f"{served.root}{CARD}").json()
+        answers = [
+            talk(served, line, lambda speaker: speaker.send(text("hi")), **{name: value}).text
+            for name, value in (("authorization", "Bearer k1"), ("x-api-key", "k1"))
+        ]
+        assert served.post("/a2a", {}).status_code == 401
+    assert answers == ["Hello", "Hello"]
+    assert found["security"] == [{"bearer": []}, {"apiKey": []}]
+    schemes = [(scheme["type"], scheme.get("scheme") or scheme["name"]) for scheme in found["securitySchemes"].values()]
+    assert schemes == [("http", "bearer"), ("apiKey", "x-api-key")]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_endpoint_may_be_the_root(line: str) -> None:
+    with serving(agent("Hello"), ServerConfig(a2a=A2AProtocolConfig(prefix="/"))) as served:
+        assert whole(served, line).text == "Hello"
+
+
+def test_an_application_gives_it_its_name() -> None:
+    app = AgentApp(app_name="Ada the First", app_description="Counts")
+
+    @app.query()
+    def answer(self: Any, msgs: Any, request: Any) -> str:
+        return "x"
+
+    with on_port(app, LOOPS["uvloop"]) as port, plain_client() as http:
+        found = http.get(f"http://127.0.0.1:{port}{CARD}").json()
+    assert (found["name"], found["description"]) == ("Ada the First", "Counts")
+
+
 @pytest.mark.skipif(not FIRST_LINE, reason="the types of 0.3 read it")
 def test_the_types_of_the_old_line_read_all_of_it() -> None:
-    with serving(agent("x"), ServerConfig(a2a=A2AProtocolConfig(needs_key=True))) as served:
+    with serving(agent("x"), ServerConfig(api_keys=[SecretStr("k1")])) as served:
         document = httpx.get(f"{served.root}{CARD}", trust_env=False).json()
     types: Any = import_module("a2a.types")
     found = types.AgentCard.model_validate(document)

@@ -16,10 +16,17 @@ from agentrun.server import AgentEvent, AgentRequest, EventType, ServerConfig
 from tests.unit.server.serving import PATIENCE, Served, serving
 
 CHROMIUM = os.environ.get("AGENTRUN_TEST_CHROMIUM", "/usr/bin/chromium")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# An image of one pixel.
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 # One worker has the browser, and one loop of events.
 BROWSING = [
     pytest.mark.xdist_group("page"),
@@ -72,7 +79,7 @@ class Gate:
         self.is_open = True
 
     async def wait(self) -> None:
-        while not self.is_open:
+        while not self.is_open:  # noqa: ASYNC110  # Who opens it is in another thread.
             await asyncio.sleep(0.002)
 
 
@@ -164,9 +171,7 @@ class Browsers:
             await context.close()
 
     @asynccontextmanager
-    async def talking(
-        self, handler: Any, config: ServerConfig = PAGE, **options: Any
-    ) -> AsyncGenerator[Chat, None]:
+    async def talking(self, handler: Any, config: ServerConfig = PAGE, **options: Any) -> AsyncGenerator[Chat, None]:
         """The page of a server for this agent."""
         with serving(handler, config) as served:
             async with self.at(served.root, **options) as chat:

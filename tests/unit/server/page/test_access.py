@@ -11,8 +11,17 @@ pytestmark = BROWSING
 FOCUSED = """() => {
   const focused = document.activeElement;
   const box = focused.matches("textarea") ? focused.closest("form") : null;
-  const seen = box ? getComputedStyle(box).borderColor !== "rgb(229, 226, 219)" : getComputedStyle(focused).outlineStyle !== "none";
+  const { borderColor, outlineStyle } = getComputedStyle(box ?? focused);
+  const seen = box ? borderColor !== "rgb(229, 226, 219)" : outlineStyle !== "none";
   return [focused.ariaLabel || focused.labels?.[0]?.textContent || focused.textContent.trim(), seen];
+}"""
+
+NAMELESS = """() => [...document.querySelectorAll("button, a, input, select, textarea, summary")]
+  .filter((each) => each.checkVisibility() && !(each.ariaLabel || each.textContent.trim() || each.labels?.length))
+  .map((each) => each.outerHTML)"""
+TWICE = """() => {
+  const ids = [...document.querySelectorAll("[id]")].map((each) => each.id);
+  return ids.filter((id, index) => ids.indexOf(id) !== index);
 }"""
 
 
@@ -24,16 +33,8 @@ async def test_roles_and_names(browsers: Browsers) -> None:
         await expect(page.get_by_role("navigation", name="Conversations")).to_be_visible()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Agent")
         await expect(page.get_by_role("combobox", name="Protocol")).to_be_visible()
-        names = await page.evaluate(
-            """() => [...document.querySelectorAll("button, a, input, select, textarea, summary")]
-              .filter((each) => each.checkVisibility())
-              .filter((each) => !(each.ariaLabel || each.textContent.trim() || each.labels?.length)).length"""
-        )
-        assert names == 0
-        duplicates = await page.evaluate(
-            "() => { const ids = [...document.querySelectorAll('[id]')].map((e) => e.id); return ids.length - new Set(ids).size; }"
-        )
-        assert duplicates == 0
+        assert await page.evaluate(NAMELESS) == []
+        assert await page.evaluate(TWICE) == []
 
 
 async def test_who_listens_hears_the_answer_once_and_no_pieces_of_it(browsers: Browsers) -> None:
@@ -129,7 +130,9 @@ async def test_light_and_dark(browsers: Browsers) -> None:
 
 async def test_on_a_phone(browsers: Browsers) -> None:
     options = {"viewport": {"width": 360, "height": 640}, "has_touch": True, "is_mobile": True}
-    text = "# T\n\n" + "| a | b | c |\n|---|---|---|\n| " + "wide " * 20 + "| x | y |\n\n```\n" + "long" * 60 + "\n```\n"
+    text = (
+        "# T\n\n" + "| a | b | c |\n|---|---|---|\n| " + "wide " * 20 + "| x | y |\n\n```\n" + "long" * 60 + "\n```\n"
+    )
     async with browsers.talking(Agent(text), config=PAGE, **options) as chat:
         await expect(chat.page.get_by_role("navigation")).to_be_hidden()
         await chat.ask_and_wait("first" * 40)

@@ -9,16 +9,13 @@ import pytest
 from playwright.async_api import FilePayload, expect
 
 from agentrun.server import ServerConfig
-from tests.unit.server.page.browsing import BROWSING, PROTOCOLS, Agent, Browsers
+from tests.unit.server.page.browsing import BROWSING, PIXEL, PROTOCOLS, Agent, Browsers
 
 pytestmark = BROWSING
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
-)
-IMAGE = FilePayload(name="pixel.png", mimeType="image/png", buffer=PIXEL)
-NOTES = FilePayload(name="notes.csv", mimeType="text/csv", buffer="a,b\n1,2\n".encode())
+IMAGE = FilePayload(name="pixel.png", mimeType="image/png", buffer=base64.b64decode(PIXEL))
+NOTES = FilePayload(name="notes.csv", mimeType="text/csv", buffer=b"a,b\n1,2\n")
 SOUND = FilePayload(name="beep.wav", mimeType="audio/wav", buffer=b"RIFF....WAVE")
-IMAGE_URL = f"data:image/png;base64,{base64.b64encode(PIXEL).decode()}"
+IMAGE_URL = f"data:image/png;base64,{PIXEL}"
 
 
 async def test_files_reach_the_agent(browsers: Browsers) -> None:
@@ -35,7 +32,9 @@ async def test_files_reach_the_agent(browsers: Browsers) -> None:
             await expect(chat.questions).to_contain_text("notes.csv")
             await expect(chat.page.locator(".chip")).to_have_count(0)
     for request in agent.asked:
-        image, file, text = request.messages[-1].content or ()
+        parts = request.messages[-1].content
+        assert isinstance(parts, list)
+        image, file, text = parts
         assert image == {"type": "image_url", "image_url": {"url": IMAGE_URL}}
         assert text == {"type": "text", "text": "What is this?"}
         assert base64.b64encode(b"a,b\n1,2\n").decode() in str(file)
@@ -51,7 +50,10 @@ async def test_sound_reaches_the_agent(browsers: Browsers) -> None:
             await expect(chat.page.locator(".chip")).to_have_text(["beep.wav"])
             await chat.field.press("Enter")
             await chat.end()
-    expected = {"type": "input_audio", "input_audio": {"data": base64.b64encode(b"RIFF....WAVE").decode(), "format": "wav"}}
+    expected = {
+        "type": "input_audio",
+        "input_audio": {"data": base64.b64encode(b"RIFF....WAVE").decode(), "format": "wav"},
+    }
     assert [request.messages[-1].content for request in agent.asked] == [[expected]] * 2
 
 
@@ -61,7 +63,9 @@ async def test_more_than_a_message_may_have_is_refused(browsers: Browsers, tmp_p
     large.write_bytes(b"x" * (3 * 2**20))
     async with browsers.talking(agent, ServerConfig(web_ui=True, max_body_bytes=3 * 2**20)) as chat:
         await chat.page.locator("input[type=file]").set_input_files([large])
-        await expect(chat.page.get_by_role("alert")).to_have_text("large.bin is too large: a message may have 2 MB of files.")
+        await expect(chat.page.get_by_role("alert")).to_have_text(
+            "large.bin is too large: a message may have 2 MB of files."
+        )
         await expect(chat.page.locator(".chip")).to_have_count(0)
         large.write_bytes(b"x" * (2 * 2**20))
         await chat.page.locator("input[type=file]").set_input_files([large])

@@ -62,7 +62,7 @@ def test_every_file_is_served_and_kept_for_ever(served: Served) -> None:
 
 def test_no_other_file_is_served(served: Served) -> None:
     version = page_files().version
-    for path in ("nothing.js", "../routes.py", "..%2froutes.py", "index.htm", ""):
+    for path in ("nothing.js", "..%2froutes.py", "%2e%2e/routes.py", "index.htm", ""):
         assert get(served, f"/chat/{version}/{path}").status_code == 404
     old = get(served, "/chat/0123456789abcdef/main.js")
     assert (old.status_code, old.headers["cache-control"]) == (200, "no-cache")
