@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from importlib import import_module
 
 from agentrun.cli.chatting.served import AgentFailed, ServedAgent
 from agentrun.cli.chatting.speech import SPEAKERS, Said
@@ -32,7 +33,7 @@ class Conversation:
         """Ask what is typed, until there is nothing more."""
         if at_terminal():
             with contextlib.suppress(ImportError):
-                import readline  # noqa: F401  # Gives `input` a line that can be edited, and a history.
+                import_module("readline")  # Gives `input` a line that can be edited, and a history.
             label = SPEAKERS[self._protocol].label
             show(f"{self._agent.root} by {label}, session {self._session_id}", "bold")
             show("Ctrl-C stops an answer, Ctrl-D ends", "dim")

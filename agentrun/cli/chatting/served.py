@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -54,10 +54,10 @@ class ServedAgent:
     def describe(self) -> dict[str, Any]:
         """What the server says of itself, as far as it does. Raises CommandError when it does not answer."""
         status, body = self._get(self.path or "/")
-        try:
-            document = json.loads(body) if status == 200 else {}
-        except ValueError:
-            document = {}
+        document: Any = None
+        if status == 200:
+            with suppress(ValueError):
+                document = json.loads(body)
         return document if is_object(document) else {}
 
     def protocols(self) -> dict[str, str]:
