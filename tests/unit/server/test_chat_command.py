@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -58,7 +58,8 @@ def chat(capsys: pytest.CaptureFixture[str]) -> Any:
             status = run(["chat", url, *arguments])
         except SystemExit as ended:
             status = int(ended.code or 0)
-        return Done(status, *capsys.readouterr())
+        out, err = capsys.readouterr()
+        return Done(status, str(out), str(err))
 
     return call
 
@@ -208,7 +209,7 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*arguments: str) -> Iterator[Terminal]:
+def terminal(*arguments: str) -> Generator[Terminal, None, None]:
     found = Terminal(*arguments)
     try:
         yield found
