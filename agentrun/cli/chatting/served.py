@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from agentrun._core.streams import SSEDecoder
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.cli.chatting.speech import SPEAKERS, Said
 from agentrun.cli.output import CommandError
 from agentrun.server.events import AgentEvent

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.server.events import AgentEvent, EventType
 from agentrun.server.protocols.agent_api.outputs import plain_output
 
