@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from agentrun._core.model import Model
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.errors import InvalidInputError
 from agentrun.gateway.call import Caller
 from agentrun.gateway.plan import Plan, PlanError, Service, build_plan

@@ -27,19 +27,26 @@ if TYPE_CHECKING:
     )
     from agentrun.server.invoker import AgentInvoker
     from agentrun.server.model import (
+        A2AProtocolConfig,
+        A2ASkill,
         AgentRequest,
         AGUIProtocolConfig,
+        MCPProtocolConfig,
         Message,
         MessageRole,
         OpenAIProtocolConfig,
         ProtocolConfig,
+        ResponsesProtocolConfig,
         ServerConfig,
         Tool,
         ToolCall,
     )
+    from agentrun.server.protocols.a2a.handler import A2AProtocolHandler
     from agentrun.server.protocols.ag_ui import AGUIProtocolHandler
+    from agentrun.server.protocols.mcp.handler import MCPProtocolHandler
     from agentrun.server.protocols.openai_chat import OpenAIProtocolHandler
     from agentrun.server.protocols.protocol import BaseProtocolHandler, ProtocolHandler
+    from agentrun.server.protocols.responses.handler import ResponsesProtocolHandler
     from agentrun.server.runner import Runner
     from agentrun.server.server import AgentRunServer
 
@@ -55,18 +62,24 @@ _NAMES = {
     """,
     "agentrun.server.invoker": "AgentInvoker",
     "agentrun.server.model": """
-        AGUIProtocolConfig AgentRequest Message MessageRole OpenAIProtocolConfig ProtocolConfig ServerConfig Tool
-        ToolCall
+        A2AProtocolConfig A2ASkill AGUIProtocolConfig AgentRequest MCPProtocolConfig Message MessageRole
+        OpenAIProtocolConfig ProtocolConfig ResponsesProtocolConfig ServerConfig Tool ToolCall
     """,
+    "agentrun.server.protocols.a2a.handler": "A2AProtocolHandler",
     "agentrun.server.protocols.ag_ui": "AGUIProtocolHandler",
+    "agentrun.server.protocols.mcp.handler": "MCPProtocolHandler",
     "agentrun.server.protocols.openai_chat": "OpenAIProtocolHandler",
     "agentrun.server.protocols.protocol": "BaseProtocolHandler ProtocolHandler",
+    "agentrun.server.protocols.responses.handler": "ResponsesProtocolHandler",
     "agentrun.server.runner": "Runner",
     "agentrun.server.server": "AgentRunServer",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
+    "A2AProtocolConfig",
+    "A2AProtocolHandler",
+    "A2ASkill",
     "AGUIProtocolConfig",
     "AGUIProtocolHandler",
     "AgentApp",
@@ -84,6 +97,8 @@ __all__ = [
     "BaseProtocolHandler",
     "EventType",
     "InvokeAgentHandler",
+    "MCPProtocolConfig",
+    "MCPProtocolHandler",
     "MergeOptions",
     "Message",
     "MessageRole",
@@ -91,6 +106,8 @@ __all__ = [
     "OpenAIProtocolHandler",
     "ProtocolConfig",
     "ProtocolHandler",
+    "ResponsesProtocolConfig",
+    "ResponsesProtocolHandler",
     "Runner",
     "ServerConfig",
     "SyncAgentEventGenerator",

@@ -27,7 +27,12 @@ HOMES = {
     "websockets": ("agentrun._core", "agentrun.emulator"),
     "docker": ("agentrun.emulator.backends.docker",),
     "jupyter_client": ("agentrun.emulator.guest",),
-    "redis": ("agentrun.gateway.state.redis", "agentrun.server.services.storage.redis"),
+    "redis": (
+        "agentrun._serving.redis_client",
+        "agentrun.gateway.state.redis",
+        "agentrun.server.runs",
+        "agentrun.server.services.storage.redis",
+    ),
     "sqlalchemy": ("agentrun.server.services.storage.sql",),
     "opentelemetry": ("agentrun.gateway.observability.opentelemetry",),
     "agentscope": ("agentrun.integration.agentscope",),

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from agentrun._serving.values import is_list, section
+from agentrun._core.values import is_list, section
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, field_in, field_is, matches

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from agentrun._serving.values import is_list, is_object, section
+from agentrun._core.values import is_list, is_object, section
 from agentrun.emulator.vault import MASK
 from agentrun.emulator.wire.envelope import ServiceError, invalid
 

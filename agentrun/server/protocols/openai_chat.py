@@ -11,14 +11,22 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from agentrun._core.values import is_object
 from agentrun._serving.openai_error import ApiError, bad_request
-from agentrun._serving.values import is_object
 from agentrun.server.events import AgentEvent, EventType
 from agentrun.server.invoker import AgentInvoker
 from agentrun.server.merging import with_addition
 from agentrun.server.model import AgentRequest, OpenAIProtocolConfig, ServerConfig
 from agentrun.server.protocols.openai_requests import read
-from agentrun.server.protocols.protocol import BaseProtocolHandler, Endpoint, dumps, failure, json_object, raw_frame
+from agentrun.server.protocols.protocol import (
+    OPENAI_PREFIXES,
+    BaseProtocolHandler,
+    Endpoint,
+    dumps,
+    failure,
+    json_object,
+    raw_frame,
+)
 from agentrun.server.streaming import EventStream, error_answer, until_gone
 
 _DEFAULTS = OpenAIProtocolConfig()
@@ -38,6 +46,11 @@ class OpenAIProtocolHandler(BaseProtocolHandler):
     def get_prefix(self) -> str:
         """The path below which the routes are."""
         return _DEFAULTS.prefix or "" if self._config.prefix is None else self._config.prefix
+
+    def get_prefixes(self) -> Sequence[str]:
+        """All paths below which the routes are: those that clients of OpenAI use, unless one was chosen."""
+        prefix = self.get_prefix()
+        return OPENAI_PREFIXES if prefix == _DEFAULTS.prefix else [prefix]
 
     def get_model_name(self) -> str:
         """The name under which the agent appears as a model."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
+from agentrun._core.values import is_list, is_object
 from agentrun.errors import InvalidInputError
 from agentrun.server.services.base import AnyMessage, Service, at_least_one, identifier, message_to_json, session_of
 from agentrun.server.services.storage.base import Shelf, Storage
@@ -89,18 +90,10 @@ def text_of(message: Mapping[str, Any]) -> str:
 
 
 def _texts(parts: Any) -> Iterator[str]:
-    for part in parts if _is_list(parts) else ():
-        text = part.get("text") if _is_dict(part) else None
+    for part in parts if is_list(parts) else ():
+        text = part.get("text") if is_object(part) else None
         if isinstance(text, str):
             yield text
-
-
-def _is_list(value: Any) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
-
-
-def _is_dict(value: Any) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
 
 
 def _number(filters: Mapping[str, Any] | None, name: str, default: int | None) -> int | None:
