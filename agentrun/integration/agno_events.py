@@ -10,7 +10,7 @@ import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from agentrun._serving.values import is_list
+from agentrun._core.values import is_list
 from agentrun.integration._events import Teller, event
 from agentrun.server.events import AgentEvent, EventType
 

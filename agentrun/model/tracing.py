@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from agentrun._core.streams import Stream
 from agentrun._core.tracing import MODEL_OPERATIONS, begin
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 
 if TYPE_CHECKING:
     from agentrun._core.openai import Question

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,17 @@ _LONGEST_TEXT = 32_768
 _SECONDS_TO_WAIT = 5.0
 _SHORTEST_ID = 4
 
-_TABLE = """
-    CREATE TABLE IF NOT EXISTS spans (
+_TABLES = (
+    """
+    CREATE TABLE spans (
         number INTEGER PRIMARY KEY AUTOINCREMENT, span_id TEXT NOT NULL, trace_id TEXT NOT NULL, parent_id TEXT,
         name TEXT NOT NULL, started INTEGER NOT NULL, ended INTEGER NOT NULL, status TEXT NOT NULL, message TEXT,
         attributes TEXT NOT NULL, is_run INTEGER NOT NULL
     )
-"""
-_INDEXES = (
-    "CREATE INDEX IF NOT EXISTS by_trace ON spans (trace_id)",
-    "CREATE INDEX IF NOT EXISTS by_span ON spans (span_id)",
-    "CREATE INDEX IF NOT EXISTS by_end ON spans (ended)",
-    "CREATE INDEX IF NOT EXISTS runs ON spans (number) WHERE is_run",
+    """,
+    "CREATE INDEX by_trace ON spans (trace_id)",
+    "CREATE INDEX by_end ON spans (ended)",
+    "CREATE INDEX runs ON spans (number) WHERE is_run",
 )
 _NAMES = tuple(each.name for each in fields(SpanRecord))  # `number` comes last, and is given by the database.
 _COLUMNS = ", ".join(_NAMES[:-1])
@@ -52,16 +52,28 @@ class TraceStore:
 
     def add(self, spans: Iterable[SpanRecord]) -> None:
         """Keep some spans, and remove those that are too old or too many."""
-        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self.file, os.O_CREAT | os.O_RDWR, 0o600))
-        with self._opened() as database, database:
-            database.execute(_TABLE)
-            for index in _INDEXES:
-                database.execute(index)
+        if not self.file.exists():
+            self._create()
+        with _opened(self.file) as database, database:
             database.executemany(
                 f"INSERT INTO spans ({_COLUMNS}, is_run) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, spans)
             )
             self._forget(database)
+
+    def _create(self) -> None:
+        # As a whole under another name: those who read it meanwhile would keep its journal from being set up.
+        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=self.file.name, dir=self.file.parent)  # Only its owner can read it.
+        os.close(handle)
+        try:
+            with _opened(Path(name)) as database:
+                database.execute("PRAGMA journal_mode = WAL")
+                for statement in _TABLES:
+                    database.execute(statement)
+            with suppress(FileExistsError):
+                os.link(name, self.file)
+        finally:
+            os.unlink(name)
 
     def _forget(self, database: sqlite3.Connection) -> None:
         oldest = int((time.time() - self._oldest_seconds) * 1e9)
@@ -90,22 +102,17 @@ class TraceStore:
     def _read(self, condition: str, values: Sequence[Any]) -> list[SpanRecord]:
         if not self.file.exists():
             return []
-        with self._opened() as database:
-            try:
-                rows = database.execute(f"SELECT {_COLUMNS}, number FROM spans WHERE {condition}", values)
-            except sqlite3.OperationalError:
-                if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'spans'").fetchone():
-                    raise
-                return []  # Its first spans are just about to be written.
+        with _opened(self.file) as database:
+            rows = database.execute(f"SELECT {_COLUMNS}, number FROM spans WHERE {condition}", values)
             return [_record(row) for row in rows]
 
-    @contextmanager
-    def _opened(self) -> Generator[sqlite3.Connection]:
-        # A connection of its own for each use: threads and forked processes share none.
-        with closing(sqlite3.connect(self.file, timeout=_SECONDS_TO_WAIT)) as database:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            yield database
+
+@contextmanager
+def _opened(file: Path) -> Generator[sqlite3.Connection]:
+    # A connection of its own for each use: threads and forked processes share none.
+    with closing(sqlite3.connect(file, timeout=_SECONDS_TO_WAIT)) as database:
+        database.execute("PRAGMA synchronous = NORMAL")
+        yield database
 
 
 def _row(span: SpanRecord) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from agentrun.server import AgentRequest, ResponsesProtocolConfig, ServerConfig
 from agentrun.server.services import InMemorySessionHistoryService, SessionHistoryService, SqlSessionHistoryService
 from tests.gateway.serving import wait_until
 from tests.unit.server.agents import Listening, Watched, agent
-from tests.unit.server.responses import RESPONSES, checked, events_of, needs_current_client, told, whole
+from tests.unit.server.responses import RESPONSES, checked, events_of, needs_methods, told, whole
 from tests.unit.server.serving import PATIENCE, Served, serving
 
 
@@ -192,7 +192,7 @@ def status_of(client: openai.OpenAI, response_id: str) -> str | None:
     return client.responses.retrieve(response_id).status
 
 
-@needs_current_client
+@needs_methods
 def test_a_response_in_the_background_is_there_before_it_is_over() -> None:
     stepping = Stepping()
     with serving(stepping) as served, served.openai() as client:
@@ -209,7 +209,7 @@ def test_a_response_in_the_background_is_there_before_it_is_over() -> None:
         assert following.previous_response_id == begun.id
 
 
-@needs_current_client
+@needs_methods
 def test_the_stream_of_a_response_in_the_background_can_be_left_and_resumed() -> None:
     stepping = Stepping()
     with serving(stepping) as served, served.openai() as client:
@@ -254,7 +254,7 @@ def test_only_a_response_in_the_background_has_a_stream_to_resume() -> None:
     assert "background=true" in answer.json()["error"]["message"]
 
 
-@needs_current_client
+@needs_methods
 def test_a_response_in_the_background_is_cancelled() -> None:
     watched = Watched()
     with serving(watched) as served, served.openai() as client:
@@ -268,7 +268,7 @@ def test_a_response_in_the_background_is_cancelled() -> None:
     assert end.type == "response.failed"
 
 
-@needs_current_client
+@needs_methods
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_response_to_which_somebody_listens_is_cancelled_too(stream: bool) -> None:
     answers: list[Any] = []
@@ -298,7 +298,7 @@ def test_a_response_to_which_somebody_listens_is_cancelled_too(stream: bool) -> 
     assert (end["status"], end["output"][0]["content"][0]["text"]) == ("cancelled", "one")
 
 
-@needs_current_client
+@needs_methods
 def test_a_running_response_that_is_deleted_is_stopped() -> None:
     watched = Watched()
     with serving(watched) as served, served.openai() as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -9,9 +10,16 @@ import pytest
 from agentrun.server import MessageRole
 from tests.unit.server.agents import Listening, agent
 from tests.unit.server.responses import RESPONSES, whole
-from tests.unit.server.serving import serving
+from tests.unit.server.serving import Served, serving
 
 TOOL: dict[str, Any] = {"type": "function", "name": "add", "parameters": {"type": "object"}, "strict": True}
+
+
+@pytest.fixture(scope="module")
+def silent() -> Generator[Served, None, None]:
+    """A server whose agent is never asked."""
+    with serving(agent("never")) as served:
+        yield served
 
 
 def said_for(given: Any, **fields: Any) -> list[dict[str, Any]]:
@@ -184,9 +192,8 @@ WRONG: list[Any] = [
 
 
 @pytest.mark.parametrize(("body", "param", "message"), WRONG)
-def test_a_bad_request_is_told_what_is_wrong(body: Any, param: str | None, message: str) -> None:
-    with serving(agent("never")) as served:
-        answer = served.post(RESPONSES, body)
+def test_a_bad_request_is_told_what_is_wrong(silent: Served, body: Any, param: str | None, message: str) -> None:
+    answer = silent.post(RESPONSES, body)
     error = answer.json()["error"]
     assert (answer.status_code, error["type"], error["param"]) == (400, "invalid_request_error", param)
     assert message in error["message"]

@@ -119,6 +119,29 @@ def test_several_write_at_once(store: TraceStore) -> None:
     assert len(store.runs(1000)) == 80
 
 
+def test_who_reads_keeps_nobody_from_writing(tmp_path: Path) -> None:
+    stores = [TraceStore(tmp_path / f"{number}.db") for number in range(20)]
+    has_ended = threading.Event()
+
+    def read() -> None:
+        while not has_ended.is_set():
+            for store in stores:
+                store.runs(10)
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    try:
+        for store in stores:
+            store.add([span("0001")])
+    finally:
+        has_ended.set()
+        for reader in readers:
+            reader.join()
+    assert [ids(store.runs(10)) for store in stores] == [["0001"]] * 20
+    assert len(list(tmp_path.glob("*.db"))) == len(list(tmp_path.glob("*.db*"))), "nothing is left beside the files"
+
+
 @pytest.mark.parametrize("no", ["", "0", "false", "OFF", "no"])
 def test_traces_are_off_unless_somebody_wants_them(no: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AGENTRUN_TRACES", raising=False)

@@ -67,7 +67,7 @@ const EVENTS = {
 function plain(output) {
   const found = typeof output === "string" && output.startsWith("[") ? parsed(output) : output;
   const isTexts = Array.isArray(found) && found.length > 0 && found.every((part) => part?.type === "text" && typeof part.text === "string");
-  if (isTexts) return found.map((part) => part.text).join("\n");
+  if (isTexts) return found.map((part) => part.text).join("");
   return typeof output === "string" ? output : JSON.stringify(output);
 }
 

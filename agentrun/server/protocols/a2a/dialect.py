@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.server.protocols.a2a.rpc import NO_EXTENDED_CARD, UNSUPPORTED_OPERATION, RpcError
 from agentrun.server.protocols.a2a.states import AT_REST
 
@@ -15,6 +16,7 @@ class Dialect:
     """The words of 1.0, in which tasks are kept."""
 
     no_extended_card = UNSUPPORTED_OPERATION
+    streams_errors_of: Collection[str] = ()
 
     def task(self, task: Json) -> Json:
         """A task as it is."""
@@ -41,6 +43,8 @@ class OldDialect(Dialect):
     """The words of 0.3."""
 
     no_extended_card = NO_EXTENDED_CARD
+    # Clients of this line read nothing else than a stream in answer to these.
+    streams_errors_of = ("message/stream", "tasks/resubscribe")
 
     def task(self, task: Json) -> Json:
         """A task as it is."""

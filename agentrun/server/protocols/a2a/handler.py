@@ -109,17 +109,20 @@ class A2AProtocolHandler(BaseProtocolHandler):
         return JSONResponse(described, headers={"cache-control": "no-cache"})
 
     async def _answer(self, request: Request) -> Response:
-        document, dialect = None, _NEW
+        document, dialect, method = None, _NEW, ""
         try:
             document = document_of(await request.body())
-            call = call_of(document)
-            dialect, do = _METHODS.get(call.method, (_NEW, None))
+            method, params = call_of(document)
+            dialect, do = _METHODS.get(method, (_NEW, None))
             _check_version(request)
             if do is None:
-                raise RpcError(METHOD_NOT_FOUND, f"There is no method {call.method!r}")
-            return await do(self, _Asked(request, id_of(document), dialect, call.params))
+                raise RpcError(METHOD_NOT_FOUND, f"There is no method {method!r}")
+            return await do(self, _Asked(request, id_of(document), dialect, params))
         except RpcError as error:
-            return JSONResponse(answer(id_of(document), {"error": dialect.error(error)}))
+            told = dumps(answer(id_of(document), {"error": dialect.error(error)}))
+            if method in dialect.streams_errors_of:
+                return Response(b"data: %b\n\n" % told, media_type="text/event-stream")
+            return Response(told, media_type="application/json")
         except ApiError as error:
             return error_answer(error)
 

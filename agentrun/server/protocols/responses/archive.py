@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -64,7 +63,6 @@ class Archive:
         self._history = given or InMemorySessionHistoryService(config.keep_seconds)
         limits = Limits(config.max_kept, config.max_kept_bytes, config.keep_seconds)
         self._kept: Recent[tuple[str, str], tuple[str, str]] = Recent(limits)
-        self._starting = asyncio.Lock()
         self._is_started = False
 
     async def stop(self) -> None:
@@ -149,10 +147,9 @@ class Archive:
                 await service.delete_session(*gone)
 
     async def _service(self) -> SessionHistoryService:
-        async with self._starting:
-            if not self._is_started:
-                await self._history.start()
-                self._is_started = True
+        if not self._is_started:
+            await self._history.start()
+            self._is_started = True
         return self._history
 
 

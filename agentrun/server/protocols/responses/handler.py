@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -31,6 +33,8 @@ from agentrun.server.streaming import EventStream, error_answer, until_gone
 
 _DEFAULTS = ResponsesProtocolConfig()
 _MOST_ITEMS = 100
+# An agent may refuse to be stopped, but not keep its server from that.
+_SECONDS_TO_STOP = 10.0
 
 
 class ResponsesProtocolHandler(BaseProtocolHandler):
@@ -76,8 +80,8 @@ class ResponsesProtocolHandler(BaseProtocolHandler):
         try:
             yield
         finally:
-            for run in self._in_background():
-                await run.cancel()
+            with anyio.move_on_after(_SECONDS_TO_STOP):
+                await asyncio.gather(*(run.cancel() for run in self._in_background()))
             await self._archive.stop()
 
     async def parse_request(
@@ -148,6 +152,7 @@ class ResponsesProtocolHandler(BaseProtocolHandler):
             await run.cancel()
         await self._kept(response_id)
         await self._archive.delete(response_id)
+        self._running.pop(response_id, None)
         self._recorded.pop(response_id)
         return JSONResponse({"id": response_id, "object": "response", "deleted": True})
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from agentrun._core.values import is_list, is_object
 from agentrun._serving.openai_error import bad_request
-from agentrun._serving.values import is_list, is_object
 from agentrun.integration._outcome import as_text
 from agentrun.server.model import Message
 from agentrun.server.protocols.reading import validated

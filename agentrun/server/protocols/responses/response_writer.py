@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.server.events import AgentEvent, EventType
 from agentrun.server.protocols.responses.frames import Frames
 from agentrun.server.protocols.responses.item_writer import COMPLETED, IN_PROGRESS, INCOMPLETE, ItemWriter

@@ -130,8 +130,14 @@ class BackgroundRun(Run):
 
     def start(self) -> None:
         """Begin."""
-        self._hooks.began(self)
         self._task = asyncio.create_task(self._work())
+        self._hooks.began(self)
+
+    async def cancel(self) -> None:
+        """Stop the agent, and wait until it has stopped and its last frames are kept."""
+        await super().cancel()
+        if self._task is not None:
+            await asyncio.wait({self._task})
 
     async def follow(self, after: int) -> AsyncGenerator[bytes, None]:
         """The frames behind the one of this number, those to come included."""

@@ -7,13 +7,15 @@ import os
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from playwright.async_api import Browser, Locator, Page, Request, async_playwright, expect
 
 from agentrun.server import AgentEvent, AgentRequest, EventType, ServerConfig
 from tests.unit.server.serving import PATIENCE, Served, serving
+
+T = TypeVar("T", bound=Callable[..., Any])
 
 CHROMIUM = os.environ.get("AGENTRUN_TEST_CHROMIUM", "/usr/bin/chromium")
 FLAGS = [
@@ -33,6 +35,15 @@ BROWSING = [
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(shutil.which(CHROMIUM) is None, reason=f"there is no {CHROMIUM}"),
 ]
+
+
+def in_a_browser(test: T) -> T:
+    """Marks one test, where not all of a file need a browser."""
+    for mark in BROWSING:
+        test = mark(test)
+    return test
+
+
 PROTOCOLS = {"agent_api": "Agent API", "ag_ui": "AG-UI", "chat": "OpenAI Chat"}
 # Pictures cost time, and those of moving things never end.
 SMALL: dict[str, Any] = {"locale": "en-US", "viewport": {"width": 900, "height": 600}, "reduced_motion": "reduce"}
