@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from agentrun.server.protocols.openai_chat import OpenAIProtocolHandler
     from agentrun.server.protocols.protocol import BaseProtocolHandler, ProtocolHandler
     from agentrun.server.runner import Runner
+    from agentrun.server.runs.interrupts import InterruptBackend, LocalInterruptBackend
+    from agentrun.server.runs.redis_interrupts import RedisInterruptBackend
+    from agentrun.server.runs.sessions import Sessions
+    from agentrun.server.runs.tasks import Tasks
     from agentrun.server.server import AgentRunServer
 
 # Where each public name lives.
@@ -60,6 +64,10 @@ _NAMES = {
     "agentrun.server.protocols.openai_chat": "OpenAIProtocolHandler",
     "agentrun.server.protocols.protocol": "BaseProtocolHandler ProtocolHandler",
     "agentrun.server.runner": "Runner",
+    "agentrun.server.runs.interrupts": "InterruptBackend LocalInterruptBackend",
+    "agentrun.server.runs.redis_interrupts": "RedisInterruptBackend",
+    "agentrun.server.runs.sessions": "Sessions",
+    "agentrun.server.runs.tasks": "Tasks",
     "agentrun.server.server": "AgentRunServer",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -81,7 +89,9 @@ __all__ = [
     "AsyncInvokeAgentHandler",
     "BaseProtocolHandler",
     "EventType",
+    "InterruptBackend",
     "InvokeAgentHandler",
+    "LocalInterruptBackend",
     "MergeOptions",
     "Message",
     "MessageRole",
@@ -89,11 +99,14 @@ __all__ = [
     "OpenAIProtocolHandler",
     "ProtocolConfig",
     "ProtocolHandler",
+    "RedisInterruptBackend",
     "Runner",
     "ServerConfig",
+    "Sessions",
     "SyncAgentEventGenerator",
     "SyncAgentResultGenerator",
     "SyncInvokeAgentHandler",
+    "Tasks",
     "Tool",
     "ToolCall",
 ]
