@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
+from importlib import import_module
 from typing import Any
 
 PIECE = "a piece of text "
@@ -93,9 +94,10 @@ def bare() -> Any:
 
 def agentscope() -> Any:
     """AgentScope Runtime."""
-    from agentscope_runtime.engine import AgentApp, Runner  # type: ignore[import-not-found]
+    engine: Any = import_module("agentscope_runtime.engine")
+    base: type[Any] = engine.Runner
 
-    class Agent(Runner):  # type: ignore[misc]
+    class Agent(base):
         def __init__(self) -> None:
             super().__init__()
             self.framework_type = "text"
@@ -104,7 +106,7 @@ def agentscope() -> Any:
             async for piece in pieces(request.input[0].content[0].text):
                 yield piece
 
-    app = AgentApp(runner=Agent())
+    app: Any = engine.AgentApp(runner=Agent())
     app.get("/state")(state)
     return app
 
