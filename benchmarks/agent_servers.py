@@ -95,18 +95,15 @@ def bare() -> Any:
 def agentscope() -> Any:
     """AgentScope Runtime."""
     engine: Any = import_module("agentscope_runtime.engine")
-    base: type[Any] = engine.Runner
 
-    class Agent(base):
-        def __init__(self) -> None:
-            super().__init__()
-            self.framework_type = "text"
+    async def query_handler(_: Any, *__: Any, request: Any = None, **___: Any) -> AsyncGenerator[str, None]:
+        async for piece in pieces(request.input[0].content[0].text):
+            yield piece
 
-        async def query_handler(self, *_: Any, request: Any = None, **__: Any) -> AsyncGenerator[str, None]:
-            async for piece in pieces(request.input[0].content[0].text):
-                yield piece
-
-    app: Any = engine.AgentApp(runner=Agent())
+    runner: Any = type("Agent", (engine.Runner,), {"framework_type": "text", "query_handler": query_handler})()
+    # Its constructor sets what the class has.
+    runner.framework_type = "text"
+    app: Any = engine.AgentApp(runner=runner)
     app.get("/state")(state)
     return app
 
