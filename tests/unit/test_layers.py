@@ -27,7 +27,12 @@ HOMES = {
     "websockets": ("agentrun._core", "agentrun.emulator"),
     "docker": ("agentrun.emulator.backends.docker",),
     "jupyter_client": ("agentrun.emulator.guest",),
-    "redis": ("agentrun.gateway.state.redis", "agentrun.server.services.storage.redis"),
+    "redis": (
+        "agentrun._serving.redis_client",
+        "agentrun.gateway.state.redis",
+        "agentrun.server.runs",
+        "agentrun.server.services.storage.redis",
+    ),
     "sqlalchemy": ("agentrun.server.services.storage.sql",),
     "opentelemetry": ("agentrun.gateway.observability.opentelemetry",),
     "agentscope": ("agentrun.integration.agentscope",),
@@ -51,7 +56,7 @@ HOMES = {
     "smolagents": ("agentrun.integration.smolagents",),
     "jsonschema": ("agentrun.emulator", "agentrun.toolset"),
     "referencing": ("agentrun.emulator", "agentrun.toolset"),
-    "yaml": ("agentrun.emulator", "agentrun.gateway", "agentrun.integration", "agentrun.toolset"),
+    "yaml": ("agentrun._core.yaml_text", "agentrun.toolset"),
     "IPython": ("agentrun.emulator.guest.workers",),
 }
 

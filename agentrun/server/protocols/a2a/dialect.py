@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.server.protocols.a2a.rpc import NO_EXTENDED_CARD, UNSUPPORTED_OPERATION, RpcError
 from agentrun.server.protocols.a2a.states import AT_REST
 

@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Any
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.server.protocols.a2a.rpc import INVALID_PARAMS, RpcError
 
 Json = dict[str, Any]

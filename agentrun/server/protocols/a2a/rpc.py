@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.server.protocols.a2a.rpc import TASK_NOT_FOUND, RpcError
 from agentrun.server.protocols.a2a.task import Task
 
