@@ -96,7 +96,7 @@ def test_a_session_that_is_released_while_it_is_connected_leaves_nothing(config:
         connecting = asyncio.create_task(service.connect_async("s1", sandbox_types=["base", "filesystem"]))
         await asyncio.sleep(0)
         assert await service.release_async("s1") is True
-        with pytest.raises(SandboxError, match="the sandbox of type '.*' is closed"):
+        with pytest.raises(SandboxError, match=r"the sandbox of type '.*' is closed"):
             await connecting
 
     asyncio.run(race())
