@@ -69,7 +69,6 @@ class _TracedRun(Watch):
         self._calls: dict[str, _ToolCall] = {}
 
     def begin(self) -> None:
-        super().begin()
         attributes = {
             OPERATION: RUN,
             "gen_ai.agent.name": self._agent_name,
@@ -81,6 +80,7 @@ class _TracedRun(Watch):
         self._context = set_value(SCOPE, self._scope, self._span.context)
         if self._content:
             self._span.set({"gen_ai.input.messages": _messages(self._request.messages)})
+        super().begin()
 
     async def inside(self, events: AsyncGenerator[AgentEvent, None]) -> AsyncGenerator[AgentEvent, None]:
         """The same events, made while the span is the current one.
