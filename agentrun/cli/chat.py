@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agentrun.cli.chatting.served import ServedAgent
 
 DEFAULT_PAGE_PORT = 4570
-_PROTOCOLS = "agent_api, ag_ui or chat; without it the first of these that the agent speaks."
+_PROTOCOLS = "agent_api, ag_ui, chat or responses; without it the first of these that the agent speaks."
 
 
 def chat(

@@ -48,6 +48,10 @@ if TYPE_CHECKING:
     from agentrun.server.protocols.protocol import BaseProtocolHandler, ProtocolHandler
     from agentrun.server.protocols.responses.handler import ResponsesProtocolHandler
     from agentrun.server.runner import Runner
+    from agentrun.server.runs.interrupts import InterruptBackend, LocalInterruptBackend
+    from agentrun.server.runs.redis_interrupts import RedisInterruptBackend
+    from agentrun.server.runs.sessions import Sessions
+    from agentrun.server.runs.tasks import Tasks
     from agentrun.server.server import AgentRunServer
 
 # Where each public name lives.
@@ -72,6 +76,10 @@ _NAMES = {
     "agentrun.server.protocols.protocol": "BaseProtocolHandler ProtocolHandler",
     "agentrun.server.protocols.responses.handler": "ResponsesProtocolHandler",
     "agentrun.server.runner": "Runner",
+    "agentrun.server.runs.interrupts": "InterruptBackend LocalInterruptBackend",
+    "agentrun.server.runs.redis_interrupts": "RedisInterruptBackend",
+    "agentrun.server.runs.sessions": "Sessions",
+    "agentrun.server.runs.tasks": "Tasks",
     "agentrun.server.server": "AgentRunServer",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -96,7 +104,9 @@ __all__ = [
     "AsyncInvokeAgentHandler",
     "BaseProtocolHandler",
     "EventType",
+    "InterruptBackend",
     "InvokeAgentHandler",
+    "LocalInterruptBackend",
     "MCPProtocolConfig",
     "MCPProtocolHandler",
     "MergeOptions",
@@ -106,13 +116,16 @@ __all__ = [
     "OpenAIProtocolHandler",
     "ProtocolConfig",
     "ProtocolHandler",
+    "RedisInterruptBackend",
     "ResponsesProtocolConfig",
     "ResponsesProtocolHandler",
     "Runner",
     "ServerConfig",
+    "Sessions",
     "SyncAgentEventGenerator",
     "SyncAgentResultGenerator",
     "SyncInvokeAgentHandler",
+    "Tasks",
     "Tool",
     "ToolCall",
     "keep_conversations",

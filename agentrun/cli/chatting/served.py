@@ -22,7 +22,12 @@ _PIECE_BYTES = 65536
 _CONNECT_SECONDS = 10.0
 _MOST_OF_A_REASON = 400
 # How a server of agentrun calls its protocols.
-_NAMES = {"agent_api": "agent_api", "ag-ui": "ag_ui", "openai_chat_completions": "chat"}
+_NAMES = {
+    "agent_api": "agent_api",
+    "ag-ui": "ag_ui",
+    "openai_chat_completions": "chat",
+    "openai_responses": "responses",
+}
 # Where servers of others have theirs, and what is asked for to find out: any status but 404 says that it is there.
 _USUAL = {
     "agent_api": (("/process", ""),),
@@ -74,7 +79,8 @@ class ServedAgent:
         announced: Any = self.describe().get("protocols")
         if not is_object(announced):
             return {}
-        return {_NAMES[name]: self.path + paths[0] for name, paths in announced.items() if name in _NAMES and paths}
+        found = {_NAMES[name]: self.path + paths[0] for name, paths in announced.items() if name in _NAMES and paths}
+        return {name: found[name] for name in SPEAKERS if name in found}
 
     def _tried(self) -> dict[str, str]:
         found: dict[str, str] = {}

@@ -15,6 +15,7 @@ from agentrun.server.protocols.agent_api.outputs import plain_output
 _DONE = "[DONE]"
 _CALLS = ("plugin_call", "function_call", "mcp_call", "component_call")
 _OUTPUTS = ("plugin_call_output", "function_call_output", "mcp_call_output", "component_call_output")
+_RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 _ENDS = ("completed", "failed", "canceled", "rejected", "incomplete")
 
 
@@ -175,7 +176,41 @@ class Chat(Speaker):
                 yield _call(call_id, function.get("name"), str(function.get("arguments") or ""))
 
 
-SPEAKERS: Mapping[str, type[Speaker]] = {each.name: each for each in (AgentApi, AgUi, Chat)}
+class Responses(Speaker):
+    """OpenAI's responses."""
+
+    name = "responses"
+    label = "OpenAI Responses"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: dict[str, str] = {}
+
+    def ask(self, conversation: Sequence[Said], session_id: str) -> Asking:
+        """The request for what was said last."""
+        items = [{"role": role, "content": text} for role, text in conversation]
+        body = {"model": "agentrun", "input": items, "stream": True, "store": False}
+        return Asking(body, "/responses", {"x-agentrun-session-id": session_id})
+
+    def _told(self, document: dict[str, Any]) -> Iterator[AgentEvent]:
+        kind, delta, item = str(document.get("type")), str(document.get("delta") or ""), _object(document.get("item"))
+        if kind == "response.output_text.delta":
+            yield from _said(EventType.TEXT, delta)
+        elif kind in ("response.reasoning_text.delta", "response.reasoning_summary_text.delta"):
+            yield from _said(EventType.REASONING, delta)
+        elif kind == "response.output_item.added" and item.get("type") == "function_call":
+            call_id = self._calls.setdefault(str(item.get("id")), str(item.get("call_id")))
+            yield _call(call_id, item.get("name"), "")
+        elif kind == "response.function_call_arguments.delta":
+            yield _call(self._calls.get(str(document.get("item_id"))), None, delta)
+        elif kind == "response.output_item.done" and item.get("type") == "function_call_output":
+            yield _result(item.get("call_id"), item.get("output"), is_error=item.get("status") == "incomplete")
+        elif kind in ("response.failed", "error"):
+            yield _error(_object(document.get("response")).get("error") or document)
+        self.is_over = self.is_over or kind in _RESPONSE_ENDS
+
+
+SPEAKERS: Mapping[str, type[Speaker]] = {each.name: each for each in (AgentApi, AgUi, Chat, Responses)}
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from agentrun.server import AgentEvent, AgentRequest, EventType, ServerConfig
 from tests.gateway.serving import wait_until
 from tests.unit.server.serving import Served, serving
 
-PROTOCOLS = ("agent_api", "ag_ui", "chat")
+PROTOCOLS = ("agent_api", "ag_ui", "chat", "responses")
 in_each_protocol = pytest.mark.parametrize("protocol", PROTOCOLS)
 
 
@@ -81,7 +81,10 @@ def test_one_answer_is_its_words_alone(chat: Any, protocol: str) -> None:
         assert chat(served, "-q", "How much?", "--protocol", protocol, "--session-id", "S") == (0, "It is 42\n", "")
     (asked,) = agent.asked
     assert (asked.messages[-1].text, asked.session_id) == ("How much?", "S")
-    assert asked.protocol == {"agent_api": "agent_api", "ag_ui": "agui", "chat": "openai"}[protocol]
+    assert (
+        asked.protocol
+        == {"agent_api": "agent_api", "ag_ui": "agui", "chat": "openai", "responses": "openai_responses"}[protocol]
+    )
 
 
 @in_each_protocol
@@ -166,7 +169,7 @@ def test_a_server_of_something_else(chat: Any) -> None:
     with serving(Agent(), ServerConfig.model_validate(off)) as served:
         done = chat(served, "-q", "x")
     assert (done.status, done.out) == (1, "")
-    assert "speaks none of agent_api, ag_ui, chat" in done.err
+    assert "speaks none of agent_api, ag_ui, chat, responses" in done.err
 
 
 class Terminal:

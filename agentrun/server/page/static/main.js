@@ -194,6 +194,7 @@ class Page {
   answerGrew(session, answer, { kind, name }) {
     if (session !== this._session) return;
     if (kind === "call" && name) announce(`${name}: ${words("calling")}`);
+    if (kind === "waiting") this._showNotice();
     this._transcript.viewOf(answer)?.showSoon();
   }
 

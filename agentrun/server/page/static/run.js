@@ -3,6 +3,8 @@
 import { framesOf } from "./frames.js";
 import { PROTOCOLS } from "./protocols/index.js";
 
+const JSON_TO_EVENTS = { "content-type": "application/json", accept: "text/event-stream" };
+
 /** Why there is no answer: `reason` names the words of the page, `detail` is what the server said. */
 export class RunError extends Error {
   constructor(reason, detail = "") {
@@ -15,28 +17,57 @@ export class RunError extends Error {
 /**
  * Asks, and gives what the agent does as events; `note` sees everything that travels.
  *
- * Throws RunError when the answer does not come to its end, and AbortError when `signal` stopped it.
+ * A stream whose events have numbers goes on where it was lost. Throws RunError when the answer does not come to its
+ * end, and AbortError when `signal` stopped it.
  */
-export async function* run({ protocol, url, conversation, session, key, signal, note }) {
+export async function* run({ protocol, url, alive, conversation, session, key, signal, note }) {
   const speaker = new PROTOCOLS[protocol]();
-  const { path, headers, body } = speaker.request(conversation, { session });
-  const request = {
-    method: "POST",
-    headers: { "content-type": "application/json", accept: "text/event-stream", ...headers, ...(key ? { authorization: `Bearer ${key}` } : {}) },
-    body: JSON.stringify(body),
-    signal,
-  };
+  const { path, headers, body, stop } = speaker.request(conversation, { session });
+  const authorization = key ? { authorization: `Bearer ${key}` } : {};
+  const request = { method: "POST", headers: { ...JSON_TO_EVENTS, ...headers, ...authorization }, body: JSON.stringify(body), signal };
   note("request", `POST ${new URL(url + path).pathname}`, body);
-  const response = await connected(url + path, request, signal);
-  if (!isStream(response)) throw await refusal(response, note);
-  yield* told(speaker, response, signal, note);
+  const stream = { response: await connected(url + path, request, signal), last: null };
+  if (!isStream(stream.response)) throw await refusal(stream.response, note);
+  const stopRun = () => stream.last !== null && stop && ask(url + stop.path, { ...request, body: JSON.stringify(stop.body), signal: undefined });
+  // An agent whose stream can be gone on with would wait for its reader.
+  signal.addEventListener("abort", stopRun, { once: true });
+  yield* toTheEnd(speaker, stream, signal, note, () => goOn(url + path, alive, request, stream));
+  signal.removeEventListener("abort", stopRun);
 }
 
-async function* told(speaker, response, signal, note) {
+async function* toTheEnd(speaker, stream, signal, note, again) {
+  for (;;) {
+    try {
+      yield* told(speaker, stream, signal, note);
+      return;
+    } catch (error) {
+      if (signal.aborted || error.reason !== "lost" || stream.last === null) throw error;
+      yield { kind: "waiting", isOver: false };
+      stream.response = await again();
+      if (!stream.response) throw error;
+      note("request", `Last-Event-ID: ${stream.last}`, {});
+      yield { kind: "waiting", isOver: true };
+    }
+  }
+}
+
+/** What is behind the last event that came; null when the server does not have it. */
+async function goOn(url, alive, request, { last }) {
+  if (!(await serverIsBack(alive, request.signal))) request.signal.throwIfAborted();
+  const response = await ask(url, { ...request, headers: { ...request.headers, "last-event-id": last } });
+  return response?.ok && isStream(response) ? response : null;
+}
+
+function ask(url, request) {
+  return fetch(url, request).catch(() => null);
+}
+
+async function* told(speaker, stream, signal, note) {
   let ended = false;
   try {
-    for await (const frame of framesOf(response.body)) {
+    for await (const frame of framesOf(stream.response.body)) {
       note("event", frame.event, frame.data);
+      stream.last = frame.id ?? stream.last;
       for (const event of speaker.read(frame)) {
         if (event.kind === "end") ended = true;
         yield event;
@@ -47,7 +78,7 @@ async function* told(speaker, response, signal, note) {
     // What comes behind the end can be lost.
     if (!ended) throw new RunError("lost", String(error.message ?? error));
   }
-  if (!ended && response.ok) throw new RunError("lost");
+  if (!ended && stream.response.ok) throw new RunError("lost");
 }
 
 async function connected(url, request, signal) {
@@ -63,7 +94,7 @@ function isStream(response) {
   return (response.headers.get("content-type") ?? "").startsWith("text/event-stream");
 }
 
-const REASONS = { 400: "badRequest", 401: "wantsKey", 403: "forbidden", 404: "noProtocol", 405: "noProtocol", 413: "tooLong", 422: "badRequest", 429: "tooBusy", 502: "unreachable", 503: "tooBusy", 504: "unreachable" };
+const REASONS = { 400: "badRequest", 401: "wantsKey", 403: "forbidden", 404: "noProtocol", 405: "noProtocol", 409: "hasRun", 413: "tooLong", 422: "badRequest", 429: "tooBusy", 502: "unreachable", 503: "tooBusy", 504: "unreachable" };
 
 async function refusal(response, note) {
   const text = await response.text().catch(() => "");

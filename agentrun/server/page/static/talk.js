@@ -26,9 +26,10 @@ export class Talk {
     return this._runs.get(session.id)?.isWaiting === false;
   }
 
-  /** Whether an answer broke off, and its server has not been reached since. */
+  /** Whether the server of an answer is away. */
   isWaiting(session) {
-    return this._runs.get(session.id)?.isWaiting === true;
+    const run = this._runs.get(session.id);
+    return run?.isWaiting === true || run?.isCutOff === true;
   }
 
   stop(session) {
@@ -44,7 +45,7 @@ export class Talk {
     session.messages.push(answer);
     this._listener.answerBegan(session, answer);
     const began = performance.now();
-    await this._tell(session, answer, signal, { ...question, conversation, session: session.id, signal, note: this._note });
+    await this._tell(session, answer, signal, { ...question, conversation, session: session.id, signal, alive: this._alive, note: this._note });
     answer.seconds = (performance.now() - began) / 1000;
     this._runs.delete(session.id);
     const isLost = LOST.includes(answer.error?.reason);
@@ -62,6 +63,7 @@ export class Talk {
   async _tell(session, answer, signal, question) {
     try {
       for await (const event of run(question)) {
+        if (event.kind === "waiting") this._runs.get(session.id).isCutOff = !event.isOver;
         apply(answer, event);
         this._listener.answerGrew(session, answer, event);
       }

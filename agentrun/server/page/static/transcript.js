@@ -147,6 +147,7 @@ class AnswerMessage {
 
   _working() {
     const last = this.answer.items.at(-1);
+    if (this._notice) return [this._noticeLine()];
     const isQuiet = !last || (last.kind === "call" && last.output !== undefined) || last.kind === "media";
     return isQuiet ? [make("span", { class: "dots", role: "img", "aria-label": words("working") }, make("i"), make("i"), make("i"))] : [];
   }
@@ -155,10 +156,14 @@ class AnswerMessage {
     const { error, stopped, items } = this.answer;
     const parts = [];
     if (error) parts.push(this._error(error));
-    if (this._notice) parts.push(make("p", { class: "notice" }, make("span", { class: "spinner" }), this._notice));
+    if (this._notice) parts.push(this._noticeLine());
     if (stopped) parts.push(make("p", { class: "ended" }, words(stopped === "agent" ? "stoppedByAgent" : "stopped")));
     else if (!error && !items.length) parts.push(make("p", { class: "ended" }, words("empty")));
     return [...parts, this._facts()];
+  }
+
+  _noticeLine() {
+    return make("p", { class: "notice" }, make("span", { class: "spinner" }), this._notice);
   }
 
   _error({ reason, detail }) {

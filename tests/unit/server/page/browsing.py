@@ -44,7 +44,7 @@ def in_a_browser(test: T) -> T:
     return test
 
 
-PROTOCOLS = {"agent_api": "Agent API", "ag_ui": "AG-UI", "chat": "OpenAI Chat"}
+PROTOCOLS = {"agent_api": "Agent API", "ag_ui": "AG-UI", "chat": "OpenAI Chat", "responses": "OpenAI Responses"}
 # Pictures cost time, and those of moving things never end.
 SMALL: dict[str, Any] = {"locale": "en-US", "viewport": {"width": 900, "height": 600}, "reduced_motion": "reduce"}
 PAGE = ServerConfig(web_ui=True)

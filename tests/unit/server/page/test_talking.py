@@ -33,8 +33,8 @@ async def test_text_streams(browsers: Browsers) -> None:
             await expect(chat.answer.get_by_text("you", exact=True)).to_have_js_property("tagName", "STRONG")
             await expect(chat.answer).to_contain_text(f"{label} · ")
             await expect(chat.questions).to_have_text("Who is there?")
-    assert [request.messages[-1].text for request in agent.asked] == ["Who is there?"] * 3
-    assert [request.protocol for request in agent.asked] == ["agent_api", "agui", "openai"]
+    assert [request.messages[-1].text for request in agent.asked] == ["Who is there?"] * 4
+    assert [request.protocol for request in agent.asked] == ["agent_api", "agui", "openai", "openai_responses"]
 
 
 async def test_thoughts_are_folded(browsers: Browsers) -> None:
@@ -80,7 +80,7 @@ async def test_parallel_calls_of_which_one_fails(browsers: Browsers) -> None:
         event("TOOL_RESULT", id="a", result="fine"),
     )
     async with browsers.talking(agent) as chat:
-        for protocol in ("agent_api", "ag_ui"):
+        for protocol in ("agent_api", "ag_ui", "responses"):
             await chat.begin(protocol)
             await chat.ask_and_wait()
             good, bad = chat.answer.locator(".call", has_text="good"), chat.answer.locator(".call", has_text="bad")
@@ -138,10 +138,10 @@ async def test_what_is_sent_of_a_conversation(browsers: Browsers) -> None:
             await chat.ask_and_wait("second")
     firsts, seconds = agent.asked[::2], agent.asked[1::2]
     assert [request.session_id for request in firsts] == [request.session_id for request in seconds]
-    assert len({request.session_id for request in firsts} - {None}) == 3
+    assert len({request.session_id for request in firsts} - {None}) == 4
     # Agents behind the Agent API remember their sessions.
     told = [[message.text for message in request.messages] for request in seconds]
-    assert told == [["second"], *[["first", "one", "second"]] * 2]
+    assert told == [["second"], *[["first", "one", "second"]] * 3]
 
 
 async def test_calls_are_sent_with_their_results(browsers: Browsers) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.async_api import expect
 from pydantic import SecretStr
 
-from agentrun.server import ServerConfig
+from agentrun.server import AgentApp, ServerConfig
+from tests.gateway.serving import LOOPS, on_port
 from tests.unit.server.page.browsing import BROWSING, PAGE, PROTOCOLS, Agent, Browsers, Gate, until
 from tests.unit.server.page.wire import wired
 from tests.unit.server.serving import serving
@@ -83,6 +86,46 @@ async def test_an_answer_that_breaks_off_is_kept_and_not_asked_for_twice(browser
             agent.items = ("Both halves",)
             await chat.answer.get_by_role("button", name="Try again").click()
             await expect(chat.answer.locator(".text")).to_have_text("Both halves")
+
+
+def resumable(agent: Agent) -> Any:
+    app = AgentApp(config=PAGE, resume_seconds=30.0)
+
+    def query(msgs: Any, request: Any) -> Any:
+        return agent(request)
+
+    app.query()(query)
+    return app
+
+
+async def test_an_answer_that_breaks_off_goes_on_where_the_server_kept_it(browsers: Browsers) -> None:
+    gate = Gate()
+    agent = Agent("The first half", gate, ", the second half")
+    with on_port(resumable(agent), LOOPS["uvloop"]) as port, wired(port) as wire:
+        async with browsers.at(wire.root) as chat:
+            await chat.ask()
+            await expect(chat.answer).to_contain_text("The first half")
+            wire.cut()
+            await expect(chat.answer).to_contain_text("Waiting for the server")
+            gate.open()
+            await until(lambda: agent.ended)
+            wire.mend()
+            await chat.end()
+            await expect(chat.answer.locator(".text")).to_have_text("The first half, the second half")
+            await expect(chat.answer.get_by_role("alert")).to_have_count(0)
+    assert agent.ended == ["whole"]
+
+
+async def test_stop_reaches_an_agent_whose_stream_could_go_on(browsers: Browsers) -> None:
+    agent = Agent("I will go on for ever", Gate())
+    with on_port(resumable(agent), LOOPS["uvloop"]) as port:
+        async with browsers.at(f"http://127.0.0.1:{port}") as chat:
+            await chat.ask()
+            await expect(chat.answer).to_contain_text("for ever")
+            await chat.field.press("Escape")
+            await expect(chat.answer).to_contain_text("Stopped")
+            await until(lambda: agent.ended)
+    assert agent.ended == ["cancelled"]
 
 
 @pytest.mark.parametrize("again", ["ask", "stop"])

@@ -1,5 +1,6 @@
 // The Agent API: a response, its messages and their contents.
 
+import { unique } from "../elements.js";
 import { answersOf, bytesOf, formatOf, partsOf } from "./said.js";
 
 const CALLS = new Set(["plugin_call", "function_call", "mcp_call", "component_call", "mcp_approval_request"]);
@@ -16,7 +17,9 @@ export class AgentApi {
   }
 
   request(conversation, { session }) {
-    return { path: "", body: { input: conversation.flatMap(messagesOf), session_id: session, stream: true } };
+    // By its id a run is found again whose stream was lost.
+    const body = { id: unique(), input: conversation.flatMap(messagesOf), session_id: session, stream: true };
+    return { path: "", body, stop: { path: "/stop", body: { session_id: session } } };
   }
 
   *read({ data }) {

@@ -12,7 +12,7 @@ export class Responses {
 
   request(conversation, { session }) {
     const body = { model: "agentrun", input: conversation.flatMap(itemsOf), stream: true, store: false };
-    return { path: "", headers: { "x-agentrun-session-id": session }, body };
+    return { path: "/responses", headers: { "x-agentrun-session-id": session }, body };
   }
 
   *read({ data }) {
@@ -91,7 +91,7 @@ function itemsOf(message) {
 
 function part({ kind, text, url, name, type }) {
   if (kind === "text") return { type: "input_text", text };
-  if (kind === "image") return { type: "input_image", image_url: url, detail: "auto" };
+  if (kind === "image") return { type: "input_image", image_url: url };
   if (kind === "audio") return { type: "input_audio", input_audio: { data: bytesOf(url), format: formatOf(type) } };
   return { type: "input_file", filename: name, file_data: url };
 }
