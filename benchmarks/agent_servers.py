@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
+from importlib import import_module
 from typing import Any
 
 PIECE = "a piece of text "
@@ -93,18 +94,16 @@ def bare() -> Any:
 
 def agentscope() -> Any:
     """AgentScope Runtime."""
-    from agentscope_runtime.engine import AgentApp, Runner  # type: ignore[import-not-found]
+    engine: Any = import_module("agentscope_runtime.engine")
 
-    class Agent(Runner):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.framework_type = "text"
+    async def query_handler(_: Any, *__: Any, request: Any = None, **___: Any) -> AsyncGenerator[str, None]:
+        async for piece in pieces(request.input[0].content[0].text):
+            yield piece
 
-        async def query_handler(self, *_: Any, request: Any = None, **__: Any) -> AsyncGenerator[str, None]:
-            async for piece in pieces(request.input[0].content[0].text):
-                yield piece
-
-    app = AgentApp(runner=Agent())
+    runner: Any = type("Agent", (engine.Runner,), {"framework_type": "text", "query_handler": query_handler})()
+    # Its constructor sets what the class has.
+    runner.framework_type = "text"
+    app: Any = engine.AgentApp(runner=runner)
     app.get("/state")(state)
     return app
 
