@@ -33,6 +33,8 @@ HOMES = {
         "agentrun.server.runs",
         "agentrun.server.services.storage.redis",
     ),
+    "celery": ("agentrun.server.runs.celery_tasks",),
+    "kombu": ("agentrun.server.runs.celery_tasks",),
     "sqlalchemy": ("agentrun.server.services.storage.sql",),
     "opentelemetry": ("agentrun.gateway.observability.opentelemetry",),
     "agentscope": ("agentrun.integration.agentscope",),

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -183,7 +183,7 @@ with running(Endless(interrupt_redis_url=sys.argv[1]).app) as served:
 
 
 @contextmanager
-def another_server(url: str) -> Iterator[Served]:
+def another_server(url: str) -> Generator[Served]:
     """A server in another process."""
     root = Path(__file__).parents[4]
     command = [sys.executable, "-c", _SERVER, url]
