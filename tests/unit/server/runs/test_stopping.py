@@ -26,7 +26,7 @@ from tests.unit.server.runs.apps import Sent, asked, running, streaming, until
 from tests.unit.server.serving import Served
 
 NAMES = {"user_id": "u1", "session_id": "s1"}
-AG_UI = {
+AG_UI: dict[str, Any] = {
     "threadId": "s1",
     "runId": "r1",
     "state": {},
@@ -66,7 +66,7 @@ def stop(served: Served, **names: Any) -> Any:
 
 
 def chat(served: Served, **options: Any) -> Any:
-    client = served.openai().with_options(max_retries=0)
+    client: Any = served.openai().with_options(max_retries=0)
     messages: Any = [{"role": "user", "content": "hi"}]
     headers = {"x-agentrun-session-id": "s1"}
     return client.chat.completions.create(model="agent", messages=messages, extra_headers=headers, **options)
