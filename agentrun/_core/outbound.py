@@ -117,7 +117,12 @@ class Outbound:
     def check_enabled(self) -> None:
         """Raise CredentialError when it may not be used."""
         if not self.enabled:
-            raise CredentialError(self.name, "it is disabled", hint="Enable it, or name another one")
+            raise disabled(self.name)
+
+
+def disabled(name: str) -> CredentialError:
+    """The error for a credential that may not be used."""
+    return CredentialError(name, "it is disabled", hint="Enable it, or name another one")
 
 
 def proof(credential: Outbound, request: Outgoing, place: Place | None = None, *, token: str | None = None) -> Proof:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import anyio
 import httpcore
 import httpx
 
@@ -66,8 +67,9 @@ class LoopPool:
             await self._room.acquire()  # At once, and without a timer.
             return
         try:
-            await asyncio.wait_for(self._room.acquire(), timeout)
-        except asyncio.TimeoutError as error:
+            with anyio.fail_after(timeout):
+                await self._room.acquire()
+        except TimeoutError as error:
             raise httpcore.PoolTimeout("every connection was in use") from error
 
     async def _take(self, origin: httpcore.Origin) -> _Connection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import math
@@ -11,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
+
+import anyio
 
 from agentrun import __version__
 from agentrun._serving.asgi import App, Message, Receive, Scope, Send
@@ -123,8 +124,8 @@ class Handshake(Request):
     async def _refuse(self, message: Message) -> None:
         await self._send({**message, "type": f"websocket.{message['type']}"})
         if message["type"] == "http.response.body" and not message.get("more_body", False):
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._disconnected(), _FAREWELL_SECONDS)
+            with anyio.move_on_after(_FAREWELL_SECONDS):
+                await self._disconnected()
 
     async def _disconnected(self) -> None:
         # uvicorn tells of the end twice, of the answer's and of the connection's; who returns before the second is

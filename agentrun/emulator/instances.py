@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentrun._serving.values import section
+from agentrun._core.values import section
 from agentrun.emulator.auth import Authenticator
 from agentrun.emulator.backends.base import Backend, BackendError, HealthCheck, Limits, Running, ServiceSpec
 from agentrun.emulator.backends.injection.placeholders import Injection

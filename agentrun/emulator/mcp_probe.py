@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from agentrun._core.values import is_list, is_object
 from agentrun._serving.upstream import UpstreamError
-from agentrun._serving.values import is_list, is_object
 from agentrun.emulator.bridge.plan import STREAMABLE
 from agentrun.emulator.data.asking import Asking
 from agentrun.emulator.wire.envelope import ServiceError

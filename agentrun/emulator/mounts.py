@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from agentrun._serving.values import section
+from agentrun._core.values import section
 from agentrun.emulator.backends.base import Mount
 from agentrun.emulator.wire.envelope import forbidden, invalid
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from agentrun._core.authorizer import Authorizer
 from agentrun._core.outbound import Outbound, Outgoing, Place, Proof
-from agentrun._serving.values import section
+from agentrun._core.values import section
 from agentrun.emulator.clock import Clock
 from agentrun.emulator.fetching import Fetcher, FetchError
 from agentrun.emulator.inbound.gate import INTERNAL

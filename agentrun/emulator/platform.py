@@ -98,59 +98,84 @@ class Platform:
         self.backend: Backend = DeferredBackend(self._pick)
         self.proxy = Proxy()
         self.model = ScriptedModel(settings.script)
-        packages = Packages((state or self.directory) / "packages")
-        self.packages = packages
+        self.packages = Packages((state or self.directory) / "packages")
         self._warned = 0.0
         stored = self._resources(credentials.KIND)
         self.outbound = OutboundCredentials(stored, self.fetcher, self.usage, self.clock)
         self.injections = Injections(self.outbound, self.clock, self._note_refusal)
-        self.instances = Instances(self.backend, packages, self.auth, self.injections)
-        self.tool_instances = ToolInstances(self.backend, self.injections, packages, self.directory / "empty")
-        self._build(packages)
+        self.instances = Instances(self.backend, self.packages, self.auth, self.injections)
+        self.tool_instances = ToolInstances(self.backend, self.injections, self.packages, self.directory / "empty")
+        self._build()
         self._tasks: list[asyncio.Task[None]] = []
         self.endpoint = ""
         # How the server takes over a connection from inside that is there already; nobody does for an app without one.
         self.serve: Callable[[Connection], Coroutine[Any, Any, None]] | None = None
 
-    def _build(self, packages: Packages) -> None:
-        kept = self._resources
-        stored_credentials, stored_templates = kept(credentials.KIND), kept(templates.KIND)
-        stored_endpoints = kept(endpoints.KIND)
-        known_credentials = credentials.Credentials(stored_credentials, self.usage)
-        self.gate = Gate(stored_credentials, self.clock, self.fetcher, self.usage)
-        stored_services, stored_proxies = kept(model_services.KIND), kept(model_proxies.KIND)
+    def _build(self) -> None:
+        stored = self._resources(credentials.KIND)
+        known = credentials.Credentials(stored, self.usage)
+        self.gate = Gate(stored, self.clock, self.fetcher, self.usage)
+        self._build_runtimes(known)
+        self._build_sandboxes()
+        self._build_models(known, stored)
+        self._build_tools(stored)
+        self._build_knowledge(stored)
+        self.handlers = self._handlers(known)
+
+    def _build_runtimes(self, known: credentials.Credentials) -> None:
+        stored = self._resources(endpoints.KIND)
         self.runtimes = runtimes.Runtimes(
-            kept(runtimes.KIND),
-            kept(runtimes.VERSION),
-            stored_endpoints,
-            known_credentials,
+            self._resources(runtimes.KIND),
+            self._resources(runtimes.VERSION),
+            stored,
+            known,
             self.instances,
-            packages,
+            self.packages,
         )
-        self.endpoints = endpoints.Endpoints(stored_endpoints, self.runtimes)
+        self.endpoints = endpoints.Endpoints(stored, self.runtimes)
+        self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy, self.gate)
+
+    def _build_sandboxes(self) -> None:
+        stored = self._stored_templates = self._resources(templates.KIND)
         self.sandboxes = sandboxes.Sandboxes(
-            kept(sandboxes.KIND),
-            stored_templates,
+            self._resources(sandboxes.KIND),
+            stored,
             self.backend,
             self.injections,
             self._mounts(),
             self.settings.network,
         )
-        self.model_proxies = model_proxies.ModelProxies(
-            stored_proxies, stored_services, known_credentials, strict=self.settings.strict
-        )
-        self.model_services = model_services.ModelServices(stored_services, known_credentials, stored_proxies)
-        self.tools = tools.Tools(kept(tools.KIND), stored_credentials, self.tool_instances, packages)
-        self.knowledge_bases = knowledgebases.KnowledgeBases(
-            kept(knowledgebases.KIND), stored_credentials, KnowledgeIndex(self.settings.state)
-        )
-        self.templates = templates.Templates(stored_templates)
+        self.templates = templates.Templates(stored)
         self.templates.end_sessions = self._end_template_sessions
-        self._stored_templates = stored_templates
         self._template_gateway: TemplateGateway | None = None
-        self.toolsets = toolsets.Toolsets(kept(toolsets.KIND), self.tool_instances)
+        self.sandbox_gateway = SandboxGateway(self.sandboxes, self.proxy, SignedURLs(self.vault.key, self.clock))
+
+    def _build_models(self, known: credentials.Credentials, stored_credentials: Resources) -> None:
+        services, proxies = self._resources(model_services.KIND), self._resources(model_proxies.KIND)
+        self.model_proxies = model_proxies.ModelProxies(proxies, services, known, strict=self.settings.strict)
+        self.model_services = model_services.ModelServices(services, known, proxies)
+        self._models = (proxies, services, stored_credentials)
+        self._model_gateway: ModelGateway | None = None
+
+    def _build_tools(self, stored_credentials: Resources) -> None:
+        stored = self._resources(tools.KIND)
+        self.tools = tools.Tools(stored, stored_credentials, self.tool_instances, self.packages)
+        self.toolsets = toolsets.Toolsets(self._resources(toolsets.KIND), self.tool_instances)
+        self.tool_gateway = ToolGateway(
+            self.tools, self.toolsets.resources, self.outbound, self.tool_instances, self.proxy, self.packages
+        )
+
+    def _build_knowledge(self, stored_credentials: Resources) -> None:
+        index = KnowledgeIndex(self.settings.state)
+        stored = self._resources(knowledgebases.KIND)
+        self.knowledge_bases = knowledgebases.KnowledgeBases(stored, stored_credentials, index)
+        self.documents = Documents(self.knowledge_bases)
+        self.retrieval = RetrievalGateway(self.knowledge_bases, self.outbound, self.auth)
+
+    def _handlers(self, known: credentials.Credentials) -> Mapping[str, Handler]:
+        """Who carries out each operation of the Control API."""
         parts = (
-            known_credentials,
+            known,
             self.knowledge_bases,
             model_providers.ModelProviders(),
             self.model_proxies,
@@ -162,18 +187,7 @@ class Platform:
             self.sandboxes,
             self.tools,
         )
-        self.handlers: Mapping[str, Handler] = {
-            action: handler for part in parts for action, handler in part.handlers().items()
-        }
-        self.invocations = Invocations(self.runtimes, self.endpoints, self.instances, self.proxy, self.gate)
-        self.tool_gateway = ToolGateway(
-            self.tools, self.toolsets.resources, self.outbound, self.tool_instances, self.proxy, packages
-        )
-        self.sandbox_gateway = SandboxGateway(self.sandboxes, self.proxy, SignedURLs(self.vault.key, self.clock))
-        self.documents = Documents(self.knowledge_bases)
-        self.retrieval = RetrievalGateway(self.knowledge_bases, self.outbound, self.auth)
-        self._models = (stored_proxies, stored_services, stored_credentials)
-        self._model_gateway: ModelGateway | None = None
+        return {action: handler for part in parts for action, handler in part.handlers().items()}
 
     def _mounts(self) -> Mounts:
         """The folders that sandboxes may see; storage survives where something survives."""
@@ -219,17 +233,17 @@ class Platform:
     async def model_gateway(self) -> ModelGateway:
         """The gateway of models; it comes with its first call, because it loads what most runs do not need."""
         if self._model_gateway is None:
-            from agentrun.emulator.data.models.gateway import ModelGateway
-            from agentrun.emulator.data.models.plans import Plans
-            from agentrun.emulator.recorded import PlatformUpstreams
-            from agentrun.gateway.gateway import Gateway
-            from agentrun.gateway.observability.tracing import find_tracing
+            from agentrun.emulator.data.models.opening import open_gateway
 
-            plans = Plans(*self._models, self.outbound)
-            upstreams = PlatformUpstreams(self.recordings.through, lambda: self.port, plans.note_use)
-            gateway = Gateway(None, upstreams, functions=self.settings.content_checks, tracing=find_tracing())
-            self._model_gateway = ModelGateway(plans, gateway, self.auth.data, self.gate)
-            await self._model_gateway.start()
+            self._model_gateway = await open_gateway(
+                self._models,
+                self.outbound,
+                self.recordings,
+                lambda: self.port,
+                self.settings.content_checks,
+                self.auth.data,
+                self.gate,
+            )
         return self._model_gateway
 
     def template_gateway(self) -> TemplateGateway:

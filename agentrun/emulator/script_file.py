@@ -8,6 +8,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+from agentrun._core.yaml_text import read_yaml
 from agentrun._serving.openai_error import ApiError
 from agentrun.emulator.scripted.document import read_script
 from agentrun.emulator.scripted.script import Script
@@ -31,14 +32,11 @@ def load_script(path: Path) -> Script:
 
 
 def _read(path: Path) -> Script:
-    # Here, because most emulators start without a file, and none waits for a parser it does not need.
-    import yaml
-
     try:
-        return read_script(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return read_script(read_yaml(path.read_text(encoding="utf-8")))
     except ApiError as error:
         raise ScriptFileError(f"{path}: {error.message}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ScriptFileError(f"{path} is no YAML: {error}") from error
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from agentrun._serving.values import is_list, is_object, section
+from agentrun._core.values import is_list, is_object, section
 from agentrun.emulator.backends.base import Backend, Limits, ServiceSpec
 from agentrun.emulator.backends.process import host
 from agentrun.emulator.backends.process.readiness import fetch

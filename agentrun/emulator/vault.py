@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.emulator.wire.envelope import ServiceError
 
 if TYPE_CHECKING:

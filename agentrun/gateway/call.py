@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from agentrun._core.values import is_list, is_object
 from agentrun._serving.openai_error import bad_request
-from agentrun._serving.values import is_list, is_object
 from agentrun.gateway.streaming.usage import estimate_tokens
 
 SESSION_HEADER = "x-agentrun-session-id"

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import Field
 
 from agentrun._core.model import Model
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
+from agentrun._core.yaml_text import read_yaml
 from agentrun.errors import InvalidInputError
 from agentrun.gateway.call import Caller
 from agentrun.gateway.plan import Plan, PlanError, Service, build_plan
@@ -92,11 +93,9 @@ class GatewayFile(Model):
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> GatewayFile:
     """Read a file, as `GatewayFile.read` does; raises GatewayFileError, which names it."""
-    import yaml  # here, because who mounts the gateway needs no file
-
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content: Any = read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise GatewayFileError(f"{path} cannot be read: {error}") from error
     if not is_object(content):
         raise GatewayFileError(f"{path} must hold an object with `proxies`, and not {type(content).__name__}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from agentrun._core.blocking import run
 from agentrun._core.closing import Closing
+from agentrun._core.yaml_text import read_yaml
 from agentrun.errors import Executed, InvalidInputError, ToolError
 from agentrun.integration._calling import called
 from agentrun.integration._extra import library
@@ -290,11 +291,10 @@ def _parts(text: str) -> tuple[Mapping[str, Any], str]:
     head, ended, below = rest.partition("\n---")
     if not ended:
         raise ToolError(f"the front matter of {SKILL_FILE} has no end")
-    with library("tools", "yaml"):
-        import yaml  # Of an extra; only skills need it.
     try:
-        found: Any = yaml.safe_load(head)
-    except (yaml.YAMLError, RecursionError) as error:
+        with library("tools", "yaml"):
+            found: Any = read_yaml(head)
+    except ValueError as error:
         raise ToolError(f"the front matter of {SKILL_FILE} is no YAML: {error}") from None
     about = cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else dict[str, Any]()
     return about, below.partition("\n")[2].lstrip("\n")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.integration._outcome import as_json, as_text
 from agentrun.server.events import AgentEvent, EventType
 

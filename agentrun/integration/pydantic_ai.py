@@ -111,16 +111,9 @@ class AgentRunToolset(FunctionToolset[Any]):
 
 def to_model(model: CommonModel) -> OpenAIChatModel:
     """A model as PydanticAI's own, over the chat API; schemas are sent as they are, and usage is told."""
-    with framework("pydantic_ai", "openai"):
-        # What talks to OpenAI's protocol is slow to import, and needed by nothing else.
-        from openai import AsyncOpenAI
-        from pydantic_ai.models.openai import OpenAIChatModel
-        from pydantic_ai.profiles.openai import OpenAIModelProfile
-        from pydantic_ai.providers.openai import OpenAIProvider
+    from agentrun.integration.pydantic_ai_model import chat_model
 
-    client = AsyncOpenAI(**model.shared_kwargs(asynchronous=True))
-    profile = OpenAIModelProfile(json_schema_transformer=None, openai_supports_strict_tool_definition=False)
-    return OpenAIChatModel(model.name, provider=OpenAIProvider(openai_client=client), profile=profile)
+    return chat_model(model)
 
 
 def _answer(outcome: ToolOutcome) -> Any:

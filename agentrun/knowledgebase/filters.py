@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.errors import InvalidInputError
 
 _COLUMN = re.compile(r"[A-Za-z_]\w*", re.ASCII)

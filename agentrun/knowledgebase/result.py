@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.errors import AgentRunError
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentrun.server.agent_app import AgentApp
+    from agentrun.server.conversations import keep_conversations
     from agentrun.server.events import AgentEvent, EventType, MergeOptions
     from agentrun.server.handlers import (
         AgentEventItem,
@@ -26,19 +27,26 @@ if TYPE_CHECKING:
     )
     from agentrun.server.invoker import AgentInvoker
     from agentrun.server.model import (
+        A2AProtocolConfig,
+        A2ASkill,
         AgentRequest,
         AGUIProtocolConfig,
+        MCPProtocolConfig,
         Message,
         MessageRole,
         OpenAIProtocolConfig,
         ProtocolConfig,
+        ResponsesProtocolConfig,
         ServerConfig,
         Tool,
         ToolCall,
     )
+    from agentrun.server.protocols.a2a.handler import A2AProtocolHandler
     from agentrun.server.protocols.ag_ui import AGUIProtocolHandler
+    from agentrun.server.protocols.mcp.handler import MCPProtocolHandler
     from agentrun.server.protocols.openai_chat import OpenAIProtocolHandler
     from agentrun.server.protocols.protocol import BaseProtocolHandler, ProtocolHandler
+    from agentrun.server.protocols.responses.handler import ResponsesProtocolHandler
     from agentrun.server.runner import Runner
     from agentrun.server.runs.interrupts import InterruptBackend, LocalInterruptBackend
     from agentrun.server.runs.redis_interrupts import RedisInterruptBackend
@@ -49,6 +57,7 @@ if TYPE_CHECKING:
 # Where each public name lives.
 _NAMES = {
     "agentrun.server.agent_app": "AgentApp",
+    "agentrun.server.conversations": "keep_conversations",
     "agentrun.server.events": "AgentEvent EventType MergeOptions",
     "agentrun.server.handlers": """
         AgentEventItem AgentResult AgentResultItem AgentReturnType AsyncAgentEventGenerator AsyncAgentResultGenerator
@@ -57,12 +66,15 @@ _NAMES = {
     """,
     "agentrun.server.invoker": "AgentInvoker",
     "agentrun.server.model": """
-        AGUIProtocolConfig AgentRequest Message MessageRole OpenAIProtocolConfig ProtocolConfig ServerConfig Tool
-        ToolCall
+        A2AProtocolConfig A2ASkill AGUIProtocolConfig AgentRequest MCPProtocolConfig Message MessageRole
+        OpenAIProtocolConfig ProtocolConfig ResponsesProtocolConfig ServerConfig Tool ToolCall
     """,
+    "agentrun.server.protocols.a2a.handler": "A2AProtocolHandler",
     "agentrun.server.protocols.ag_ui": "AGUIProtocolHandler",
+    "agentrun.server.protocols.mcp.handler": "MCPProtocolHandler",
     "agentrun.server.protocols.openai_chat": "OpenAIProtocolHandler",
     "agentrun.server.protocols.protocol": "BaseProtocolHandler ProtocolHandler",
+    "agentrun.server.protocols.responses.handler": "ResponsesProtocolHandler",
     "agentrun.server.runner": "Runner",
     "agentrun.server.runs.interrupts": "InterruptBackend LocalInterruptBackend",
     "agentrun.server.runs.redis_interrupts": "RedisInterruptBackend",
@@ -73,6 +85,9 @@ _NAMES = {
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
+    "A2AProtocolConfig",
+    "A2AProtocolHandler",
+    "A2ASkill",
     "AGUIProtocolConfig",
     "AGUIProtocolHandler",
     "AgentApp",
@@ -92,6 +107,8 @@ __all__ = [
     "InterruptBackend",
     "InvokeAgentHandler",
     "LocalInterruptBackend",
+    "MCPProtocolConfig",
+    "MCPProtocolHandler",
     "MergeOptions",
     "Message",
     "MessageRole",
@@ -100,6 +117,8 @@ __all__ = [
     "ProtocolConfig",
     "ProtocolHandler",
     "RedisInterruptBackend",
+    "ResponsesProtocolConfig",
+    "ResponsesProtocolHandler",
     "Runner",
     "ServerConfig",
     "Sessions",
@@ -109,6 +128,7 @@ __all__ = [
     "Tasks",
     "Tool",
     "ToolCall",
+    "keep_conversations",
 ]
 
 

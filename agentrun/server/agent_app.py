@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import MethodType
 from typing import Any, Protocol, TypeVar
@@ -18,7 +18,14 @@ from agentrun.server.endpoints import streaming
 from agentrun.server.engine import Engine
 from agentrun.server.frameworks import messages_for
 from agentrun.server.info import Info
-from agentrun.server.model import A2AProtocolConfig, AgentAPIProtocolConfig, MCPProtocolConfig, ServerConfig
+from agentrun.server.model import (
+    A2AProtocolConfig,
+    AgentAPIProtocolConfig,
+    AGUIProtocolConfig,
+    MCPProtocolConfig,
+    ProtocolConfig,
+    ServerConfig,
+)
 from agentrun.server.runner import Runner
 from agentrun.server.runs.interrupts import InterruptBackend
 from agentrun.server.runs.of_app import RunOptions, Runs
@@ -28,6 +35,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
 
 _PORT = 8080
+# Programs that were written for AgentScope Runtime may say what is so in any case.
+_ALWAYS = {"response_type": "sse", "stream": True, "mode": "daemon_thread"}
 
 
 class Deployer(Protocol):
@@ -71,6 +80,9 @@ class AgentApp(FastAPI):
         backend_url: str | None = None,
         enable_embedded_worker: bool = False,
         resume_seconds: float = 0.0,
+        a2a_config: A2AProtocolConfig | None = None,
+        agui_config: AGUIProtocolConfig | None = None,
+        custom_endpoints: Sequence[Mapping[str, Any]] = (),
         **fastapi_kwargs: Any,
     ) -> None:
         if not endpoint_path.startswith("/"):
@@ -94,17 +106,17 @@ class AgentApp(FastAPI):
                 resume_seconds,
             )
         )
-        self.engine = Engine(
-            self.runner,
-            _named(config or ServerConfig(), app_name or None, app_description or None, endpoint_path),
-            around=[self.runs.sessions.around],
-        )
+        told = _told(a2a=a2a_config, agui=agui_config)
+        named = _named((config or ServerConfig()).model_copy(update=told), app_name, app_description, endpoint_path)
+        self.engine = Engine(self.runner, named, around=[self.runs.sessions.around])
         described: dict[str, Any] = {"title": app_name or "AgentApp", "description": app_description}
-        super().__init__(lifespan=self._whole_lifespan, **{**described, **fastapi_kwargs})
+        super().__init__(lifespan=self._whole_lifespan, **{**described, **_of_fastapi(fastapi_kwargs)})
         self.info = Info(app_name, app_description, endpoint_path)
         self.engine.health.told = self._health
         self.engine.install(self, self.info)
         self.routes.extend(self.runs.install(self.engine, endpoint_path, self._ready))
+        for own in custom_endpoints:
+            self.endpoint(own["path"], own.get("methods") or ("POST",))(own["handler"])
 
     # What the agent does
 
@@ -118,7 +130,6 @@ class AgentApp(FastAPI):
 
         Raises InvalidInputError for a framework that is not known, ImportError for one that is not installed.
         """
-
         messages_for(framework)  # Here and not with the first request, whose caller could do nothing about it.
 
         def register(function: F) -> F:
@@ -217,15 +228,32 @@ class AgentApp(FastAPI):
             yield state
 
 
-def _named(config: ServerConfig, name: str | None, description: str | None, endpoint_path: str) -> ServerConfig:
-    """The same configuration, in which the protocols know what the agent is called."""
+def _told(**settings: ProtocolConfig | None) -> dict[str, ProtocolConfig]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _named(config: ServerConfig, name: str, description: str, endpoint_path: str) -> ServerConfig:
+    """The same configuration, in which the protocols know what the agent is called and where it is asked."""
     return config.model_copy(
         update={
             "agent_api": config.agent_api or AgentAPIProtocolConfig(prefix=endpoint_path),
-            "a2a": config.a2a or A2AProtocolConfig(name=name, description=description),
-            "mcp": config.mcp or MCPProtocolConfig(tool_name=name, description=description),
+            "a2a": config.a2a or A2AProtocolConfig(name=name or None, description=description or None),
+            "mcp": config.mcp or MCPProtocolConfig(description=description or None),
         }
     )
+
+
+def _of_fastapi(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What is an argument of FastAPI, which itself takes any; raises InvalidInputError for what is none."""
+    known = inspect.signature(FastAPI).parameters
+    for name, value in arguments.items():
+        if name not in known and _ALWAYS.get(name) != value:
+            raise InvalidInputError(
+                f"AgentApp has no argument {name}={value!r}",
+                field=name,
+                hint="Look at help(AgentApp) and help(FastAPI)",
+            )
+    return {name: value for name, value in arguments.items() if name in known}
 
 
 async def _called(hook: Callable[..., Any], app: AgentApp) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from importlib import import_module
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object, is_tuple
 from agentrun.integration._outcome import as_text
 from agentrun.integration.langgraph_events import INTERRUPT
 from agentrun.server.events import AgentEvent, EventType
@@ -28,6 +28,8 @@ _ADAPTERS = {
     "llama_index": "agentrun.integration.llama_index_events",
     "crewai": "agentrun.integration.crewai_events",
     "smolagents": "agentrun.integration.smolagents_events",
+    "autogen_agentchat": "agentrun.integration.autogen_events",
+    "agno": "agentrun.integration.agno_events",
 }
 _AGENTSCOPE_EVENTS = "agentrun.integration.agentscope_v2_events"
 _EVENT_TYPES = frozenset(kind.value for kind in EventType)
@@ -80,7 +82,7 @@ class Conversion:
         elif is_list(item):
             for entry in item:
                 yield from self._convert(entry)
-        elif _is_tuple(item):
+        elif is_tuple(item):
             yield from self._tuple(item)
         elif item is not None:
             yield from self._foreign(item)
@@ -146,10 +148,6 @@ class Conversion:
 
 def _text(delta: str) -> AgentEvent:
     return AgentEvent(event=EventType.TEXT, data={"delta": delta})
-
-
-def _is_tuple(item: Any) -> TypeGuard[tuple[Any, ...]]:
-    return isinstance(item, tuple)
 
 
 def _package(item: Any) -> str:

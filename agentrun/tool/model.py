@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from agentrun._core.model import Model, PageableInput, UpdateInput
-from agentrun._serving.values import is_object, section
+from agentrun._core.values import is_object, section
 from agentrun.agent_runtime.model import AgentRuntimeCode, AgentRuntimeContainer, AgentRuntimeLogConfig, NASConfig
 
 

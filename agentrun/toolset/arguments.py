@@ -24,8 +24,8 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from agentrun._core.names import nearest
+from agentrun._core.values import as_list, as_mapping, is_mapping
 from agentrun.errors import InvalidInputError
-from agentrun.toolset.values import as_list, as_object, is_object
 
 _most_wrong = cast("Callable[[Iterable[ValidationError]], ValidationError | None]", best_match)
 # What `jsonschema` raises in the middle of its work when a schema is none.
@@ -40,7 +40,7 @@ def checked_arguments(tool_name: str, schema: Mapping[str, Any], arguments: Mapp
     Raises InvalidInputError, whose `field` is the path to what does not fit, such as `pet.tags[1].name`. The schema's
     validator is kept, so the schema must not be changed afterwards.
     """
-    if arguments is not None and not is_object(arguments):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers
+    if arguments is not None and not is_mapping(arguments):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers
         raise InvalidInputError(f"the arguments of {tool_name} must be a mapping, not {_kind(arguments)}")
     given = dict(arguments or {})
     try:
@@ -142,7 +142,7 @@ def path_text(path: Iterable[int | str]) -> str:
 
 
 def _missing(fault: ValidationError) -> str:
-    instance = as_object(fault.instance)
+    instance = as_mapping(fault.instance)
     return next(str(name) for name in as_list(fault.validator_value) if name not in instance)
 
 
@@ -150,14 +150,14 @@ def _unknown(fault: ValidationError) -> str | None:
     """The property that may not be there, None when the fault is another."""
     if fault.validator not in ("additionalProperties", "unevaluatedProperties"):
         return None
-    schema = as_object(fault.schema)
-    known, patterns = _properties(fault), as_object(schema.get("patternProperties"))
-    found = (str(name) for name in as_object(fault.instance))
+    schema = as_mapping(fault.schema)
+    known, patterns = _properties(fault), as_mapping(schema.get("patternProperties"))
+    found = (str(name) for name in as_mapping(fault.instance))
     return next((n for n in found if n not in known and not any(re.search(p, n) for p in patterns)), None)
 
 
 def _properties(fault: ValidationError) -> list[str]:
-    return list(as_object(as_object(fault.schema).get("properties")))
+    return list(as_mapping(as_mapping(fault.schema).get("properties")))
 
 
 def _words(fault: ValidationError, unknown: str | None) -> tuple[str, str | None]:
@@ -211,14 +211,14 @@ def _known(unknown: str, known: list[str]) -> str:
 
 
 def _described(schema: Any, name: str) -> str | None:
-    spec = as_object(as_object(as_object(schema).get("properties")).get(name))
+    spec = as_mapping(as_mapping(as_mapping(schema).get("properties")).get(name))
     if "enum" in spec:
         return f"Allowed are: {_listed(spec['enum'])}"
     return f"It is {_types(spec['type'])}" if "type" in spec else None
 
 
 def _forms(branches: Sequence[Any]) -> str | None:
-    kinds = [_types(as_object(branch)["type"]) for branch in branches if "type" in as_object(branch)]
+    kinds = [_types(as_mapping(branch)["type"]) for branch in branches if "type" in as_mapping(branch)]
     return f"Allowed are: {', '.join(dict.fromkeys(kinds))}" if kinds else None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from agentrun.toolset.values import is_list, is_object
+from agentrun._core.values import is_list, is_mapping
 
 Schema: TypeAlias = "dict[str, Any]"
 
@@ -63,10 +63,6 @@ def _is_number(value: Any) -> bool:
 
 def _is_count(value: Any) -> bool:
     return _is_number(value) and value >= 0 and int(value) == value
-
-
-def _is_mapping(value: Any) -> bool:
-    return is_object(value)
 
 
 def _is_list(value: Any) -> bool:
@@ -130,11 +126,11 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "enum": _is_list,
     "examples": _is_list,
     "required": _is_names,
-    "properties": _is_mapping,
-    "patternProperties": _is_mapping,
-    "dependentSchemas": _is_mapping,
-    "$defs": _is_mapping,
-    "definitions": _is_mapping,
+    "properties": is_mapping,
+    "patternProperties": is_mapping,
+    "dependentSchemas": is_mapping,
+    "$defs": is_mapping,
+    "definitions": is_mapping,
     "additionalProperties": _is_subschema,
     "unevaluatedProperties": _is_subschema,
     "unevaluatedItems": _is_subschema,
@@ -165,5 +161,5 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "deprecated": _is_flag,
     "readOnly": _is_flag,
     "writeOnly": _is_flag,
-    "dependentRequired": lambda value: _is_mapping(value) and all(map(_is_names, value.values())),
+    "dependentRequired": lambda value: is_mapping(value) and all(map(_is_names, value.values())),
 }

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agentrun._core.model import Model
+from agentrun._core.values import is_mapping
 from agentrun.errors import InvalidInputError
-from agentrun.toolset.values import is_object
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -114,7 +114,7 @@ def definition_of_mcp_tool(tool: Any) -> ToolDefinition:
 
 
 def _part(tool: Any, name: str) -> Any:
-    return tool.get(name) if is_object(tool) else getattr(tool, name, None)
+    return tool.get(name) if is_mapping(tool) else getattr(tool, name, None)
 
 
 def _mapping(schema: Any) -> Mapping[str, Any]:
@@ -126,7 +126,7 @@ def _mapping(schema: Any) -> Mapping[str, Any]:
         found = _from_text(schema)
     elif hasattr(schema, "to_map"):  # A model of the cloud's own clients.
         found = schema.to_map()
-    if not is_object(found):
+    if not is_mapping(found):
         raise InvalidInputError(
             f"{type(schema).__name__} is no JSON schema", hint="Give a mapping such as {'type': 'object'}"
         )

@@ -121,11 +121,13 @@ def test_a_caller_that_leaves_is_gone_for_the_agent_too(emulator: Emulator, shar
     with httpx.Client(base_url=emulator.url, trust_env=False) as client:
         request = shared.data_request("GET", f"{CALL}/stream")
         answer = client.send(request, stream=True)
-        next(answer.iter_bytes())
+        pieces = answer.iter_bytes()
+        next(pieces)
+        # The iterator is still there: to drop it would close the answer already.
         left = time.time()
         answer.close()
     gone = wait_until(lambda: shared.data("GET", f"{CALL}/gone").json()["gone"][before:], 3)
-    assert gone[0] - left < 0.1
+    assert 0 <= gone[0] - left < 1
 
 
 def test_many_call_at_once(shared: Account) -> None:

@@ -58,7 +58,7 @@ HOMES = {
     "smolagents": ("agentrun.integration.smolagents",),
     "jsonschema": ("agentrun.emulator", "agentrun.toolset"),
     "referencing": ("agentrun.emulator", "agentrun.toolset"),
-    "yaml": ("agentrun.emulator", "agentrun.gateway", "agentrun.integration", "agentrun.toolset"),
+    "yaml": ("agentrun._core.yaml_text", "agentrun.toolset"),
     "IPython": ("agentrun.emulator.guest.workers",),
 }
 

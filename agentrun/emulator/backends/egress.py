@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import anyio
+
 from agentrun.emulator.backends.base import NetworkPolicy
 from agentrun.emulator.backends.injection.exchange import END_OF_HEAD, Exchange, Streams
 from agentrun.emulator.backends.injection.hosts import HTTP, HTTPS, Origin
@@ -207,7 +209,8 @@ class EgressProxy:
 
     async def _serve(self, relay: Relay, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            head = await asyncio.wait_for(reader.readuntil(END_OF_HEAD), HEAD_TIMEOUT)
+            with anyio.fail_after(HEAD_TIMEOUT):
+                head = await reader.readuntil(END_OF_HEAD)
             self._check_number(relay.policy)
             relay.request = parse_head(head)
             await self._carry(relay, relay.request, reader, writer)
@@ -216,7 +219,7 @@ class EgressProxy:
         except asyncio.CancelledError:
             writer.transport.abort()
             raise
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.TimeoutError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return
         finally:
             writer.close()
@@ -285,7 +288,7 @@ class EgressProxy:
             relay.address = address
             try:
                 return await _open(address, request, tls)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 failure = f"no answer within {CONNECT_TIMEOUT:g} s"
             except OSError as error:
                 failure = error.strerror or str(error)
@@ -309,8 +312,9 @@ class EgressProxy:
         host = request.destination.host
         look_up = asyncio.get_running_loop().run_in_executor(self._lookups, self._look_up_name, host)
         try:
-            return await asyncio.wait_for(look_up, CONNECT_TIMEOUT)
-        except (OSError, UnicodeError, asyncio.TimeoutError) as error:
+            with anyio.fail_after(CONNECT_TIMEOUT):
+                return await look_up
+        except (OSError, UnicodeError) as error:
             reason = str(error) or f"no answer within {CONNECT_TIMEOUT:g} s"
             raise Refusal(BAD_GATEWAY, f"cannot resolve {host}: {reason}") from None
 
@@ -330,10 +334,10 @@ def _make_interceptor(trusted: Path | None) -> Interceptor:
 async def _open(address: Address, request: ProxyRequest, tls: ssl.SSLContext | None) -> Streams:
     """A connection to an address, in which TLS asks for the name that the request had."""
     name = request.destination.host if tls else None
-    opening = asyncio.open_connection(
-        str(address), request.destination.port, limit=MAX_HEAD, ssl=tls, server_hostname=name
-    )
-    return await asyncio.wait_for(opening, CONNECT_TIMEOUT)
+    with anyio.fail_after(CONNECT_TIMEOUT):
+        return await asyncio.open_connection(
+            str(address), request.destination.port, limit=MAX_HEAD, ssl=tls, server_hostname=name
+        )
 
 
 def _make_room(path: Path) -> None:
@@ -343,11 +347,12 @@ def _make_room(path: Path) -> None:
 
 async def _refuse(refusal: Refusal, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer a request that is not carried out; to close before the client stops sending could lose the answer."""
-    with contextlib.suppress(OSError, asyncio.TimeoutError):
+    with contextlib.suppress(OSError):
         writer.write(refusal.answer())
         await writer.drain()
         _end_of(writer)
-        await asyncio.wait_for(_drop(reader), LINGER)
+        with anyio.move_on_after(LINGER):
+            await _drop(reader)
 
 
 async def _send_one(request: ProxyRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

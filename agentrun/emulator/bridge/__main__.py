@@ -13,6 +13,7 @@ import sys
 from functools import partial
 from typing import Any, cast
 
+import anyio
 import uvicorn
 
 from agentrun.emulator.bridge.app import BridgeApp
@@ -70,8 +71,9 @@ async def _tried(start: Start, command: list[str]) -> str | None:
         return f"cannot run {command[0]!r}: {error.strerror}"
     try:
         await peer.send(read(dump(_TRIAL)))
-        outcome = await asyncio.wait_for(answer, _TRIAL_SECONDS)
-    except asyncio.TimeoutError:
+        with anyio.fail_after(_TRIAL_SECONDS):
+            outcome = await answer
+    except TimeoutError:
         return f"the server did not answer initialize within {_TRIAL_SECONDS:g} s"
     finally:
         await peer.close()

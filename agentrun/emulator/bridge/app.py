@@ -6,7 +6,6 @@ for the next one who does.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -106,7 +105,7 @@ class BridgeApp:
         """Send the answer alone as JSON, or as the last of the events that came before it."""
         try:
             message = await stream.next(PING_SECONDS)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return await self._answer_with_events(exchange, session, stream, None)
         if message is not None and not message.is_response:
             return await self._answer_with_events(exchange, session, stream, message)

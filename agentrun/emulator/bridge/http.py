@@ -127,7 +127,7 @@ class Exchange:
         while True:
             try:
                 return await stream.next(PING_SECONDS)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 await self.ping()
 
     @contextlib.asynccontextmanager

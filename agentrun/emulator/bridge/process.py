@@ -10,6 +10,8 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping, Sequence
 
+import anyio
+
 from agentrun.emulator.bridge.http import LARGEST_MESSAGE
 from agentrun.emulator.bridge.messages import Message, MessageError, read
 from agentrun.emulator.bridge.session import Ended, Received
@@ -52,8 +54,8 @@ class ProcessPeer:
         assert self._process.stdin is not None
         self._process.stdin.close()
         for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._process.wait()), _PATIENCE_SECONDS)
+            with anyio.move_on_after(_PATIENCE_SECONDS):
+                await self._process.wait()
                 break
             self._signal(number)
         await self._process.wait()

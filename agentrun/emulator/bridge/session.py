@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
+import anyio
+
 from agentrun.emulator.bridge.messages import SERVER_ENDED, Message, failure, is_object, read
 
 # What nobody listens to yet; the oldest goes when there is more.
@@ -42,10 +44,11 @@ class Stream:
         self._queue.put_nowait(message)
 
     async def next(self, seconds: float) -> Message | None:
-        """The next message, None at the end. Raises asyncio.TimeoutError when none comes in time."""
+        """The next message, None at the end. Raises TimeoutError when none comes in time."""
         if not self._queue.empty():
             return self._queue.get_nowait()
-        return await asyncio.wait_for(self._queue.get(), seconds)
+        with anyio.fail_after(seconds):
+            return await self._queue.get()
 
 
 class Session:

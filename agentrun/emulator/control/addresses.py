@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.emulator.control import tool_specs
 from agentrun.emulator.wire.envelope import ServiceError, forbidden
 

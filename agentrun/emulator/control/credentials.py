@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from agentrun._core.oauth2 import Grant
 from agentrun._core.outbound import OAUTH2
-from agentrun._serving.values import section
+from agentrun._core.values import section
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.control.credential_parts import ALLOWED_HOSTS
 from agentrun.emulator.inbound.gate import INTERNAL, KINDS

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from agentrun._serving.values import section
+from agentrun._core.values import section
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.control.runtimes import Runtimes, named
 from agentrun.emulator.instances import LATEST

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentrun._core.names import nearest
-from agentrun._serving.values import is_list
+from agentrun._core.values import is_list
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.knowledge.index import KnowledgeIndex
 from agentrun.emulator.resources import Kind, Resources

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from agentrun._serving.values import is_list, is_object, section
+from agentrun._core.values import is_list, is_object, section
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.control.credentials import Credentials
 from agentrun.emulator.resources import Kind, Resources

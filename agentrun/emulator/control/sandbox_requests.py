@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.emulator.backends.base import LEVELS, NetworkPolicy
 from agentrun.emulator.control.injections import CredentialRequest, read_credential
 from agentrun.emulator.control.network_policies import read_policy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentrun._serving.values import section
+from agentrun._core.values import section
 from agentrun.emulator.backends.base import (
     CREDENTIALS,
     IMAGES,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from agentrun._serving.values import is_list, section
+from agentrun._core.values import is_list, section
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.resources import Kind, Resources
 from agentrun.emulator.store import Record, field_in, field_is, matches
@@ -157,23 +157,23 @@ def _check_mcp(record: Record, options: Mapping[str, Any]) -> None:
         raise invalid("enabledTools must be a list of the names of tools")
     if absent := [name for name in enabled if name in _NOT_SERVED]:
         raise unsupported(f"enabledTools: {absent[0]} is not served: a terminal is a websocket, which no tool can give")
-    known = [tool.name for tool in _all_tools()]
+    known = [tool.name for tool in _definitions()[0]]
     if unknown := [name for name in enabled if name not in known]:
         raise invalid(f"enabledTools: there is no tool {unknown[0]}: {nearest(unknown[0], known)}")
 
 
 def enabled_tools(document: Mapping[str, Any]) -> list[ToolDescription]:
     """The tools of a template's MCP server: those that are named, or all but the other names of the same tools."""
-    from agentrun._sandbox_tools.definitions import ALIASES  # with the first MCP server, not with the emulator
-
     named = section(document, "mcpOptions").get("enabledTools")
-    return [tool for tool in _all_tools() if (tool.name in named if named else tool.name not in ALIASES)]
+    every, aliases = _definitions()
+    return [tool for tool in every if (tool.name in named if named else tool.name not in aliases)]
 
 
-def _all_tools() -> Sequence[ToolDescription]:
-    from agentrun._sandbox_tools.definitions import CODE_INTERPRETER  # with the first MCP server
+def _definitions() -> tuple[Sequence[ToolDescription], Container[str]]:
+    """All tools, and the names that are further names of others."""
+    from agentrun._sandbox_tools.definitions import ALIASES, CODE_INTERPRETER  # with the first MCP server
 
-    return CODE_INTERPRETER
+    return CODE_INTERPRETER, ALIASES
 
 
 def _as_answered(shown: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from agentrun._serving.values import is_object, section
+from agentrun._core.values import is_object, section
 from agentrun.emulator.bridge.plan import Rules
 from agentrun.emulator.control.tool_specs import read_mcp_server, read_openapi, server_url
 from agentrun.emulator.wire.envelope import invalid, unsupported

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from agentrun._serving.values import is_list, is_object, section
+from agentrun._core.values import is_list, is_object, section
+from agentrun._core.yaml_text import read_yaml
 from agentrun.emulator.vault import MASK
 from agentrun.emulator.wire.envelope import ServiceError, invalid
 
@@ -132,11 +133,9 @@ def _parsed(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        import yaml  # only for documents that are not JSON, and slow to import
-
         try:
-            return yaml.safe_load(text)
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            return read_yaml(text)
+        except ValueError as error:
             raise invalid(f"{where} is neither JSON nor YAML: {error}") from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentrun._serving.values import section
+from agentrun._core.values import section
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.control.starting import Starting
 from agentrun.emulator.control.tool_kinds import SKILL, SPEC, check, is_hosted, needs_code

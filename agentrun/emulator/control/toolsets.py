@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from agentrun._serving.values import section
+from agentrun._core.values import section
 from agentrun.emulator.control import tool_specs
 from agentrun.emulator.control.call import Call, Handler
 from agentrun.emulator.control.tool_kinds import MCP, MCP_LOCAL, MCP_REMOTE, SPEC

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.emulator.auth import Tenant
 from agentrun.emulator.control.knowledgebases import KnowledgeBases
 from agentrun.emulator.http import Request, Response

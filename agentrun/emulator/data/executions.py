@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.emulator.backends.base import RunningSandbox
 from agentrun.emulator.guest.interpreter import Outcome, Worker
 from agentrun.emulator.guest.outputs import Entry, Output

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+import anyio
+
 from agentrun._serving.upstream import Headers, UpstreamError, adopt
 from agentrun.emulator.data.proxy import HOP_BY_HOP, BadGateway, Passage, carry, passed_on, with_query
 from agentrun.emulator.http import Request
@@ -70,8 +72,9 @@ async def dial(path: Path, port: int) -> socket.socket:
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connected.setblocking(False)
     try:
-        await asyncio.wait_for(_joined(connected, path, port), _DIAL_SECONDS)
-    except (OSError, asyncio.TimeoutError) as error:
+        with anyio.fail_after(_DIAL_SECONDS):
+            await _joined(connected, path, port)
+    except OSError as error:
         connected.close()
         raise UpstreamError(str(error) or "no answer in time") from error
     except BaseException:

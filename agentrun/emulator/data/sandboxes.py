@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import ipaddress
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlencode
 
+import anyio
+
+from agentrun._core.values import is_object
 from agentrun._serving.upstream import UpstreamError
-from agentrun._serving.values import is_object
 from agentrun.emulator.auth import Tenant
 from agentrun.emulator.backends.base import Running, RunningSandbox
 from agentrun.emulator.control.call import Call, Handler
@@ -201,8 +201,8 @@ class SandboxGateway:
         """Why a sandbox ended that has closed a connection, None when it did not end."""
         if reason := self._sandboxes.ended_reason(scope, sandbox_id):
             return reason
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(running.wait_ended(), _NEWS_SECONDS)
+        with anyio.move_on_after(_NEWS_SECONDS):
+            await running.wait_ended()
         reason = self._sandboxes.ended_reason(scope, sandbox_id)
         return reason or (None if running.alive else "its processes ended")
 

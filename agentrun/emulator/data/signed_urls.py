@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.emulator.clock import Clock, iso
 from agentrun.emulator.store import Scope
 from agentrun.emulator.wire.envelope import ServiceError, forbidden, invalid

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agentrun.emulator.guest.errors import Exhausted
-from agentrun.emulator.guest.interpreter import Ended, SendSignal, Wires, Worker
+from agentrun.emulator.guest.interpreter import NUDGE_SECONDS, Ended, SendSignal, Wires, Worker, how_it_ended
 from agentrun.emulator.guest.replies import PYTHON_LINES
 
 LARGEST_PACKET = 128 * 1024
@@ -41,13 +41,19 @@ class Spawned:
 
 @dataclass
 class _Asked:
-    """An interpreter that was asked for: who waits for it, how its end will be told, and how to kill it at any rate."""
+    """An interpreter that was asked for: who waits for it, how its end will be told, and how to kill it at any rate.
+
+    It is `born` once it has answered; after that it is the worker that tells what becomes of it.
+    """
 
     answer: asyncio.Future[Spawned]
     ended: Ended
+    born: bool = False
     process: int | None = None
 
     def end(self, code: int | None) -> None:
+        if not self.born and not self.answer.done():
+            self.answer.set_exception(_refusal(f"it {how_it_ended(code)} before it could answer"))
         if not self.ended.done():
             self.ended.set_result(code)
         if self.process is not None:
@@ -91,7 +97,7 @@ class Broker:
         asked = self._asked[number] = _Asked(loop.create_future(), loop.create_future())
         try:
             await self._send({"spawn": number, **wish}, descriptors)
-            return await asked.answer
+            return await self._answer_to(number, asked)
         except BaseException:
             asked.answer.cancel()  # Whatever still comes is given up.
             raise
@@ -110,6 +116,14 @@ class Broker:
                 asked.kill()
                 asked.end(None)
         self._asked.clear()
+
+    async def _answer_to(self, number: int, asked: _Asked) -> Spawned:
+        """Code that runs beside it, as the same user, may stop what was just forked, which then would never answer."""
+        while not asked.answer.done():
+            await asyncio.wait([asked.answer], timeout=NUDGE_SECONDS)
+            if not (asked.born or asked.answer.done() or self._remote):
+                self._tell({"continue": number})
+        return asked.answer.result()
 
     async def _send(self, content: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         data = json.dumps(content, separators=(",", ":")).encode()
@@ -151,9 +165,10 @@ class Broker:
         else:
             del self._asked[number]
             if not asked.answer.done():
-                asked.answer.set_exception(Exhausted(f"no Python interpreter could be started: {message['error']}"))
+                asked.answer.set_exception(_refusal(message["error"]))
 
     def _connect(self, number: int, asked: _Asked, pid: int, descriptors: list[int]) -> None:
+        asked.born = True
         control, stdout, stderr, *more = descriptors
         if self._remote:
             asked.process, *more = more
@@ -177,9 +192,14 @@ class Broker:
         asked = self._asked.get(number)
         if asked is not None and kind is signal.SIGKILL:
             asked.kill()  # It is the first process of its namespace, so everything in there ends.
-        elif asked is not None and self._connection is not None:
+        elif asked is not None:
+            self._tell({"signal": number, "name": kind.name})
+
+    def _tell(self, content: Mapping[str, Any]) -> None:
+        """Tell it what nothing depends on: a line that is full for a moment loses it."""
+        if self._connection is not None:
             with contextlib.suppress(OSError):
-                self._connection.send(json.dumps({"signal": number, "name": kind.name}).encode())
+                self._connection.send(json.dumps(content).encode())
 
 
 def pid_of(process: int) -> int | None:
@@ -189,6 +209,10 @@ def pid_of(process: int) -> int | None:
         if name == "Pid" and int(value) > 0:
             return int(value)
     return None
+
+
+def _refusal(reason: str) -> Exhausted:
+    return Exhausted(f"no Python interpreter could be started: {reason}")
 
 
 def _close(descriptors: list[int]) -> None:

@@ -395,14 +395,17 @@ class Worker(Interpreter):
         self._answer(Reply(error=self._death))
 
 
-def _death_text(code: int | None) -> str:
+def how_it_ended(code: int | None) -> str:
+    """What became of an interpreter that has ended, to be put after its name."""
     if code is None:
-        how = "ended"
-    elif code >= 0:
-        how = f"exited with code {code}"
-    else:
-        how = f"was ended by {_signal_name(-code)}" + (" (out of memory?)" if code == -signal.SIGKILL else "")
-    return f"the interpreter {how}; the state of the context is lost, the next execution starts afresh"
+        return "ended"
+    if code >= 0:
+        return f"exited with code {code}"
+    return f"was ended by {_signal_name(-code)}" + (" (out of memory?)" if code == -signal.SIGKILL else "")
+
+
+def _death_text(code: int | None) -> str:
+    return f"the interpreter {how_it_ended(code)}; the state of the context is lost, the next execution starts afresh"
 
 
 def _signal_name(number: int) -> str:

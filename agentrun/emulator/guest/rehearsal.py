@@ -15,6 +15,7 @@ from agentrun.emulator.guest import serving
 from agentrun.emulator.guest.children import AgentLoop
 from agentrun.emulator.guest.doors import listen_inside
 from agentrun.emulator.guest.interpreter import Wires, Worker
+from agentrun.emulator.guest.paths import home
 from agentrun.emulator.guest.replies import JSON_LINES
 
 TIMES = 12
@@ -64,6 +65,8 @@ class _Understudy(asyncio.Protocol):
 
 def rehearse() -> None:
     """Play some lives, and leave no thread, no descriptor and no state."""
+    if not home().is_dir():
+        os.environ["HOME"] = os.sep  # Nothing can be executed in a folder that is not there.
     for _ in range(TIMES):
         loop = AgentLoop()
         try:

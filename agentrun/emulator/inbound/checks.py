@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from agentrun._serving.values import section
+from agentrun._core.values import section
 from agentrun.emulator.inbound.refusal import REALM, NotAdmitted
 
 AUTHORIZATION = "authorization"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.emulator.clock import Clock
 from agentrun.emulator.fetching import Fetcher, FetchError
 from agentrun.emulator.wire.envelope import ServiceError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from agentrun._serving.values import section
+from agentrun._core.values import section
 from agentrun.emulator.inbound.checks import AUTHORIZATION, without_scheme
 from agentrun.emulator.inbound.key_sets import Key, KeySets, read_keys
 from agentrun.emulator.inbound.refusal import REALM, NotAdmitted

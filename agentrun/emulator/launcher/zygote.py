@@ -2,7 +2,8 @@
 
 `python -m agentrun.emulator.launcher.zygote LAUNCHER EMULATOR`, two inherited descriptors. Requests come on two ways:
 
-- from agents, on lines that the launcher introduces: `{"spawn": number, "cwd": folder}` for an interpreter beside them;
+- from agents, on lines that the launcher introduces: `{"spawn": number, "cwd": folder}` for an interpreter beside them,
+  and `{"continue": number}` when what is there already may have stopped it before it could answer;
 - from the emulator: `{"spawn": number, "plan": {...}}` with [namespaces..., cgroups...] for one with process ids of its
   own in a sandbox that exists, or with `"fresh": true` and [cgroups...] for the first one of a new sandbox.
 
@@ -42,14 +43,17 @@ MOST_CHILDREN = 400
 
 @dataclass
 class Sandbox:
-    """A sandbox as the zygote knows it: its first process, the line to its agent, and the interpreters it has."""
+    """A sandbox as the zygote knows it: its first process, the line to its agent, and the interpreters it has.
+
+    Those are process ids by the numbers under which they were asked for.
+    """
 
     number: int
     process: int
     plan: Plan
     broker: socket.socket
     cgroups: tuple[int, ...]
-    interpreters: set[int] = field(default_factory=set[int])
+    interpreters: dict[int, int] = field(default_factory=dict[int, int])
 
     def close(self) -> None:
         """Let go of it."""
@@ -86,7 +90,7 @@ class Zygote:
         """Make forks cheap; what the kernel cannot do for that is left out."""
         heap.fill_gaps()
         with contextlib.suppress(OSError):
-            pages = rehearsal.hot_pages(self._spawn, self._reactor.turn)
+            pages = rehearsal.hot_pages(self._spawn_outside, self._reactor.turn)
             if kernel.collapse_private_memory():
                 hot_pages.copy_with_forks(pages)
 
@@ -126,9 +130,11 @@ class Zygote:
         asked: Any = packet.content
         if not isinstance(asked, dict):
             return
-        number, folder = packet.content.get("spawn"), packet.content.get("cwd")
+        number, folder, waiting = (packet.content.get(name) for name in ("spawn", "cwd", "continue"))
         if isinstance(number, int) and isinstance(folder, str):
             self._spawn_beside(sandbox, number, folder)
+        elif isinstance(waiting, int) and waiting in sandbox.interpreters:
+            os.kill(sandbox.interpreters[waiting], signal.SIGCONT)
 
     def _on_emulator(self) -> None:
         packet = packets.receive(self._emulator)
@@ -140,7 +146,9 @@ class Zygote:
             return
         plan, given = Plan.unpacked(content["plan"]), tuple(packet.descriptors)
         count = 0 if content.get("fresh") else len(SHARED)
-        self._spawn(Request(self._emulator, content["spawn"], plan.home, plan, given[count:], namespaces=given[:count]))
+        namespaces, cgroups = given[:count], given[count:]
+        request = Request(self._emulator, content["spawn"], plan.home, plan, cgroups, namespaces=namespaces)
+        self._spawn_outside(request)
         packet.close()
 
     def _forget(self, sandbox: Sandbox) -> None:
@@ -159,19 +167,21 @@ class Zygote:
         request = Request(sandbox.broker, number, folder, sandbox.plan, sandbox.cgroups, beside=sandbox.process)
         if len(sandbox.interpreters) >= MOST_INTERPRETERS:
             request.refuse(f"there are {MOST_INTERPRETERS} Python interpreters already")
+        elif number in sandbox.interpreters:
+            request.refuse(f"number {number} is taken")
         else:
             self._spawn(request, sandbox.interpreters)
 
-    def _spawn(self, request: Request, family: set[int] | None = None) -> None:
+    def _spawn_outside(self, request: Request) -> None:
+        self._spawn(request, self._asked_by_emulator)
+
+    def _spawn(self, request: Request, family: dict[int, int]) -> None:
         try:
             pid = self._fork(request)
         except OSError as error:
             request.refuse(str(error))
             return
-        if family is None:
-            self._asked_by_emulator[request.number] = pid
-        else:
-            family.add(pid)
+        family[request.number] = pid
         process = kernel.pidfd_open(pid)
         self._reactor.add(process, lambda: self._on_end(request, pid, process, family))
         self._forks += 1
@@ -191,15 +201,12 @@ class Zygote:
         kernel.setns(self._home, kernel.CLONE_NEWPID)
         return pid
 
-    def _on_end(self, request: Request, pid: int, process: int, family: set[int] | None) -> None:
+    def _on_end(self, request: Request, pid: int, process: int, family: dict[int, int]) -> None:
         self._reactor.remove(process)
         os.close(process)
         _, status = os.waitpid(pid, 0)
         self._children -= 1
-        if family is None:
-            del self._asked_by_emulator[request.number]
-        else:
-            family.discard(pid)
+        del family[request.number]
         if request.asker.fileno() >= 0:
             request.tell({"ended": request.number, "code": os.waitstatus_to_exitcode(status)})
         self._leave_when_idle()

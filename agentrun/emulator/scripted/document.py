@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, TypeVar, get_args
 
+from agentrun._core.values import is_list
 from agentrun._serving.openai_error import bad_request
 from agentrun.emulator.scripted.condition import AnyOf, Condition, Text, Trigger, When, as_condition
 from agentrun.emulator.scripted.conversation import ToolCall
@@ -17,7 +18,6 @@ from agentrun.emulator.scripted.fields import (
     boolean,
     check_keys,
     integer,
-    is_array,
     is_object,
     number,
     object_of,
@@ -50,7 +50,7 @@ def _build(make: Callable[..., T], value: object, where: str, readers: Mapping[s
 
 
 def _read_models(value: object, where: str) -> list[str] | dict[str, Script | None]:
-    if is_array(value):
+    if is_list(value):
         return array_of(string)(value, where)
     scripts = object_of(value, where)
     return {name: None if each is None else read_script(each, f"{where}.{name}") for name, each in scripts.items()}
@@ -69,7 +69,7 @@ def _place(rule: object, where: str) -> str:
 
 def _read_when(value: object, where: str) -> Trigger:
     """Read a text, a turn, `{regex: ...}`, the parts of a `When`, or several of these, of which one must hold."""
-    if is_array(value):
+    if is_list(value):
         return AnyOf(tuple(_read_condition(each, f"{where}[{i}]") for i, each in enumerate(value)))
     if is_object(value) and "regex" not in value:
         return _build(When, value, where, WHEN)
@@ -92,7 +92,7 @@ def _compile(regex: str) -> re.Pattern[str]:
 
 
 def _read_texts(value: object, where: str) -> Text | list[Text]:
-    return array_of(_read_text)(value, where) if is_array(value) else _read_text(value, where)
+    return array_of(_read_text)(value, where) if is_list(value) else _read_text(value, where)
 
 
 def _read_reply(value: object, where: str) -> str | Reply:
@@ -106,7 +106,7 @@ def _make_reply(*, from_schema: bool = False, **fields: Any) -> Reply:
 
 
 def _read_json(value: object, where: str) -> object:
-    if not (is_object(value) or is_array(value)):
+    if not (is_object(value) or is_list(value)):
         raise wrong_type(where, "an object or an array", value)
     return value
 

@@ -11,9 +11,10 @@ from hashlib import shake_256
 from math import sqrt
 from typing import Literal, TypedDict
 
+from agentrun._core.values import is_list
 from agentrun._serving.openai_error import bad_request
 from agentrun.emulator.scripted.fields import array as array_at
-from agentrun.emulator.scripted.fields import between, given, integer, is_array, one_of, required, string
+from agentrun.emulator.scripted.fields import between, given, integer, one_of, required, string
 from agentrun.emulator.scripted.reply import count_tokens
 from agentrun.emulator.scripted.words import words_of
 
@@ -107,7 +108,7 @@ def _read_input(value: object) -> list[tuple[list[str], int]]:
 
 
 def _read_item(value: object, where: str) -> tuple[list[str], int]:
-    return _read_tokens(value, where) if is_array(value) else _read_text(value, where)
+    return _read_tokens(value, where) if is_list(value) else _read_text(value, where)
 
 
 def _read_text(value: object, where: str) -> tuple[list[str], int]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TypeAlias, TypeGuard, TypeVar, cast
 
+from agentrun._core.values import is_list
 from agentrun._serving.openai_error import ApiError, bad_request
 
 T = TypeVar("T")
@@ -50,11 +51,6 @@ def is_object(value: object) -> TypeGuard[dict[str, object]]:
     return isinstance(value, dict) and all(isinstance(key, str) for key in cast("dict[object, object]", value))
 
 
-def is_array(value: object) -> TypeGuard[list[object]]:
-    """Whether it is an array."""
-    return isinstance(value, list)
-
-
 def object_of(value: object, where: str) -> Mapping[str, object]:
     """Read an object."""
     if not is_object(value):
@@ -64,7 +60,7 @@ def object_of(value: object, where: str) -> Mapping[str, object]:
 
 def array(value: object, where: str) -> Sequence[object]:
     """Read an array."""
-    if not is_array(value):
+    if not is_list(value):
         raise wrong_type(where, "an array", value)
     return value
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from agentrun._core import names
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 
 Report: TypeAlias = Callable[[str], None]
 Check: TypeAlias = Callable[[Any, str, Report], None]

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import unquote
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.emulator.wire.envelope import ServiceError, invalid
 from agentrun.emulator.wire.schema import Report, SchemaCheck, nearest
 

@@ -17,9 +17,10 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
+import anyio
 from typing_extensions import Self
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.gateway.cache.chat_answer import ChatJoin, UnknownPartError, chunks_of
 from agentrun.gateway.cache.vectors import Vector, VectorIndex
 from agentrun.gateway.call import Call, dump
@@ -283,7 +284,8 @@ class Recorder:
 
 async def _vector(embed: Embed, text: str) -> Vector | None:
     try:
-        return Vector.of(await asyncio.wait_for(embed(text), _EMBED_SECONDS))
+        with anyio.fail_after(_EMBED_SECONDS):
+            return Vector.of(await embed(text))
     except Exception:
         # Whatever is wrong with the embedding service, the call can be answered without it.
         _log.warning("The embedding service of a cache did not answer", exc_info=True)

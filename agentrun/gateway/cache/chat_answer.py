@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 
 _TEXTS = ("reasoning_content", "reasoning", "content", "refusal")
 _KNOWN_MESSAGE = frozenset((*_TEXTS, "role", "tool_calls", "function_call"))

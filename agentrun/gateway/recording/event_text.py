@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 
 Span: TypeAlias = tuple[int, int]
 _Label: TypeAlias = tuple[object, ...]

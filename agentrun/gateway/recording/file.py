@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.gateway.recording.exchange import Ending, Exchange, Piece, RecordingError
 from agentrun.gateway.recording.secret_types import SecretType
 

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from heapq import nlargest
 from typing import Any, NamedTuple
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.gateway.recording.matching import Normalised
 
 _MOST_SHOWN = 5

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 
 VERSION = 1
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]*)"')

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.gateway.recording.event_text import fragments
 from agentrun.gateway.recording.exchange import Piece
 from agentrun.gateway.recording.secret_types import ALWAYS, PLACEHOLDERS, Finder, SecretType, type_of

@@ -12,9 +12,9 @@ from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
 
+from agentrun._core.values import is_object
 from agentrun._serving.openai_error import DO_NOT_RETRY, ApiError
 from agentrun._serving.upstream import Headers, UpstreamError, UpstreamTimeout
-from agentrun._serving.values import is_object
 from agentrun.gateway.call import Call
 from agentrun.gateway.limits.concurrency import Place, Places
 from agentrun.gateway.limits.rate_limits import retry_after

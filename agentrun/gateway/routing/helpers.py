@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentrun._core.values import is_list, is_object
 from agentrun._serving.upstream import UpstreamError
-from agentrun._serving.values import is_list, is_object
 from agentrun.gateway.call import dump
 from agentrun.gateway.plan import Plan, Target
 from agentrun.gateway.routing.upstreams import Upstreams, Wait

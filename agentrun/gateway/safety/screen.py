@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from agentrun._core.values import is_list, is_object
 from agentrun._serving.openai_error import DO_NOT_RETRY, ApiError
-from agentrun._serving.values import is_list, is_object
 from agentrun.gateway.call import dump
 from agentrun.gateway.safety.checks import (
     SAFETY_HEADER,

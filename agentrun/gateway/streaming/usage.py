@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.gateway.streaming.whole_events import end_of_events
 
 # An event of a usage is short, and in those that hold a whole answer it is near the end.

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.gateway.streaming.whole_events import WholeEvents
 
 _EVENT = re.compile(rb".+?(?:\n\r?\n|\r\r|\Z)", re.DOTALL)

@@ -6,8 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from agentrun._core.credentials import Secret
+from agentrun._core.outbound import disabled
 from agentrun.credential import Credential
-from agentrun.errors import ConfigError
+from agentrun.errors import ConfigError, CredentialError
 
 if TYPE_CHECKING:
     from agentrun.config import Config
@@ -37,7 +38,10 @@ class Key:
         return f"Key({self._what!r})"
 
     async def get(self) -> str:
-        """The key; raises ConfigError, which says what to set, and ResourceNotExistError for an unknown Credential."""
+        """The key; raises ConfigError, which says what to set.
+
+        Raises CredentialError for a Credential that is disabled or empty, ResourceNotExistError for an unknown one.
+        """
         if self._found is None:
             self._found = await self._look_up()
         return self._found
@@ -56,7 +60,7 @@ class Key:
     async def _of_credential(self, name: str) -> str:
         credential = await Credential.get_by_name_async(name, self._config)
         if credential.enabled is False:
-            raise ConfigError(f"the credential {name} is disabled", hint="Enable it, or name another one")
+            raise disabled(name)
         if not credential.credential_secret:
-            raise ConfigError(f"the credential {name} holds no secret", hint=f"It has to hold the key for {self._what}")
+            raise CredentialError(name, "it holds no secret", hint=f"It has to hold the key for {self._what}")
         return credential.credential_secret

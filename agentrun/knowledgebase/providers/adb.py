@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from agentrun._core.api import CloudAPI, Operation
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.config import Config
 from agentrun.errors import InvalidResponseError
 from agentrun.knowledgebase.filters import as_condition, equal_values

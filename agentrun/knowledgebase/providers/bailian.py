@@ -8,7 +8,7 @@ from typing import Any
 
 from agentrun._core.api import CloudAPI, Operation, request_id
 from agentrun._core.blocking import gather
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.config import Config
 from agentrun.errors import InvalidResponseError, from_response
 from agentrun.knowledgebase.filters import equal_values

@@ -8,7 +8,7 @@ from typing import Any
 
 from agentrun._core.api import error_of, parsed, timeouts
 from agentrun._core.session import Request
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.config import Config
 from agentrun.credential import Credential
 from agentrun.errors import ConfigError, InvalidResponseError, from_response

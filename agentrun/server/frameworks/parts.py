@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.integration._outcome import as_text
 from agentrun.server.model import Message, ToolCall
 

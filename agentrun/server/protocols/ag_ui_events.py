@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.integration._outcome import as_text
 from agentrun.server.events import AgentEvent, EventType
 from agentrun.server.merging import with_addition

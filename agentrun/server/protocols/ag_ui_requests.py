@@ -9,8 +9,8 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 
+from agentrun._core.values import is_list, is_object
 from agentrun._serving.openai_error import bad_request
-from agentrun._serving.values import is_list, is_object
 from agentrun.server.model import AgentRequest, Message, Tool
 from agentrun.server.protocols.reading import listed, validated
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.requests import Request
 
+from agentrun._core.values import is_object
 from agentrun._serving.openai_error import bad_request
-from agentrun._serving.values import is_object
 from agentrun.server.model import AgentRequest, Message, Tool
 from agentrun.server.protocols.protocol import SESSION_HEADER
 from agentrun.server.protocols.reading import listed, validated

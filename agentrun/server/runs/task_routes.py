@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from agentrun._core.values import is_object
 from agentrun._serving.openai_error import ApiError, bad_request
-from agentrun._serving.values import is_object
 from agentrun.errors import StorageError
 from agentrun.server.protocols.protocol import dumps
 from agentrun.server.protocols.reading import validated

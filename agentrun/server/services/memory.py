@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
+from agentrun._core.values import is_list, is_object
 from agentrun.errors import InvalidInputError
 from agentrun.server.services.base import AnyMessage, Service, at_least_one, identifier, message_to_json, session_of
 from agentrun.server.services.storage.base import Shelf, Storage
@@ -55,6 +56,11 @@ class MemoryService(Service):
         begin = ((_number(filters, "page_num", 1) or 1) - 1) * size
         return (await self._memories(user_id))[begin : begin + size]
 
+    async def session_memory(self, user_id: str, session_id: str | None = None) -> list[dict[str, Any]]:
+        """What is remembered of one session, oldest first."""
+        shelf = Shelf(_KIND, identifier(user_id, "user_id"), session_of(session_id))
+        return [json.loads(entry.value) for entry in await self.run(self.storage.read, shelf) or ()]
+
     async def delete_memory(self, user_id: str, session_id: str | None = None) -> None:
         """Forget what is remembered of a session, of all sessions of the user without one."""
         owner = identifier(user_id, "user_id")
@@ -84,18 +90,10 @@ def text_of(message: Mapping[str, Any]) -> str:
 
 
 def _texts(parts: Any) -> Iterator[str]:
-    for part in parts if _is_list(parts) else ():
-        text = part.get("text") if _is_dict(part) else None
+    for part in parts if is_list(parts) else ():
+        text = part.get("text") if is_object(part) else None
         if isinstance(text, str):
             yield text
-
-
-def _is_list(value: Any) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
-
-
-def _is_dict(value: Any) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
 
 
 def _number(filters: Mapping[str, Any] | None, name: str, default: int | None) -> int | None:

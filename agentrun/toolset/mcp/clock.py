@@ -7,6 +7,8 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import anyio
+
 from agentrun.errors import Executed, RequestTimeoutError
 
 
@@ -30,8 +32,9 @@ class Clock:
     async def holding(self, lock: asyncio.Lock) -> AsyncGenerator[None, None]:
         """With the lock; raises RequestTimeoutError when others hold it until the time is over."""
         try:
-            await asyncio.wait_for(lock.acquire(), self.left)
-        except asyncio.TimeoutError as error:
+            with anyio.fail_after(self.left):
+                await lock.acquire()
+        except TimeoutError as error:
             raise RequestTimeoutError(
                 f"other calls kept the MCP session busy for {self.seconds:g} s",
                 hint="Raise timeout=",

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from agentrun._core.values import is_mapping
 from agentrun.errors import Executed, InvalidResponseError
-from agentrun.toolset.values import is_object
 
 _CHECKS = "agentrun.toolset.arguments"
 
@@ -21,7 +21,7 @@ def _checks() -> Any:
 def schema_of(name: str, tools: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The schema that a tool promises its output by, None when it promises nothing or is not among the tools."""
     found = next((tool.get("outputSchema") for tool in tools if tool.get("name") == name), None)
-    return found if is_object(found) else None
+    return found if is_mapping(found) else None
 
 
 async def broken_promise(

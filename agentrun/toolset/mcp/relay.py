@@ -15,6 +15,8 @@ from itertools import count
 from typing import Any, TypeAlias, cast
 from urllib.parse import urljoin, urlsplit
 
+import anyio
+
 from agentrun._core.api import USER_AGENT, error_of
 from agentrun._core.foreign_http import Incoming, Outgoing
 from agentrun._core.session import ByteStream, Request, Session, Timeouts
@@ -333,16 +335,13 @@ def _event(message: bytes) -> bytes:
 async def _drained(stream: ByteStream, chunks: AsyncIterator[bytes]) -> None:
     """Read the end that belongs to an answer, so that its connection can be used again; if it comes soon."""
     try:
-        await asyncio.wait_for(_ended(chunks), _SECONDS_TO_DRAIN)
-    except (AgentRunError, RuntimeError, asyncio.TimeoutError):
+        with anyio.move_on_after(_SECONDS_TO_DRAIN):
+            async for _ in chunks:
+                pass
+    except (AgentRunError, RuntimeError):
         pass
     finally:
         await stream.close()
-
-
-async def _ended(chunks: AsyncIterator[bytes]) -> None:
-    async for _ in chunks:
-        pass
 
 
 def _cut(data: bytes) -> tuple[bytes, bytes]:

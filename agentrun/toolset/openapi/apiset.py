@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 from agentrun._core.blocking import run
 from agentrun._core.credentials import Secret
 from agentrun._core.names import nearest
+from agentrun._core.values import is_list, is_tuple
 from agentrun.config import Config
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.openapi.function_tool import function_tool
 from agentrun.toolset.openapi.openapi import OpenAPI
 from agentrun.toolset.openapi.security import Value
 from agentrun.toolset.schema import ToolDefinition, ToolInfo, definition_of_mcp_tool
-from agentrun.toolset.values import is_list, is_tuple
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlencode
 
+from agentrun._core.values import as_list, as_mapping, is_list, is_mapping
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.openapi import media, styles
 from agentrun.toolset.openapi.document import Node, follow
 from agentrun.toolset.openapi.files import BINARY, file_of, file_schema, is_file, is_file_schema
 from agentrun.toolset.openapi.multipart import Multipart
 from agentrun.toolset.openapi.schemas import Schemas, read_only_names
-from agentrun.toolset.values import as_list, as_object, is_list, is_object
 
 # What an object may say and still be the sum of its properties.
 _OF_A_PLAIN_OBJECT = {
@@ -48,9 +48,9 @@ class Body:
         """The bytes of a value and their media type; raises InvalidInputError when it cannot be written so."""
         kind = media.essence(self.media_type)
         if kind == media.FORM:
-            return self._form(as_object(value)), kind
+            return self._form(as_mapping(value)), kind
         if kind == media.MULTIPART:
-            return self._multipart(as_object(value))
+            return self._multipart(as_mapping(value))
         if self.is_file or is_file(value):
             return self._file(value)
         if media.is_json(kind):
@@ -80,7 +80,7 @@ class Body:
             yield name, styles.plain(value)
 
     def _encoding(self, name: str) -> Mapping[str, Any]:
-        return as_object(self.encodings.get(name, {}))
+        return as_mapping(self.encodings.get(name, {}))
 
     def _multipart(self, value: Mapping[str, Any]) -> tuple[bytes, str]:
         form = Multipart()
@@ -125,7 +125,7 @@ def as_json(value: Any) -> bytes:
 
 def is_file_part_schema(schema: Any) -> bool:
     """Whether a converted schema is that of a file, or of a list of files; what was made of one by us counts too."""
-    if not is_object(schema):
+    if not is_mapping(schema):
         return False
     words = schema
     return _is_file(words) or (words.get("type") == "array" and _is_file(words.get("items")))
@@ -143,7 +143,7 @@ def _as_file(schema: Any) -> Any:
     """The schema with files in it turned into text; only a file itself, or a list of files."""
     if is_file_schema(schema):
         return _FileSchema(file_schema(schema))
-    words = as_object(schema)
+    words = as_mapping(schema)
     if words.get("type") == "array" and is_file_schema(words.get("items")):
         return {**words, "items": _FileSchema(file_schema(words["items"]))}
     return schema
@@ -163,7 +163,7 @@ def read_body(operation: Node, schemas: Schemas, uses: set[str], place: str) -> 
     schema = found.part("schema")
     properties = _flattened(schema, schemas, uses, media.essence(chosen) == media.MULTIPART)
     whole, is_binary = (True, False) if properties else _whole(schema, chosen, schemas, uses)
-    if is_object(whole) and isinstance(node.object().get("description"), str):
+    if is_mapping(whole) and isinstance(node.object().get("description"), str):
         whole = {"description": node.object()["description"], **whole}
     required = node.object().get("required") is True
     return Body(chosen, required, whole, properties, found.part("encoding").object(), is_binary)
@@ -172,15 +172,15 @@ def read_body(operation: Node, schemas: Schemas, uses: set[str], place: str) -> 
 def _whole(schema: Node, media_type: str, schemas: Schemas, uses: set[str]) -> tuple[Any, bool]:
     """The schema of a body that is one value, and whether it is a file."""
     if media.is_binary(media_type):
-        return file_schema(as_object(schemas.convert(schema, set()))), True
+        return file_schema(as_mapping(schemas.convert(schema, set()))), True
     if media.is_text(media_type):
-        converted = as_object(schemas.convert(schema, set()))
+        converted = as_mapping(schemas.convert(schema, set()))
         return {
             "type": "string",
             **{word: converted[word] for word in ("description", "examples") if word in converted},
         }, False
     converted = schemas.convert(schema, uses)
-    return (file_schema(as_object(converted)), True) if is_file_schema(converted) else (converted, False)
+    return (file_schema(as_mapping(converted)), True) if is_file_schema(converted) else (converted, False)
 
 
 def _flattened(schema: Node, schemas: Schemas, uses: set[str], files: bool) -> Properties | None:

@@ -12,11 +12,11 @@ from referencing import Anchor, Registry, Resource, Specification
 from referencing.exceptions import Unresolvable
 
 from agentrun._core.blocking import run
+from agentrun._core.values import as_mapping, is_list, is_mapping
 from agentrun.config import Config
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.openapi import reading
 from agentrun.toolset.openapi.reading import Source
-from agentrun.toolset.values import as_object, is_list, is_object
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -37,7 +37,7 @@ class Node(NamedTuple):
 
     def object(self) -> Object:
         """The part as a mapping, empty when it is none."""
-        return as_object(self.value)
+        return as_mapping(self.value)
 
     def part(self, name: str) -> Node:
         """What the part has under a name, None when there is nothing."""
@@ -132,7 +132,7 @@ def _outside(reference: str) -> str | None:
 
 
 def _checked(value: Any) -> Object:
-    if not is_object(value):
+    if not is_mapping(value):
         raise _no_document(f"it is {_kind(value)}")
     root = value
     if "swagger" in root:
@@ -150,7 +150,7 @@ def _checked(value: Any) -> Object:
 def _check_shape(root: Object) -> None:
     for name in ("paths", "components", "info"):
         _require_mapping(root.get(name, {}), name)
-    for path, item in as_object(root.get("paths")).items():
+    for path, item in as_mapping(root.get("paths")).items():
         _require_mapping(item, f"paths.{path}")
         for method in METHODS:
             if method in item:
@@ -158,7 +158,7 @@ def _check_shape(root: Object) -> None:
 
 
 def _require_mapping(value: Any, place: str) -> None:
-    if not is_object(value):
+    if not is_mapping(value):
         raise InvalidInputError(f"{place} must be an object, not {_kind(value)}", field=place)
 
 
@@ -218,7 +218,7 @@ def _mappings(value: Any) -> Iterator[Object]:
     waiting = [value]
     while waiting:
         part = waiting.pop()
-        if is_object(part):
+        if is_mapping(part):
             yield part
             waiting.extend(part.values())
         elif is_list(part):
@@ -229,7 +229,7 @@ def _mappings(value: Any) -> Iterator[Object]:
 
 
 def _id_of(value: Any) -> str | None:
-    found: Any = value.get("$id") if is_object(value) else None
+    found: Any = value.get("$id") if is_mapping(value) else None
     return found if isinstance(found, str) else None
 
 

@@ -14,8 +14,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, cast
 
+from agentrun._core.values import is_list, is_mapping, is_tuple
 from agentrun.errors import InvalidInputError
-from agentrun.toolset.values import is_list, is_object, is_tuple
 
 BINARY = "application/octet-stream"
 _NOTE = "The content of the file in Base64."
@@ -78,7 +78,7 @@ def _from_text(text: str, field: str) -> File:
 
 def is_file_schema(schema: Any) -> bool:
     """Whether a converted schema describes a file."""
-    if not is_object(schema):
+    if not is_mapping(schema):
         return False
     words = schema
     kinds = words.get("type")

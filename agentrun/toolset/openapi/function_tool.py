@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
 from typing import Any
 
+from agentrun._core.values import as_list, as_mapping
 from agentrun.toolset.schema import ToolDefinition
-from agentrun.toolset.values import as_list, as_object
 
 _TYPES: Mapping[str, Any] = {
     "string": str,
@@ -28,7 +28,7 @@ def function_tool(definition: ToolDefinition, invoke: Callable[[str, dict[str, A
         return invoke(definition.name, given)
 
     schema = definition.parameters
-    properties = as_object(schema.get("properties"))
+    properties = as_mapping(schema.get("properties"))
     required = {str(name) for name in as_list(schema.get("required"))}
     call.__name__ = call.__qualname__ = definition.name.replace("-", "_")
     call.__doc__ = _docstring(definition.description, properties)
@@ -53,7 +53,7 @@ def _signature(properties: Mapping[str, Any], required: set[str]) -> Signature:
 
 
 def _hint(schema: Any, required: bool) -> Any:
-    kind = as_object(schema).get("type")
+    kind = as_mapping(schema).get("type")
     found = _TYPES.get(kind, Any) if isinstance(kind, str) else Any
     return found if required else found | None
 
@@ -64,5 +64,5 @@ def _docstring(description: str, properties: Mapping[str, Any]) -> str:
 
 
 def _said(schema: Any) -> str:
-    text = as_object(schema).get("description")
+    text = as_mapping(schema).get("description")
     return " ".join(text.split()) if isinstance(text, str) else ""

@@ -13,6 +13,7 @@ from agentrun._core.blocking import run
 from agentrun._core.credentials import Secret
 from agentrun._core.names import nearest
 from agentrun._core.session import Request, Signer, Timeouts
+from agentrun._core.values import is_mapping
 from agentrun.config import Config
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.openapi import naming, servers
@@ -22,7 +23,7 @@ from agentrun.toolset.openapi.result import OpenAPIResult
 from agentrun.toolset.openapi.schemas import Schemas
 from agentrun.toolset.openapi.security import Security, Value
 from agentrun.toolset.schema import ToolDefinition, ToolInfo
-from agentrun.toolset.values import is_object
+from agentrun.toolset.tracing import tool_call
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,12 @@ class OpenAPI:
         request = Request(
             draft.method, url, draft.headers, draft.content, self._timeouts(settings), settings.get_max_retries()
         )
-        return OpenAPIResult.of(await settings.session.send(request, self._sign), draft.method, shown)
+        with tool_call(name, "extension") as span:
+            reply = await settings.session.send(request, self._sign)
+            span.set({"http.request.method": draft.method, "http.response.status_code": reply.status})
+            if reply.status >= 400:
+                span.fail(str(reply.status))
+        return OpenAPIResult.of(reply, draft.method, shown)
 
     def invoke_tool(
         self, name: str, arguments: Mapping[str, Any] | None = None, config: Config | None = None
@@ -209,7 +215,7 @@ def _named(document: Document) -> Iterator[tuple[str, _Entry]]:
     for path, item in document.paths():
         for method in METHODS:
             node = item.part(method)
-            if is_object(node.value):
+            if is_mapping(node.value):
                 wanted = node.object().get("operationId")
                 plain = naming.tool_name(wanted) if isinstance(wanted, str) else naming.operation_name(method, path)
                 name = naming.distinct_tool_name(plain, method, path, taken)

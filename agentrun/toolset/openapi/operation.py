@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentrun._core.values import is_list, is_mapping
 from agentrun.toolset.arguments import checked_arguments
 from agentrun.toolset.dialect import Schema
 from agentrun.toolset.openapi import media, naming
@@ -17,7 +18,6 @@ from agentrun.toolset.openapi.parameters import Parameter, read_parameters
 from agentrun.toolset.openapi.schemas import Schemas
 from agentrun.toolset.openapi.security import requirements
 from agentrun.toolset.schema import ToolDefinition
-from agentrun.toolset.values import is_list, is_object
 
 LONGEST_DESCRIPTION = 1024  # What model providers take.
 _PLACEHOLDER = re.compile(r"\{([^{}/]+)\}")
@@ -135,7 +135,7 @@ class Operation:
             return dict(arguments)
         found: dict[str, Any] = {}
         for name, value in arguments.items():
-            if name in _GROUPS and name not in self.arguments and is_object(value):
+            if name in _GROUPS and name not in self.arguments and is_mapping(value):
                 group = _GROUPS[name]
                 for wire, part in value.items():
                     found[self._by_wire.get((group, wire), wire)] = part

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agentrun._core.values import as_list, is_list, is_mapping
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.dialect import Schema
 from agentrun.toolset.openapi import styles
 from agentrun.toolset.openapi.document import Node, follow
 from agentrun.toolset.openapi.media import is_json
 from agentrun.toolset.openapi.schemas import Schemas
-from agentrun.toolset.values import as_list, is_list, is_object
 
 LOCATIONS = ("path", "query", "header", "cookie")
 _DEFAULT_STYLES = {"path": "simple", "query": "form", "header": "simple", "cookie": "form"}
@@ -123,7 +123,7 @@ def _schema(node: Node) -> tuple[str | None, Node]:
 
 def _noted(schema: Any, raw: Mapping[str, Any]) -> Any:
     """The schema with what the parameter says about itself."""
-    noted: Schema = dict(schema) if is_object(schema) else {}
+    noted: Schema = dict(schema) if is_mapping(schema) else {}
     if schema is False:
         return False
     if isinstance(raw.get("description"), str):

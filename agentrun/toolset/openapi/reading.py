@@ -12,10 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 from agentrun._core.api import USER_AGENT, error_of, timeouts
 from agentrun._core.session import Request
+from agentrun._core.values import is_mapping
 from agentrun.config import Config
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.openapi.yaml import parse_yaml
-from agentrun.toolset.values import is_object
 
 MOST_BYTES = 64 * 1024 * 1024
 _FILES = (".json", ".yaml", ".yml")
@@ -37,7 +37,7 @@ class Source:
 
 async def read(source: Any, config: Config) -> Source:
     """The values of a source; raises InvalidInputError when it cannot be read, and what a failed request means."""
-    if is_object(source):
+    if is_mapping(source):
         return Source(source)
     if isinstance(source, bytes):
         return Source(parse(_decoded(source, "the document"), "the document"))

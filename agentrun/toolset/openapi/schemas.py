@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from agentrun._core.values import is_list, is_mapping
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.dialect import Schema, translated
 from agentrun.toolset.openapi.document import Document, Node, follow, lookup
-from agentrun.toolset.values import is_list, is_object
 
 _MAPS = ("properties", "patternProperties", "dependentSchemas")
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
@@ -49,7 +49,7 @@ class Schemas:
 
     def convert(self, node: Node, uses: set[str]) -> Any:
         """A schema in 2020-12; the names of the definitions that it refers to are added to `uses`."""
-        if not is_object(node.value):
+        if not is_mapping(node.value):
             return node.value if isinstance(node.value, bool) else True
         node = node.within()
         raw = node.object()
@@ -122,7 +122,7 @@ class Schemas:
         return translated({**rest, **nested})
 
     def _nested(self, word: str, value: Any, node: Node, uses: set[str]) -> Any:
-        if word in _MAPS and is_object(value):
+        if word in _MAPS and is_mapping(value):
             parts = value.items()
             return {str(name): self.convert(Node(part, node.resolver), uses) for name, part in parts}
         if word in _LISTS and is_list(value):
@@ -138,7 +138,7 @@ class Schemas:
         if not hidden:
             return raw
         shown = dict(raw)
-        if is_object(raw.get("properties")):
+        if is_mapping(raw.get("properties")):
             shown["properties"] = {name: part for name, part in raw["properties"].items() if name not in hidden}
         if is_list(raw.get("required")):
             shown["required"] = _others(raw["required"], hidden)
@@ -170,7 +170,7 @@ def _is_read_only(node: Node) -> bool:
 
 def _not_requiring(part: Any, hidden: set[str]) -> Any:
     """A part of an `allOf` that does not ask for what only answers have; one that is referred to stays."""
-    if not is_object(part) or not is_list(part.get("required")):
+    if not is_mapping(part) or not is_list(part.get("required")):
         return cast("Any", part)
     known = part
     return {**known, "required": _others(known["required"], hidden)}
@@ -182,7 +182,7 @@ def _others(required: Iterable[Any], hidden: set[str]) -> list[str]:
 
 def _is_leaf(schema: Any) -> bool:
     """Whether a schema is so small that it is better written out than referred to: text, number, boolean."""
-    if not is_object(schema):
+    if not is_mapping(schema):
         return isinstance(schema, bool)
     words = schema
     if "$ref" in words or "$id" in words or any(word in words for word in _NESTED):

@@ -9,9 +9,9 @@ from typing import Any, Protocol, TypeAlias
 
 from agentrun._core.credentials import Secret
 from agentrun._core.names import nearest
+from agentrun._core.values import is_list, is_mapping
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.openapi.document import Document, Node, follow
-from agentrun.toolset.values import is_list, is_object
 
 # A token or key; a user name and password for `basic`; or what gives one of them whenever it is needed.
 Value: TypeAlias = "str | tuple[str, str] | Callable[[], str | tuple[str, str]]"
@@ -106,7 +106,7 @@ def requirements(node: Node) -> list[list[str]] | None:
     listed = node.object().get("security")
     if not is_list(listed):
         return None
-    ways = (way for way in listed if is_object(way))
+    ways = (way for way in listed if is_mapping(way))
     return [list(way) for way in ways]
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from agentrun._core.values import as_list, as_mapping
 from agentrun.errors import InvalidInputError
 from agentrun.toolset.openapi.document import Document, Node
-from agentrun.toolset.values import as_list, as_object
 
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
 
@@ -45,15 +45,15 @@ def are_named(holder: Node) -> bool:
 
 
 def _resolved(document: Document, server: Any, variables: Mapping[str, str]) -> str:
-    url = as_object(server).get("url")
+    url = as_mapping(server).get("url")
     if not isinstance(url, str):
         raise InvalidInputError("servers[0] needs a 'url'", field="servers")
-    specs = as_object(as_object(server).get("variables"))
+    specs = as_mapping(as_mapping(server).get("variables"))
     return _absolute(document, _VARIABLE.sub(lambda found: _value(found[1], specs, variables), url))
 
 
 def _value(name: str, specs: Mapping[str, Any], variables: Mapping[str, str]) -> str:
-    allowed = as_object(specs.get(name))
+    allowed = as_mapping(specs.get(name))
     value = variables.get(name, allowed.get("default"))
     place = f"server_variables.{name}"
     if value is None:

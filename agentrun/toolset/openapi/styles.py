@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 from urllib.parse import quote
 
-from agentrun.toolset.values import is_list, is_object
+from agentrun._core.values import is_list, is_mapping
 
 Quote: TypeAlias = Callable[[str], str]
 Pairs: TypeAlias = "list[tuple[str, str]]"
@@ -95,7 +95,7 @@ def _bracketed(key: str) -> str:
 
 def deep_pairs(name: str, value: Any) -> Pairs:
     """The pairs of a nested value: `a[b][c]`, `a[]` for single values of a list, `a[0][b]` for others."""
-    if is_object(value):
+    if is_mapping(value):
         items = value.items()
         return [pair for key, item in items for pair in deep_pairs(f"{name}[{key}]", item)]
     if is_list(value):

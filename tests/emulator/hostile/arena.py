@@ -59,6 +59,10 @@ class Arena:
         results: list[dict[str, Any]] = answer.json()["results"] if answer.status_code == 200 else []
         return Outcome(answer.status_code, results)
 
+    def context(self) -> str:
+        """The id of a new context of the attacker."""
+        return str(self.request("POST", "contexts", {"language": "python"}).json()["id"])
+
     def command(self, command: str, timeout: float = 10) -> dict[str, Any]:
         """Run a command in the attacker; its result."""
         answer = self.attacker.call("POST", "processes/cmd", {"command": command, "timeout": timeout})

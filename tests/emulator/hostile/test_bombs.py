@@ -116,7 +116,7 @@ def test_signals_to_itself(arena: Arena, kind: str) -> None:
     """The first process of a namespace does not feel them, another one ends or is stopped in time."""
 
     def attack(code: str) -> Outcome:
-        made = arena.request("POST", "contexts", {"language": "python"}).json()["id"] if kind == "context" else None
+        made = arena.context() if kind == "context" else None
         return arena.python(f"import os, signal, subprocess, time\n{code}", 0.8, made)
 
     # Without namespaces what reaches all reaches the agent too; see the next test.
@@ -125,6 +125,32 @@ def test_signals_to_itself(arena: Arena, kind: str) -> None:
     outcomes = together({name: partial(attack, SIGNALS[name]) for name in names})
     assert time.monotonic() - began < 0.8 + grace(arena)
     assert all(outcome.ending in ("ok", "error", "timeout") for outcome in outcomes.values()), outcomes
+    assert arena.still_works()
+
+
+@pytest.mark.parametrize("name", ["SIGSTOP", "SIGKILL"])
+def test_an_interpreter_that_comes_among_signals(arena: Arena, name: str) -> None:
+    """What is forked while all of the user's processes are signalled is there in the end, or a refusal is."""
+    if not arena.ground.forks:
+        pytest.xfail("the agent is signalled too, or waits for what it has just forked")
+    code = f"""
+import os, signal, time
+end = time.monotonic() + 1.2
+open('signals', 'w').close()
+while time.monotonic() < end:
+    try: os.kill(-1, signal.{name})
+    except ProcessLookupError: pass
+"""
+    began = time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        attack = pool.submit(arena.python, code, 5, arena.context())
+        while not arena.request("GET", "files", path="signals").is_success:
+            assert time.monotonic() - began < GRACE
+        made = [arena.request("POST", "contexts", {"language": "python"}).status_code for _ in range(3)]
+        assert attack.result().ending == "ok"
+    assert time.monotonic() - began < 1.2 + GRACE
+    # Where users have ids of their own, it is not theirs yet while it comes.
+    assert set(made) <= ({200} if name == "SIGSTOP" else {200, 503})
     assert arena.still_works()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from agentrun.toolset.values import is_list, is_object
+from agentrun._core.values import is_list, is_mapping
 
 FORMATS = {
     "date": "2024-05-06",
@@ -31,7 +31,7 @@ class Unmakeable(Exception):
 
 def make(schema: Any, follow: Callable[[str], Any], randomness: random.Random, depth: int = 0) -> Any:
     """A random value; deeper than some levels only what must be there."""
-    if not is_object(schema):
+    if not is_mapping(schema):
         return "anything"
     if depth > 12:
         raise Unmakeable
@@ -50,7 +50,7 @@ def make(schema: Any, follow: Callable[[str], Any], randomness: random.Random, d
         if word in schema:
             rest = {k: v for k, v in schema.items() if k != word}
             branches = [each for each in schema[word] if each != {"type": "null"}]
-            simple = [each for each in branches if is_object(each) and each.get("type") in SIMPLE]
+            simple = [each for each in branches if is_mapping(each) and each.get("type") in SIMPLE]
             chosen = randomness.choice((simple if depth > 3 else branches) or branches)
             return make(merged(rest, chosen, follow), follow, randomness, depth + 1)
     if "allOf" in schema:
@@ -62,7 +62,7 @@ def make(schema: Any, follow: Callable[[str], Any], randomness: random.Random, d
 
 
 def merged(schema: Any, part: Any, follow: Callable[[str], Any]) -> Any:
-    if not is_object(part):
+    if not is_mapping(part):
         return schema
     while "$ref" in part:
         part = follow(part["$ref"])
@@ -113,7 +113,7 @@ def made_object(schema: Any, follow: Callable[[str], Any], randomness: random.Ra
     if not found and not properties and depth:
         others = schema.get("additionalProperties", {})
         found["key"] = make(
-            others if is_object(others) and others else {"type": "string"}, follow, randomness, depth + 1
+            others if is_mapping(others) and others else {"type": "string"}, follow, randomness, depth + 1
         )
     return found
 

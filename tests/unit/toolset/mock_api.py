@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from agentrun.toolset.values import is_list, is_object
+from agentrun._core.values import is_list, is_mapping
 from tests.unit.servers import Behaviour, Line, Received, answer
 from tests.unit.toolset.making import make
 
@@ -33,7 +33,7 @@ class Wrong(Exception):
 
 def followed(root: Any, value: Any) -> Any:
     """A value, or what its reference leads to in the same document."""
-    while is_object(value) and isinstance(value.get("$ref"), str):
+    while is_mapping(value) and isinstance(value.get("$ref"), str):
         reference: str = value["$ref"]
         assert reference.startswith("#/"), reference
         value = root
@@ -47,15 +47,15 @@ def modern(value: Any, root: Any) -> Any:
     """A copy of a document of 3.0 whose schemas a validator of 2020-12 understands, as requests have them."""
     if is_list(value):
         return [modern(part, root) for part in value]
-    if not is_object(value):
+    if not is_mapping(value):
         return value
     found = {name: modern(part, root) for name, part in value.items()}
     if isinstance(found.get("pattern"), str):
         found.pop("pattern")  # Of another language than Python's.
     properties = found.get("properties")
-    if is_object(properties) and is_list(found.get("required")):
+    if is_mapping(properties) and is_list(found.get("required")):
         read_only = {
-            n for n, part in properties.items() if is_object(part) and followed(root, part).get("readOnly") is True
+            n for n, part in properties.items() if is_mapping(part) and followed(root, part).get("readOnly") is True
         }
         found["required"] = [name for name in found["required"] if name not in read_only]
     for bound, switch in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
@@ -191,12 +191,12 @@ class MockAPI:
 
     def _coerced(self, value: Any, schema: Any, depth: int = 0) -> Any:
         """Text as what the schema says it is."""
-        found: Any = followed(self.root, schema) if is_object(schema) else {}
+        found: Any = followed(self.root, schema) if is_mapping(schema) else {}
         for branch in (*found.get("anyOf", ()), *found.get("oneOf", ()), *found.get("allOf", ())):
             made = self._coerced(value, branch, depth + 1)
             if self._fits(made, branch):
                 return made
-        if is_object(value):
+        if is_mapping(value):
             properties, others = found.get("properties", {}), found.get("additionalProperties", {})
             if found.get("type") == "array" and all(key.isdigit() for key in value):
                 return [self._coerced(part, found.get("items", {}), depth + 1) for part in value.values()]

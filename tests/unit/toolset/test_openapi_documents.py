@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from agentrun._core.values import is_list, is_mapping
 from agentrun.toolset.openapi import OpenAPI
 from agentrun.toolset.openapi.document import METHODS
-from agentrun.toolset.values import is_list, is_object
 from tests.unit.toolset.documents import PUBLISHED, document_of, text_of
 from tests.unit.toolset.mock_api import followed
 
@@ -32,7 +32,7 @@ def as_json(value: Any) -> Any:
 
 def references(value: Any) -> Iterator[str]:
     """All `$ref`s that stand where a schema may be; a property may have that name too."""
-    if is_object(value):
+    if is_mapping(value):
         if isinstance(value.get("$ref"), str):
             yield value["$ref"]
         for name, part in value.items():

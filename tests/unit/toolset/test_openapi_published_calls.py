@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from agentrun._core.values import is_list, is_mapping
 from agentrun.toolset.openapi import OpenAPI
-from agentrun.toolset.values import is_list, is_object
 from tests.unit.modes import both_modes, drive
 from tests.unit.servers import serving
 from tests.unit.toolset.documents import document_of
@@ -56,7 +56,7 @@ def modern_of(name: str) -> Any:
 
 def as_text(value: Any) -> Any:
     """A value as it looks when everything is text: what a form cannot say is not compared."""
-    if is_object(value):
+    if is_mapping(value):
         return {key: as_text(part) for key, part in value.items() if part not in ({}, [])}
     if is_list(value):
         return [as_text(part) for part in value]
@@ -82,9 +82,9 @@ def check_received(client: OpenAPI, name: str, arguments: dict[str, Any], mock: 
     if body and operation.body is not None and not operation.body.is_file:
         sent = body if operation.body.properties else body["body"]
         files = {each.wire for each in operation.arguments.values() if each.takes_files}
-        kept = {key: part for key, part in sent.items() if key not in files} if is_object(sent) else sent
+        kept = {key: part for key, part in sent.items() if key not in files} if is_mapping(sent) else sent
         received = (
-            {key: part for key, part in call.body.items() if key not in files} if is_object(call.body) else call.body
+            {key: part for key, part in call.body.items() if key not in files} if is_mapping(call.body) else call.body
         )
         assert as_text(received) == as_text(kept), name
 

@@ -44,7 +44,7 @@ class Interceptor:
         self.outside.set_alpn_protocols(PROTOCOLS)
 
     async def accept(self, host: str, near: Streams, limit: int) -> Streams:
-        """Do the server's part of the handshake as this host. Raises OSError, asyncio.TimeoutError."""
+        """Do the server's part of the handshake as this host. Raises OSError."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=limit)
         protocol = asyncio.StreamReaderProtocol(reader)

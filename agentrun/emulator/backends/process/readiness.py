@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import anyio
+
 MAX_STATUS_LINE = 4096
 
 
 async def healthy(path: Path, url_path: str, timeout: float) -> bool:
     """Whether GET answers 2xx within `timeout` seconds."""
     try:
-        return 200 <= await asyncio.wait_for(_status(path, url_path), timeout) < 300
-    except (OSError, ValueError, IndexError, asyncio.TimeoutError):
+        with anyio.fail_after(timeout):
+            return 200 <= await _status(path, url_path) < 300
+    except (OSError, ValueError, IndexError):
         return False
 
 

@@ -12,6 +12,8 @@ from asyncio.subprocess import Process
 from collections.abc import Sequence
 from typing import Any
 
+import anyio
+
 from agentrun.emulator.backends.base import BackendError
 from agentrun.emulator.backends.process.logs import Log
 from agentrun.emulator.guest.broker import Broker, Spawned, pid_of
@@ -88,8 +90,8 @@ class Station:
             if self._zygotes and self._zygotes[-1].connected:
                 return self._zygotes[-1]
             self._news.clear()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._news.wait(), ZYGOTE_SECONDS)
+            with anyio.move_on_after(ZYGOTE_SECONDS):
+                await self._news.wait()
         raise BackendError(f"no zygote for sandboxes has started{self._last_lines()}")
 
     def kill(self, number: int) -> None:
@@ -101,9 +103,9 @@ class Station:
     async def close(self) -> None:
         """End it and every sandbox it started."""
         self._hang_up()
-        try:
-            await asyncio.wait_for(self._process.wait(), STOP_PATIENCE)
-        except asyncio.TimeoutError:
+        with anyio.move_on_after(STOP_PATIENCE) as patience:
+            await self._process.wait()
+        if patience.cancelled_caught:
             self._process.kill()
             await self._process.wait()
         # Its output ends with the last process that it started.

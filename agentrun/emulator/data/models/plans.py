@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from agentrun._core.outbound import Outgoing, proof
+from agentrun._core.values import section
 from agentrun._serving.openai_error import ApiError
-from agentrun._serving.values import section
 from agentrun.emulator.control.model_proxies import read_config
 from agentrun.emulator.inbound.checks import Until, key_check
 from agentrun.emulator.outbound import OutboundCredentials

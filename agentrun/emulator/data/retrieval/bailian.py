@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.emulator.auth import Authenticator, Tenant
 from agentrun.emulator.control.knowledgebases import BAILIAN, KnowledgeBases
 from agentrun.emulator.data.retrieval.matching import has_values

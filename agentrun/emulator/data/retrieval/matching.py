@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from agentrun._serving.values import is_list
+from agentrun._core.values import is_list
 
 
 def has_values(wanted: Iterable[tuple[str, Any]]) -> Callable[[Mapping[str, Any]], bool]:

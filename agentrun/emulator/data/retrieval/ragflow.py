@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.emulator.control.knowledgebases import RAGFLOW_PREFIX, KnowledgeBases
 from agentrun.emulator.data.retrieval.matching import has_values
 from agentrun.emulator.http import Request

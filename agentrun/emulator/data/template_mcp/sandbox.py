@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from agentrun._core.values import is_object
 from agentrun._serving.upstream import UpstreamError
-from agentrun._serving.values import is_object
 from agentrun.emulator.auth import Tenant
 from agentrun.emulator.control.call import Call
 from agentrun.emulator.control.sandboxes import Sandboxes

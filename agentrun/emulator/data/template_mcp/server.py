@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agentrun import __version__
+from agentrun._core.values import is_list, is_object
 from agentrun._sandbox_tools.definitions import ToolDescription
 from agentrun._sandbox_tools.schema import checked
-from agentrun._serving.values import is_list, is_object
 from agentrun.emulator.bridge.messages import (
     INTERNAL_ERROR,
     INVALID_PARAMS,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from agentrun._serving.values import section
+from agentrun._core.values import section
 from agentrun.emulator.auth import Tenant
 from agentrun.emulator.bridge.plan import MESSAGES, SSE, STREAMABLE
 from agentrun.emulator.control import tool_specs

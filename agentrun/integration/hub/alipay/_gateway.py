@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -16,11 +13,11 @@ from urllib.parse import urlencode
 from agentrun._core.api import USER_AGENT
 from agentrun._core.session import Request, Timeouts, session_for
 from agentrun.errors import ConfigError, Executed, HTTPError, InvalidResponseError, ToolError, from_response
-from agentrun.integration._extra import library
 from agentrun.integration.hub._keys import Key
+from agentrun.integration.hub.alipay._rsa import is_signed, read_private_key, read_public_key, signature
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
     from agentrun.config import Config
 
@@ -30,7 +27,6 @@ CHANNEL = "agentrun"
 _CHINA = timezone(timedelta(hours=8))  # Alipay reads times in China's, whatever the machine's are.
 _SUCCESS = "10000"
 _UNKNOWN = "20000"  # The service is unavailable: nobody knows what became of the request.
-_MARKS = re.compile(r"-----[A-Z ]+-----|\s")
 
 
 @dataclass(frozen=True)
@@ -114,57 +110,17 @@ class Gateway:
             "biz_content": json.dumps(content, ensure_ascii=False, separators=(",", ":")),
             **extra,
         }
-        return {**fields, "sign": signature(_private_key(await self._key.get()), signed_text(fields))}
+        return {**fields, "sign": signature(read_private_key(await self._key.get()), signed_text(fields))}
 
     def _public_key(self) -> RSAPublicKey:
-        given = self.options.setting(self.options.alipay_public_key, "ALIPAY_PUBLIC_KEY", "Alipay's public key")
-        with library("tools", "cryptography"):
-            from cryptography.hazmat.primitives import serialization  # Needed by nobody else here.
-        try:
-            return cast("RSAPublicKey", serialization.load_der_public_key(_der(given)))
-        except ValueError as error:
-            raise ConfigError("ALIPAY_PUBLIC_KEY is no public key", hint="Copy Alipay's from its console") from error
+        return read_public_key(
+            self.options.setting(self.options.alipay_public_key, "ALIPAY_PUBLIC_KEY", "Alipay's public key")
+        )
 
 
 def signed_text(fields: Mapping[str, str]) -> str:
     """What is signed: all fields that have a value, sorted by name."""
     return "&".join(f"{name}={value}" for name, value in sorted(fields.items()) if value)
-
-
-def signature(key: RSAPrivateKey, text: str) -> str:
-    """The RSA2 signature of a text, in base64."""
-    from cryptography.hazmat.primitives.asymmetric import padding
-    from cryptography.hazmat.primitives.hashes import SHA256
-
-    return base64.b64encode(key.sign(text.encode(), padding.PKCS1v15(), SHA256())).decode()
-
-
-def _is_signed(key: RSAPublicKey, text: bytes, sign: str) -> bool:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric import padding
-    from cryptography.hazmat.primitives.hashes import SHA256
-
-    try:
-        key.verify(base64.b64decode(sign), text, padding.PKCS1v15(), SHA256())
-    except (InvalidSignature, binascii.Error):
-        return False
-    return True
-
-
-def _der(key: str) -> bytes:
-    try:
-        return base64.b64decode(_MARKS.sub("", key), validate=True)
-    except binascii.Error as error:
-        raise ConfigError("a key for Alipay is neither PEM nor base64", hint="Copy it as a whole") from error
-
-
-def _private_key(key: str) -> RSAPrivateKey:
-    with library("tools", "cryptography"):
-        from cryptography.hazmat.primitives import serialization  # Needed by nobody else here.
-    try:
-        return cast("RSAPrivateKey", serialization.load_der_private_key(_der(key), None))
-    except (ValueError, TypeError):
-        raise ConfigError("ALIPAY_PRIVATE_KEY is no private RSA key", hint="Give it as PKCS#8 or PKCS#1") from None
 
 
 def _refused(status: int) -> HTTPError:
@@ -186,7 +142,7 @@ def _answered(method: str, body: bytes, key: RSAPublicKey) -> dict[str, Any]:
     # An answer to a request that Alipay could not attribute to an app is not signed, and says only what went wrong.
     if "sign" not in whole and content.get("code") != _SUCCESS:
         raise _error(method, content)
-    if not _is_signed(key, _raw(text, inner).encode(), str(whole.get("sign") or "")):
+    if not is_signed(key, _raw(text, inner).encode(), str(whole.get("sign") or "")):
         raise InvalidResponseError("the answer is not signed by Alipay", hint="Check ALIPAY_PUBLIC_KEY and the gateway")
     if content.get("code") != _SUCCESS:
         raise _error(method, content)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import Field
 
 from agentrun.integration._function import of_both_modes
+from agentrun.integration._tool import Tool
 from agentrun.integration._toolset import CommonToolSet
 from agentrun.integration.hub.alipay._gateway import AlipayOptions, Gateway
 
@@ -17,23 +18,28 @@ Amount: TypeAlias = Annotated[Decimal, Field(gt=0, decimal_places=2, le=100_000_
 OrderNumber: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
 
 
-def _refund_number(order: str, amount: Decimal) -> str:
-    # The same each time: a model that tries again after an answer was lost must not give the money back twice.
-    return hashlib.sha256(f"{order}\n{amount:.2f}".encode()).hexdigest()[:32]
-
-
 def toolset(**options: Any) -> CommonToolSet:
     """Payments by Alipay; the options are those of AlipayOptions."""
-    gateway = Gateway(AlipayOptions(**options))
-    channel = {"extend_params": {"request_channel_source": gateway.options.channel}}
+    return CommonToolSet(_Payments(Gateway(AlipayOptions(**options))).tools)
 
-    async def link(method: str, product: str, number: str, title: str, amount: Decimal) -> dict[str, str]:
-        order = {"out_trade_no": number, "total_amount": f"{amount:.2f}", "subject": title, "product_code": product}
-        url = await gateway.page_url(method, {**order, **channel})
-        return {"payment_url": url, "result": f"[Pay by Alipay]({url})"}
+
+class _Payments:
+    """The tools, as methods: their names, docstrings and hints are what models read."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    @property
+    def tools(self) -> list[Tool]:
+        """All of them."""
+        functions = (
+            *(self.alipay_mobile_payment, self.alipay_webpage_payment, self.alipay_query_payment),
+            *(self.alipay_refund_payment, self.alipay_query_refund),
+        )
+        return [of_both_modes(function) for function in functions]
 
     async def alipay_mobile_payment(
-        out_trade_no: OrderNumber, order_title: str, total_amount: Amount
+        self, out_trade_no: OrderNumber, order_title: str, total_amount: Amount
     ) -> dict[str, str]:
         """Make a link by which a user pays on a phone; show it to the user.
 
@@ -42,10 +48,10 @@ def toolset(**options: Any) -> CommonToolSet:
             order_title: What is paid for.
             total_amount: How much, in yuan.
         """
-        return await link("alipay.trade.wap.pay", "QUICK_WAP_WAY", out_trade_no, order_title, total_amount)
+        return await self._link("alipay.trade.wap.pay", "QUICK_WAP_WAY", out_trade_no, order_title, total_amount)
 
     async def alipay_webpage_payment(
-        out_trade_no: OrderNumber, order_title: str, total_amount: Amount
+        self, out_trade_no: OrderNumber, order_title: str, total_amount: Amount
     ) -> dict[str, str]:
         """Make a link by which a user pays in a browser on a computer; show it to the user.
 
@@ -54,17 +60,20 @@ def toolset(**options: Any) -> CommonToolSet:
             order_title: What is paid for.
             total_amount: How much, in yuan.
         """
-        return await link("alipay.trade.page.pay", "FAST_INSTANT_TRADE_PAY", out_trade_no, order_title, total_amount)
+        return await self._link(
+            "alipay.trade.page.pay", "FAST_INSTANT_TRADE_PAY", out_trade_no, order_title, total_amount
+        )
 
-    async def alipay_query_payment(out_trade_no: OrderNumber) -> dict[str, Any]:
+    async def alipay_query_payment(self, out_trade_no: OrderNumber) -> dict[str, Any]:
         """Tell what became of a payment: trade_status, total_amount, trade_no.
 
         Args:
             out_trade_no: The number of the order, as the seller counts.
         """
-        return await gateway.call("alipay.trade.query", {"out_trade_no": out_trade_no})
+        return await self._gateway.call("alipay.trade.query", {"out_trade_no": out_trade_no})
 
     async def alipay_refund_payment(
+        self,
         out_trade_no: OrderNumber,
         refund_amount: Amount,
         refund_reason: str | None = None,
@@ -86,9 +95,9 @@ def toolset(**options: Any) -> CommonToolSet:
             "out_request_no": number,
             **({"refund_reason": refund_reason} if refund_reason else {}),
         }
-        return {**await gateway.call("alipay.trade.refund", asked), "out_request_no": number}
+        return {**await self._gateway.call("alipay.trade.refund", asked), "out_request_no": number}
 
-    async def alipay_query_refund(out_trade_no: OrderNumber, out_request_no: OrderNumber) -> dict[str, Any]:
+    async def alipay_query_refund(self, out_trade_no: OrderNumber, out_request_no: OrderNumber) -> dict[str, Any]:
         """Tell what became of a refund.
 
         Args:
@@ -96,10 +105,15 @@ def toolset(**options: Any) -> CommonToolSet:
             out_request_no: The number of the refund.
         """
         asked = {"out_trade_no": out_trade_no, "out_request_no": out_request_no}
-        return await gateway.call("alipay.trade.fastpay.refund.query", asked)
+        return await self._gateway.call("alipay.trade.fastpay.refund.query", asked)
 
-    functions = (
-        *(alipay_mobile_payment, alipay_webpage_payment, alipay_query_payment),
-        *(alipay_refund_payment, alipay_query_refund),
-    )
-    return CommonToolSet([of_both_modes(function) for function in functions])
+    async def _link(self, method: str, product: str, number: str, title: str, amount: Decimal) -> dict[str, str]:
+        order = {"out_trade_no": number, "total_amount": f"{amount:.2f}", "subject": title, "product_code": product}
+        channel = {"extend_params": {"request_channel_source": self._gateway.options.channel}}
+        url = await self._gateway.page_url(method, {**order, **channel})
+        return {"payment_url": url, "result": f"[Pay by Alipay]({url})"}
+
+
+def _refund_number(order: str, amount: Decimal) -> str:
+    # The same each time: a model that tries again after an answer was lost must not give the money back twice.
+    return hashlib.sha256(f"{order}\n{amount:.2f}".encode()).hexdigest()[:32]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from agentrun._serving.values import is_object
+from agentrun._core.values import is_object
 from agentrun.server.protocols.agent_api.model import (
     AnyContent,
     AudioContent,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 
 
 def output_text(result: Any) -> str:

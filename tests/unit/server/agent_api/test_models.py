@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentrun._serving.values import is_list, is_object
+from agentrun._core.values import is_list, is_object
 from agentrun.server.protocols import agent_api
 
 SCHEMA: dict[str, Any] = json.loads(
