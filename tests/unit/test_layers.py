@@ -34,6 +34,8 @@ HOMES = {
         "agentrun.server.runs",
         "agentrun.server.services.storage.redis",
     ),
+    "celery": ("agentrun.server.runs.celery_tasks",),
+    "kombu": ("agentrun.server.runs.celery_tasks",),
     "sqlalchemy": ("agentrun.server.services.storage.sql",),
     "opentelemetry": (
         "agentrun._core.open_span",
