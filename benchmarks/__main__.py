@@ -7,7 +7,17 @@ from importlib import import_module
 
 from benchmarks.report import section, write
 
-NAMES = ("import_cost", "call_overhead", "emulator", "sandbox", "model_gateway", "model_policies", "tools")
+NAMES = (
+    "import_cost",
+    "call_overhead",
+    "emulator",
+    "sandbox",
+    "model_gateway",
+    "model_policies",
+    "tools",
+    "agent_api",
+    "tracing_cost",
+)
 
 
 def main(names: list[str]) -> int:

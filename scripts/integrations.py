@@ -49,7 +49,8 @@ def environment(name: str) -> Path:
     subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, str(folder)], check=True)
     requirements = INTEGRATIONS / name / "requirements.txt"
     install = [*uv, "pip", "install", "--python", str(folder / "bin" / "python")]
-    subprocess.run([*install, "--editable", f"{ROOT}[tools,model]", "-r", str(requirements), *COMMON], check=True)
+    project = f"{ROOT}[tools,model,server]"
+    subprocess.run([*install, "--editable", project, "-r", str(requirements), *COMMON], check=True)
     mark.write_text(wanted)
     return folder
 
@@ -75,7 +76,8 @@ def run(name: str, arguments: list[str]) -> tuple[str, int, float, str]:
 
 def types(name: str, folder: Path) -> tuple[int, str]:
     """Check the types of an adapter, which nobody could where its framework is not: the status, and what is wrong."""
-    folders = [ROOT / "agentrun" / "integration", ROOT / "agentrun" / "server" / "services"]
+    server = ROOT / "agentrun" / "server"
+    folders = [ROOT / "agentrun" / "integration", server / "services", server / "frameworks"]
     paths = sorted(path for folder in folders for path in folder.glob("*.py"))
     files = [str(path) for path in paths if is_of(path.stem, name)]
     if not files:

@@ -122,6 +122,13 @@ need_mariadb() {
         say "MariaDB could not be installed, and its tests are skipped; run: sudo apt-get install mariadb-server-core"
 }
 
+need_chromium() {
+    command -v chromium >/dev/null && return
+    say "installing chromium, in which the page to talk to an agent is tested ..."
+    apt_install chromium ||
+        say "chromium could not be installed, and its tests are skipped; run: sudo apt-get install chromium"
+}
+
 install_package() {
     upgrade_pip
     need_bubblewrap
@@ -135,6 +142,7 @@ install_group() {
         need_redis
         need_postgresql
         need_mariadb
+        need_chromium
     fi
     say "installing the $1 tools ..."
     pip_install --group "$1"

@@ -109,6 +109,7 @@ class Stream(Generic[T]):
     def __init__(self, body: ByteStream, events: AsyncIterator[T]) -> None:
         self._body = body
         self._events = events
+        self._ended: Callable[[BaseException | None], object] = _nobody_watches
 
     @staticmethod
     def of_events(body: ByteStream, parse: Callable[[str], V], *, end: str = "[DONE]") -> Stream[V]:
@@ -124,6 +125,11 @@ class Stream(Generic[T]):
 
         return Stream(body, values())
 
+    def watch(self, saw: Callable[[T], object], ended: Callable[[BaseException | None], object]) -> None:
+        """Let functions see each value as it is read, and the end, perhaps more than once, or the error that it was."""
+        self._events = _watched(self._events, saw, ended)
+        self._ended = ended
+
     def __iter__(self) -> Iterator[T]:
         self._body.require_mode(blocking=True)
         return iterate(self._events)
@@ -135,10 +141,11 @@ class Stream(Generic[T]):
 
     def close(self) -> None:
         """Stop reading and give the connection back; calling it twice is allowed."""
-        run(self._body.close())
+        run(self.close_async())
 
     async def close_async(self) -> None:
         """Stop reading and give the connection back; calling it twice is allowed."""
+        self._ended(None)
         await self._body.close()
 
     def __enter__(self) -> Self:
@@ -156,3 +163,20 @@ class Stream(Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close_async()
+
+
+def _nobody_watches(_: BaseException | None) -> None:
+    pass
+
+
+async def _watched(
+    values: AsyncIterator[T], saw: Callable[[T], object], ended: Callable[[BaseException | None], object]
+) -> AsyncIterator[T]:
+    try:
+        async for value in values:
+            saw(value)
+            yield value
+    except BaseException as error:
+        ended(error)
+        raise
+    ended(None)

@@ -9,7 +9,7 @@ import typer
 
 from agentrun import __version__
 from agentrun._core.run_directory import RunDirectoryError
-from agentrun.cli import bench, emulator, gateway, runtime, serve, tool
+from agentrun.cli import bench, chat, emulator, gateway, runtime, serve, tool, traces
 from agentrun.cli.output import CommandError, show, tell
 from agentrun.emulator.choices import ChoiceError
 from agentrun.errors import AgentRunError
@@ -24,9 +24,11 @@ app.add_typer(emulator.app, name="emulator")
 app.command("doctor")(emulator.doctor)
 app.command("gateway")(gateway.gateway)
 app.command("serve")(serve.serve)
+app.command("chat")(chat.chat)
 app.add_typer(bench.app, name="bench")
 app.add_typer(runtime.app, name="runtime")
 app.add_typer(tool.app, name="tool")
+app.add_typer(traces.app, name="traces")
 
 
 @app.command()

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from agentrun._serving.asgi import Message, Receive, Scope, Send
 from agentrun._serving.openai_error import ApiError
+from agentrun._serving.prometheus import MEDIA_TYPE
 from agentrun.gateway.call import Call, Caller
 from agentrun.gateway.gateway import Gateway, check_operation
 from agentrun.gateway.keys import Keys
-from agentrun.gateway.observability.metrics import MEDIA_TYPE, render
+from agentrun.gateway.observability.metrics import render
 from agentrun.gateway.outlet import Outlet
 from agentrun.gateway.plan import Plan
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import uvicorn
 
+from agentrun._serving.spans import TracingError
 from agentrun.gateway.app import GatewayApp
 from agentrun.gateway.file import GatewayFile
 from agentrun.gateway.file import GatewayFileError as GatewayFileError
 from agentrun.gateway.file import load as load
 from agentrun.gateway.gateway import Gateway
 from agentrun.gateway.keys import Keys
-from agentrun.gateway.observability.tracing import TracingError, find_tracing
+from agentrun.gateway.observability.tracing import find_tracing
 from agentrun.gateway.plan import Plan, PlanError
 from agentrun.gateway.safety.checks import CheckFunction
 from agentrun.gateway.state import REDIS_URL, open_state

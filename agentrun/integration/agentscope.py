@@ -1,6 +1,7 @@
 """Tools and models for AgentScope, of the 1.0 line and of 2.
 
 For 1.0 a tool is a function: `toolkit.register_tool_function(tool)`. For 2 it is a tool object: `Toolkit(tools=[...])`.
+For 1.0 there are memories too: `AgentScopeSessionHistoryMemory` and `AgentScopeLongTermMemory`.
 """
 
 from __future__ import annotations
@@ -39,3 +40,10 @@ tool_resource = _agentscope.tool_resource
 sandbox_toolset = _agentscope.sandbox_toolset
 knowledgebase_toolset = _agentscope.knowledgebase_toolset
 skill_tools = _agentscope.skill_tools
+
+
+def __getattr__(name: str) -> Any:
+    """The memories, which are loaded when they are used."""
+    if name not in ("AgentScopeLongTermMemory", "AgentScopeSessionHistoryMemory"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("agentrun.server.services.agentscope_v1"), name)

@@ -1,6 +1,6 @@
 """What AutoGen tells of a run, as events that every protocol of the server understands.
 
-Takes what `run_stream` of agents and teams yields, and what `on_messages_stream` does.
+Takes what `run_stream` of agents and teams yields, what `on_messages_stream` does, and what `run` comes to.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from agentrun.integration._extra import framework
 from agentrun.server.events import AgentEvent
 
 with framework("autogen", "autogen_agentchat"):
-    from autogen_agentchat.base import Response
+    from autogen_agentchat.base import Response, TaskResult
     from autogen_agentchat.messages import (
         BaseChatMessage,
         CodeExecutionEvent,
@@ -29,6 +29,8 @@ with framework("autogen", "autogen_agentchat"):
     )
 
 _CODE = "run_code"
+# What is in a message's metadata that was said before the run: AutoGen tells the whole task again.
+SAID_BEFORE = "agentrun_said_before"
 
 
 class AgentRunConverter(Teller):
@@ -38,12 +40,22 @@ class AgentRunConverter(Teller):
         """Begin another run."""
         super().reset()
         self._told: set[str] = set()  # The messages that are known, by pieces or as a whole.
+        self._seen: set[str] = set()  # All that has come; the result of a run has it again.
         self._code: str | None = None  # The call of code that runs.
 
     def convert(self, event: Any) -> Iterator[AgentEvent]:
         """What one event or message of AutoGen means."""
-        if isinstance(event, Response):
-            event = event.chat_message
+        if isinstance(event, TaskResult):
+            for message in event.messages:
+                if message.id not in self._seen:
+                    yield from self._one(message)
+        else:
+            yield from self._one(event.chat_message if isinstance(event, Response) else event)
+
+    def _one(self, event: Any) -> Iterator[AgentEvent]:
+        self._seen.add(event.id)
+        if SAID_BEFORE in event.metadata:
+            return
         if isinstance(event, ModelClientStreamingChunkEvent):
             self._told.add(event.full_message_id or "")
             yield from self.text(event.content)

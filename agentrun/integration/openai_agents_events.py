@@ -35,6 +35,7 @@ class AgentRunConverter(Teller):
         """Begin another run."""
         super().reset()
         self._open: dict[int, tuple[str, str]] = {}  # The id and name of the call at a place of the answer.
+        self._agent: str | None = None
         self._said = self._thought = False  # Whether pieces told the message that comes next as a whole.
 
     def convert(self, event: Any) -> Iterator[AgentEvent]:
@@ -42,7 +43,9 @@ class AgentRunConverter(Teller):
         if isinstance(event, RawResponsesStreamEvent):
             yield from self._of_answer(event.data)
         elif isinstance(event, AgentUpdatedStreamEvent):
-            yield from self.custom("agent_updated", {"agent": event.new_agent.name})
+            before, self._agent = self._agent, event.new_agent.name
+            if before is not None:  # The first one is the agent that was asked.
+                yield from self.custom("agent_updated", {"agent": event.new_agent.name})
         else:
             yield from self._of_item(event.item if isinstance(event, RunItemStreamEvent) else event)
 

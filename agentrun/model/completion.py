@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agentrun._core.openai import OpenAIAPI
 from agentrun.config import Config
 from agentrun.model.model_api import ModelAPI
+from agentrun.model.tracing import ModelCall
 
 if TYPE_CHECKING:
     from agentrun._core.openai import Question
@@ -46,4 +47,6 @@ class ModelCompletionAPI(OpenAIAPI, ModelAPI):
 
     async def ask(self, question: Question, arguments: dict[str, Any]) -> Any:
         """The answer to a question of the protocol."""
-        return await self._exchange(question, {**arguments, "model": arguments.get("model") or self.model})
+        asked = {**arguments, "model": arguments.get("model") or self.model}
+        call = ModelCall(question, asked, self.provider, self._base_url)
+        return await call.run(lambda headers: self._exchange(question, {**asked, "extra_headers": headers}))

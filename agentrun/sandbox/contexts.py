@@ -17,6 +17,7 @@ from agentrun.sandbox.execution import Callbacks, ExecutionStream, OnError, OnRe
 from agentrun.sandbox.extensions import FORK, INTERRUPT, RESTART, STREAM
 from agentrun.sandbox.model import CodeLanguage
 from agentrun.sandbox.result import ExecutionResult
+from agentrun.sandbox.tracing import begin_code, tell_event
 
 if TYPE_CHECKING:
     from agentrun.sandbox.code_interpreter_sandbox import CodeInterpreterSandbox
@@ -170,10 +171,18 @@ class ContextOperations(CheckpointOperations):
         timeout: int | None,
     ) -> ExecutionStream:
         body = {**execution(code, context_id or self._context_id, language, timeout), "stream": True}
-        answer = await self._api.open(
-            "POST", "/contexts/execute", body=body, timeout=wait_of(timeout), extension=STREAM
-        )
-        return ExecutionStream(answer, self._api, callbacks)
+        span = begin_code(self._api.sandbox_id, body)
+        try:
+            answer = await self._api.open(
+                "POST", "/contexts/execute", body=body, timeout=wait_of(timeout), extension=STREAM
+            )
+        except BaseException as error:
+            span.end(error)
+            raise
+        stream = ExecutionStream(answer, self._api, callbacks)
+        if span.is_recording:
+            stream.watch(lambda event: tell_event(span, event), span.end)
+        return stream
 
     async def restart_async(self) -> ContextOperations:
         """Start the current context afresh, without its variables; its id stays.

@@ -14,6 +14,7 @@ from agentrun.config import Config
 from agentrun.errors import HTTPError
 from agentrun.sandbox.calls import SandboxCalls, checked_fields, terminated, wait_of
 from agentrun.sandbox.model import CodeLanguage
+from agentrun.sandbox.tracing import code_span, command_span, tell_exit, tell_result
 from agentrun.sandbox.transfer import Download, Upload
 
 EXECUTE_SECONDS = 30
@@ -189,7 +190,10 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
     ) -> dict[str, Any]:
         """Run code for at most `timeout` seconds; without a context it runs in one of its own."""
         body = execution(code, context_id, language, timeout)
-        return await self.ask("POST", "/contexts/execute", body=body, timeout=wait_of(timeout))
+        with code_span(self.sandbox_id, body) as span:
+            answer = await self.ask("POST", "/contexts/execute", body=body, timeout=wait_of(timeout))
+            tell_result(span, answer)
+        return answer
 
     def execute_code(
         self,
@@ -308,7 +312,10 @@ class CodeInterpreterDataAPI(SandboxDataAPI):
         """Run a shell command for at most `timeout` seconds: `result` holds `exitCode`, `stdout` and `stderr`."""
         body = {"command": command, "cwd": cwd, "timeout": timeout}
         given = {name: value for name, value in body.items() if value is not None}
-        return await self.ask("POST", "/processes/cmd", body=given, timeout=wait_of(timeout))
+        with command_span(self.sandbox_id) as span:
+            answer = await self.ask("POST", "/processes/cmd", body=given, timeout=wait_of(timeout))
+            tell_exit(span, answer)
+        return answer
 
     def cmd(self, command: str, cwd: str = HOME, timeout: int | None = EXECUTE_SECONDS) -> dict[str, Any]:
         """Run a shell command for at most `timeout` seconds: `result` holds `exitCode`, `stdout` and `stderr`."""

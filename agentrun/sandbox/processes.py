@@ -19,6 +19,7 @@ from agentrun.sandbox.operations import Operations
 from agentrun.sandbox.process_handle import ProcessHandle
 from agentrun.sandbox.result import ProcessResult
 from agentrun.sandbox.terminal import Terminal
+from agentrun.sandbox.tracing import command_span, tell_exit
 
 if TYPE_CHECKING:
     from agentrun.sandbox.data import CodeInterpreterDataAPI
@@ -47,10 +48,14 @@ class ProcessOperations(Operations):
             self._api.require_local(COMMAND_OPTIONS)
         body = _given(command=command, cwd=cwd, timeout=timeout, env=env and dict(env), stdin=stdin)
         callbacks = Callbacks(on_stdout, on_stderr)
-        if callbacks:
-            return await _streamed(self._api, body, callbacks, timeout)
-        answer = await self._api.ask("POST", "/processes/cmd", body=body, timeout=wait_of(timeout))
-        return ProcessResult(answer)
+        with command_span(self._api.sandbox_id) as span:
+            if callbacks:
+                result = await _streamed(self._api, body, callbacks, timeout)
+            else:
+                answer = await self._api.ask("POST", "/processes/cmd", body=body, timeout=wait_of(timeout))
+                result = ProcessResult(answer)
+            tell_exit(span, result)
+        return result
 
     def cmd(
         self,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentrun.server.agent_app import AgentApp
+    from agentrun.server.conversations import keep_conversations
     from agentrun.server.events import AgentEvent, EventType, MergeOptions
     from agentrun.server.handlers import (
         AgentEventItem,
@@ -26,25 +27,37 @@ if TYPE_CHECKING:
     )
     from agentrun.server.invoker import AgentInvoker
     from agentrun.server.model import (
+        A2AProtocolConfig,
+        A2ASkill,
         AgentRequest,
         AGUIProtocolConfig,
+        MCPProtocolConfig,
         Message,
         MessageRole,
         OpenAIProtocolConfig,
         ProtocolConfig,
+        ResponsesProtocolConfig,
         ServerConfig,
         Tool,
         ToolCall,
     )
+    from agentrun.server.protocols.a2a.handler import A2AProtocolHandler
     from agentrun.server.protocols.ag_ui import AGUIProtocolHandler
+    from agentrun.server.protocols.mcp.handler import MCPProtocolHandler
     from agentrun.server.protocols.openai_chat import OpenAIProtocolHandler
     from agentrun.server.protocols.protocol import BaseProtocolHandler, ProtocolHandler
+    from agentrun.server.protocols.responses.handler import ResponsesProtocolHandler
     from agentrun.server.runner import Runner
+    from agentrun.server.runs.interrupts import InterruptBackend, LocalInterruptBackend
+    from agentrun.server.runs.redis_interrupts import RedisInterruptBackend
+    from agentrun.server.runs.sessions import Sessions
+    from agentrun.server.runs.tasks import Tasks
     from agentrun.server.server import AgentRunServer
 
 # Where each public name lives.
 _NAMES = {
     "agentrun.server.agent_app": "AgentApp",
+    "agentrun.server.conversations": "keep_conversations",
     "agentrun.server.events": "AgentEvent EventType MergeOptions",
     "agentrun.server.handlers": """
         AgentEventItem AgentResult AgentResultItem AgentReturnType AsyncAgentEventGenerator AsyncAgentResultGenerator
@@ -53,18 +66,28 @@ _NAMES = {
     """,
     "agentrun.server.invoker": "AgentInvoker",
     "agentrun.server.model": """
-        AGUIProtocolConfig AgentRequest Message MessageRole OpenAIProtocolConfig ProtocolConfig ServerConfig Tool
-        ToolCall
+        A2AProtocolConfig A2ASkill AGUIProtocolConfig AgentRequest MCPProtocolConfig Message MessageRole
+        OpenAIProtocolConfig ProtocolConfig ResponsesProtocolConfig ServerConfig Tool ToolCall
     """,
+    "agentrun.server.protocols.a2a.handler": "A2AProtocolHandler",
     "agentrun.server.protocols.ag_ui": "AGUIProtocolHandler",
+    "agentrun.server.protocols.mcp.handler": "MCPProtocolHandler",
     "agentrun.server.protocols.openai_chat": "OpenAIProtocolHandler",
     "agentrun.server.protocols.protocol": "BaseProtocolHandler ProtocolHandler",
+    "agentrun.server.protocols.responses.handler": "ResponsesProtocolHandler",
     "agentrun.server.runner": "Runner",
+    "agentrun.server.runs.interrupts": "InterruptBackend LocalInterruptBackend",
+    "agentrun.server.runs.redis_interrupts": "RedisInterruptBackend",
+    "agentrun.server.runs.sessions": "Sessions",
+    "agentrun.server.runs.tasks": "Tasks",
     "agentrun.server.server": "AgentRunServer",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
+    "A2AProtocolConfig",
+    "A2AProtocolHandler",
+    "A2ASkill",
     "AGUIProtocolConfig",
     "AGUIProtocolHandler",
     "AgentApp",
@@ -81,7 +104,11 @@ __all__ = [
     "AsyncInvokeAgentHandler",
     "BaseProtocolHandler",
     "EventType",
+    "InterruptBackend",
     "InvokeAgentHandler",
+    "LocalInterruptBackend",
+    "MCPProtocolConfig",
+    "MCPProtocolHandler",
     "MergeOptions",
     "Message",
     "MessageRole",
@@ -89,13 +116,19 @@ __all__ = [
     "OpenAIProtocolHandler",
     "ProtocolConfig",
     "ProtocolHandler",
+    "RedisInterruptBackend",
+    "ResponsesProtocolConfig",
+    "ResponsesProtocolHandler",
     "Runner",
     "ServerConfig",
+    "Sessions",
     "SyncAgentEventGenerator",
     "SyncAgentResultGenerator",
     "SyncInvokeAgentHandler",
+    "Tasks",
     "Tool",
     "ToolCall",
+    "keep_conversations",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import MethodType
 from typing import Any, Protocol, TypeVar
@@ -18,14 +18,25 @@ from agentrun.server.endpoints import streaming
 from agentrun.server.engine import Engine
 from agentrun.server.frameworks import messages_for
 from agentrun.server.info import Info
-from agentrun.server.model import A2AProtocolConfig, AgentAPIProtocolConfig, MCPProtocolConfig, ServerConfig
+from agentrun.server.model import (
+    A2AProtocolConfig,
+    AgentAPIProtocolConfig,
+    AGUIProtocolConfig,
+    MCPProtocolConfig,
+    ProtocolConfig,
+    ServerConfig,
+)
 from agentrun.server.runner import Runner
+from agentrun.server.runs.interrupts import InterruptBackend
+from agentrun.server.runs.of_app import RunOptions, Runs
 from agentrun.server.serving import serve
 
 F = TypeVar("F", bound=Callable[..., Any])
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
 
 _PORT = 8080
+# Programs that were written for AgentScope Runtime may say what is so in any case.
+_ALWAYS = {"response_type": "sse", "stream": True, "mode": "daemon_thread"}
 
 
 class Deployer(Protocol):
@@ -42,6 +53,11 @@ class AgentApp(FastAPI):
 
     `before_start` and `after_finish` are called around everything, `lifespan` is FastAPI's; other arguments are those
     of FastAPI. A `runner` answers in place of the decorated functions. Raises InvalidInputError for what is wrong.
+
+    A session has one run at a time, over all processes that have the same `interrupt_redis_url`. With
+    `enable_stream_task` runs go on in the background, each for at most `stream_task_timeout` seconds. With `broker_url`
+    and `backend_url` tasks run in workers of Celery, one of which `enable_embedded_worker` starts in this process. A
+    client that went away has `resume_seconds` to come back for its stream; with 0 its run is cancelled at once.
     """
 
     def __init__(
@@ -55,6 +71,18 @@ class AgentApp(FastAPI):
         before_start: Callable[..., Any] | None = None,
         after_finish: Callable[..., Any] | None = None,
         lifespan: Lifespan | None = None,
+        interrupt_backend: InterruptBackend | None = None,
+        interrupt_redis_url: str | None = None,
+        enable_stream_task: bool = False,
+        stream_task_queue: str = "stream_query",
+        stream_task_timeout: float | None = None,
+        broker_url: str | None = None,
+        backend_url: str | None = None,
+        enable_embedded_worker: bool = False,
+        resume_seconds: float = 0.0,
+        a2a_config: A2AProtocolConfig | None = None,
+        agui_config: AGUIProtocolConfig | None = None,
+        custom_endpoints: Sequence[Mapping[str, Any]] = (),
         **fastapi_kwargs: Any,
     ) -> None:
         if not endpoint_path.startswith("/"):
@@ -65,15 +93,30 @@ class AgentApp(FastAPI):
         self.runner = runner or Runner()
         self._around_start = (before_start, after_finish)
         self._own_lifespan = lifespan
-        self.engine = Engine(
-            self.runner,
-            _named(config or ServerConfig(), app_name or None, app_description or None, endpoint_path),
+        self.runs = Runs(
+            RunOptions(
+                interrupt_backend,
+                interrupt_redis_url,
+                enable_stream_task,
+                stream_task_queue,
+                stream_task_timeout,
+                broker_url,
+                backend_url,
+                enable_embedded_worker,
+                resume_seconds,
+            )
         )
+        told = _told(a2a=a2a_config, agui=agui_config)
+        named = _named((config or ServerConfig()).model_copy(update=told), app_name, app_description, endpoint_path)
+        self.engine = Engine(self.runner, named, around=[self.runs.sessions.around])
         described: dict[str, Any] = {"title": app_name or "AgentApp", "description": app_description}
-        super().__init__(lifespan=self._whole_lifespan, **{**described, **fastapi_kwargs})
+        super().__init__(lifespan=self._whole_lifespan, **{**described, **_of_fastapi(fastapi_kwargs)})
         self.info = Info(app_name, app_description, endpoint_path)
         self.engine.health.told = self._health
         self.engine.install(self, self.info)
+        self.routes.extend(self.runs.install(self.engine, endpoint_path, self._ready))
+        for own in custom_endpoints:
+            self.endpoint(own["path"], own.get("methods") or ("POST",))(own["handler"])
 
     # What the agent does
 
@@ -87,7 +130,6 @@ class AgentApp(FastAPI):
 
         Raises InvalidInputError for a framework that is not known, ImportError for one that is not installed.
         """
-
         messages_for(framework)  # Here and not with the first request, whose caller could do nothing about it.
 
         def register(function: F) -> F:
@@ -113,6 +155,30 @@ class AgentApp(FastAPI):
             return function
 
         return register
+
+    def task(self, path: str, queue: str = "celery") -> Callable[[F], F]:
+        """Have this run in the background for `POST path`, with the JSON sent there; `GET path/ID` says how far it is.
+
+        A function of several arguments is given the fields of the JSON by their names.
+        """
+
+        def register(function: F) -> F:
+            self.routes.extend(self.runs.task(path, function, queue))
+            return function
+
+        return register
+
+    @property
+    def celery(self) -> Any:
+        """The application of Celery that workers are started with; None without a `broker_url`."""
+        return self.runs.celery and self.runs.celery.celery
+
+    async def stop_chat(self, user_id: str | None, session_id: str) -> bool:
+        """Interrupt the run of a session, wherever it runs; False when it has none. `POST /process/stop` does it too.
+
+        Its stream ends as a cancelled one. Returns when the run is over, after a second at the latest.
+        """
+        return await self.runs.sessions.stop(user_id, session_id)
 
     def _health(self) -> dict[str, str]:
         is_ready = self.engine.health.is_ready
@@ -145,6 +211,12 @@ class AgentApp(FastAPI):
 
     @asynccontextmanager
     async def _whole_lifespan(self, _: FastAPI) -> AsyncGenerator[Any, None]:
+        async with self._ready() as state, self.runs.running():
+            yield state
+
+    @asynccontextmanager
+    async def _ready(self) -> AsyncGenerator[Any, None]:
+        """While this lasts the agent is ready, and all that it needs."""
         before, after = self._around_start
         async with AsyncExitStack() as stack:
             if after is not None:
@@ -156,15 +228,32 @@ class AgentApp(FastAPI):
             yield state
 
 
-def _named(config: ServerConfig, name: str | None, description: str | None, endpoint_path: str) -> ServerConfig:
-    """The same configuration, in which the protocols know what the agent is called."""
+def _told(**settings: ProtocolConfig | None) -> dict[str, ProtocolConfig]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _named(config: ServerConfig, name: str, description: str, endpoint_path: str) -> ServerConfig:
+    """The same configuration, in which the protocols know what the agent is called and where it is asked."""
     return config.model_copy(
         update={
             "agent_api": config.agent_api or AgentAPIProtocolConfig(prefix=endpoint_path),
-            "a2a": config.a2a or A2AProtocolConfig(name=name, description=description),
-            "mcp": config.mcp or MCPProtocolConfig(tool_name=name, description=description),
+            "a2a": config.a2a or A2AProtocolConfig(name=name or None, description=description or None),
+            "mcp": config.mcp or MCPProtocolConfig(description=description or None),
         }
     )
+
+
+def _of_fastapi(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What is an argument of FastAPI, which itself takes any; raises InvalidInputError for what is none."""
+    known = inspect.signature(FastAPI).parameters
+    for name, value in arguments.items():
+        if name not in known and _ALWAYS.get(name) != value:
+            raise InvalidInputError(
+                f"AgentApp has no argument {name}={value!r}",
+                field=name,
+                hint="Look at help(AgentApp) and help(FastAPI)",
+            )
+    return {name: value for name, value in arguments.items() if name in known}
 
 
 async def _called(hook: Callable[..., Any], app: AgentApp) -> None:

@@ -28,6 +28,8 @@ _ADAPTERS = {
     "llama_index": "agentrun.integration.llama_index_events",
     "crewai": "agentrun.integration.crewai_events",
     "smolagents": "agentrun.integration.smolagents_events",
+    "autogen_agentchat": "agentrun.integration.autogen_events",
+    "agno": "agentrun.integration.agno_events",
 }
 _AGENTSCOPE_EVENTS = "agentrun.integration.agentscope_v2_events"
 _EVENT_TYPES = frozenset(kind.value for kind in EventType)

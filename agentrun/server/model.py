@@ -32,17 +32,49 @@ class AgentAPIProtocolConfig(ProtocolConfig):
 
 
 class ResponsesProtocolConfig(ProtocolConfig):
-    """The protocol of OpenAI's responses; without a `prefix` below each path that its clients use."""
+    """The protocol of OpenAI's responses; without a `prefix` below each path that its clients use.
+
+    Responses are kept in `session_history`, a SessionHistoryService. Without one they stay in memory: the last
+    `max_kept` of them, `max_kept_bytes` at most, each for `keep_seconds` after its last use. The same limits hold for
+    the streams of responses in the background, of which `max_background` may run at once. An agent that remembers its
+    sessions itself is given only what is new with `include_history=False`.
+    """
+
+    session_history: Any = Field(default=None, exclude=True, repr=False)
+    include_history: bool = True
+    max_kept: int = Field(default=1000, gt=0)
+    max_kept_bytes: int = Field(default=64 * 2**20, gt=0)
+    keep_seconds: float = Field(default=24 * 3600, gt=0)
+    max_background: int = Field(default=100, gt=0)
+
+
+class A2ASkill(BaseModel):
+    """Something that an agent can do, as its card tells it."""
+
+    id: str
+    name: str
+    description: str
+    tags: list[str] = Field(default_factory=list[str])
+    examples: list[str] | None = None
 
 
 class A2AProtocolConfig(ProtocolConfig):
-    """The Agent2Agent protocol; what it is called and can do is told in its card."""
+    """The Agent2Agent protocol; what it is called and can do is told in its card.
+
+    The card names `public_url`, else the URL under which it is asked for; with `trust_forwarded` that is what a proxy
+    says in X-Forwarded-Proto, -Host and -Prefix, who then has to take away those of clients. A task whose client has
+    gone goes on for `keep_running_seconds`, and the last `most_tasks` can be asked for.
+    """
 
     prefix: str | None = "/a2a"
     name: str | None = None
     description: str | None = None
     version: str = "1.0.0"
     public_url: str | None = None
+    trust_forwarded: bool = False
+    skills: list[A2ASkill] | None = None
+    keep_running_seconds: float = Field(default=300.0, ge=0)
+    most_tasks: int = Field(default=1000, gt=0)
 
 
 class MCPProtocolConfig(ProtocolConfig):
@@ -64,7 +96,11 @@ class ServerConfig(BaseModel):
 
     With `api_keys` every request has to show one of them, and `POST /shutdown` the `shutdown_token`, without which
     nobody ends the server. Web pages of other origins are refused, except those in `cors_origins`; a longer request
-    than `max_body_bytes` too.
+    than `max_body_bytes` too. With `web_ui` there is a page to talk to the agent, at `/chat`.
+
+    `traces` says whether traces of runs are kept on this machine, or in which file; without it AGENTRUN_TRACES does.
+    With `trace_content` spans also hold what was asked and answered; without it the variable
+    OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT says so.
     """
 
     agent_api: AgentAPIProtocolConfig | None = None
@@ -77,6 +113,9 @@ class ServerConfig(BaseModel):
     shutdown_token: SecretStr | None = None
     cors_origins: list[str] | None = None
     max_body_bytes: int = Field(default=64 * 2**20, gt=0)
+    traces: bool | str | None = None
+    trace_content: bool | None = None
+    web_ui: bool = False
 
 
 class MessageRole(str, Enum):

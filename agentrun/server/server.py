@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from agentrun.errors import InvalidInputError
 from agentrun.server.engine import Engine
 from agentrun.server.handlers import InvokeAgentHandler
+from agentrun.server.invoker import Around
 from agentrun.server.model import ServerConfig
 from agentrun.server.protocols.protocol import ProtocolHandler
 from agentrun.server.serving import serve
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class AgentRunServer:
     """Serves an agent: `AgentRunServer(invoke_agent).start()`.
 
-    Without `protocols` there are all that `config` does not switch off. Raises InvalidInputError for what is no agent.
+    Without `protocols` there are all that `config` does not switch off; what is `around` each run sees all of it.
+    Raises InvalidInputError for what is no agent.
     """
 
     def __init__(
@@ -29,14 +31,16 @@ class AgentRunServer:
         protocols: list[ProtocolHandler] | None = None,
         config: ServerConfig | None = None,
         memory_collection_name: str | None = None,
+        *,
+        around: Sequence[Around] = (),
     ) -> None:
         if memory_collection_name is not None:
             raise InvalidInputError(
                 "Conversations cannot be kept in a memory collection yet",
                 field="memory_collection_name",
-                hint="Leave it out, and keep them in your handler",
+                hint="Leave it out, and keep them in a service: around=[keep_conversations(service)]",
             )
-        self.engine = Engine(invoke_agent, config or ServerConfig(), protocols)
+        self.engine = Engine(invoke_agent, config or ServerConfig(), protocols, around)
         self._app: FastAPI | None = None
 
     def start(self, host: str | None = None, port: int = 9000, log_level: str = "info", **kwargs: Any) -> None:

@@ -133,8 +133,47 @@ def tell_output(conversation: Conversation) -> str:
     return f"The shell says: {last_result(conversation)}"
 
 
+def look_up(conversation: Conversation) -> Reply:
+    return Reply("Let me see.", tool_calls=[ToolCall("look_up", {"word": word_after(conversation, "up")})])
+
+
+def tell_entry(conversation: Conversation) -> str:
+    return f"It says: {last_result(conversation)}."
+
+
+def compute(conversation: Conversation) -> Reply:
+    """Think, speak and call, as models do that do all of it at once."""
+    code = f"print({conversation.last_user.partition('Compute ')[2]})"
+    call = ToolCall("execute_python_code", {"code": code})
+    return Reply("I will compute it.", reasoning="A computer knows.", tool_calls=[call])
+
+
+def tell_sum(conversation: Conversation) -> str:
+    return f"It is {numbers(field_of_output(last_result(conversation)))[0]:g}."
+
+
+def field_of_output(result: str) -> str:
+    """What AgentScope's own tool for Python prints, between its tags."""
+    return result.partition("<stdout>")[2].partition("</stdout>")[0]
+
+
+def recall(conversation: Conversation) -> str:
+    """What the model was told before the question, in order."""
+    told: list[str] = []
+    for message in conversation.messages[:-1]:
+        if message.role != "system" and message.content:
+            told.append(f"{message.role}={message.content}")
+        told += [f"call={call.name}" for call in message.tool_calls]
+    return f"I recall: {', '.join([*told, *conversation.notes])}"
+
+
 script = Script(
     [
+        Rule(answered("look_up"), tell_entry),
+        Rule("Look up", look_up),
+        Rule(answered("execute_python_code"), tell_sum),
+        Rule("Compute", compute),
+        Rule("Recall", recall),
         Rule(failed, give_up),
         Rule(lambda conversation: any("Code: " in message.content for message in conversation.messages), write_code),
         Rule("warm", ask_weather),

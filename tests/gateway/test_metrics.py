@@ -7,8 +7,9 @@ from collections import Counter
 from prometheus_client.parser import text_string_to_metric_families as families
 from prometheus_client.samples import Sample
 
+from agentrun._serving.histogram import Histogram
 from agentrun.gateway.observability.metrics import render
-from agentrun.gateway.observability.stats import Histogram, Stats
+from agentrun.gateway.observability.stats import Stats
 from agentrun.gateway.streaming.usage import Usage
 from tests.gateway.answers import completion, refusal
 from tests.gateway.serving import Running, before, one, serving_gateway

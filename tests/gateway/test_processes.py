@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,6 +19,7 @@ import httpx
 import pytest
 
 from agentrun.emulator import Emulator, Latency, Reply, Rule, Script, When
+from tests.otlp import collector
 from tests.unit.gateway.redis_server import RedisServer
 
 PATIENCE = 30.0
@@ -211,42 +210,3 @@ def test_spans_go_where_the_environment_says(tmp_path: Path, model: str) -> None
     assert b"gen_ai.usage.input_tokens" in sent
     assert b"hello" not in sent, "what is asked is in no span"
     assert b"sk-" not in sent
-
-
-@contextmanager
-def collector() -> Generator[tuple[str, list[bytes]]]:
-    """A server that takes spans."""
-    received: list[bytes] = []
-    listening = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listening.accept()
-            except OSError:
-                return
-            with connection:
-                received.append(_request(connection))
-                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}", received
-    finally:
-        listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
-        thread.join()
-
-
-def _request(connection: socket.socket) -> bytes:
-    with connection.makefile("rb") as reader:
-        length = 0
-        while (line := reader.readline().strip().lower()) != b"":
-            if line.startswith(b"content-length:"):
-                length = int(line.partition(b":")[2])
-        return _plain(reader.read(length))
-
-
-def _plain(body: bytes) -> bytes:
-    return gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body

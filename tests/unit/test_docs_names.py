@@ -76,10 +76,23 @@ def is_of_a_framework(module: str) -> bool:
     try:
         import_module(module)
     except ImportError as error:
-        if "pip install 'agentrun[" not in str(error):
-            raise
+        check_names_an_extra(error)
         return True
     return False
+
+
+def check_names_an_extra(error: ImportError) -> None:
+    if "pip install 'agentrun[" not in str(error):
+        raise error
+
+
+def has(owner: object, name: str) -> bool:
+    """Whether there is such a name, be it one that is loaded with its framework when it is used."""
+    try:
+        return hasattr(owner, name)
+    except ImportError as error:
+        check_names_an_extra(error)
+        return True
 
 
 def written_names(module: str) -> set[str]:
@@ -106,10 +119,11 @@ def exists(name: str) -> bool:
         if is_of_a_framework(module):
             return not rest or rest[0] in written_names(module)
     owner: object = import_module(module)
-    for part in rest:
-        if not hasattr(owner, part):
+    for place, part in enumerate(rest, 1):
+        if not has(owner, part):
             return declares_field(owner, part)
-        owner = getattr(owner, part)
+        if place < len(rest):
+            owner = getattr(owner, part)
     return True
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
+from agentrun._serving.spans import exporting, is_exporting, new_provider
 from agentrun.gateway.call import Call
 from agentrun.gateway.plan import Plan
 from agentrun.gateway.streaming.usage import Usage
 
 if TYPE_CHECKING:
     from agentrun.gateway.routing.attempt import Answer
-
-EXPORTER = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 class CallSpan(Protocol):
@@ -48,20 +46,13 @@ class Tracing(Protocol):
         ...
 
 
-class TracingError(Exception):
-    """Calls were to be traced, and cannot be."""
-
-
 def find_tracing() -> Tracing | None:
     """Tracing that sends spans where OTEL_EXPORTER_OTLP_ENDPOINT says, None where nothing does.
 
     Raises TracingError when what sends them is not installed.
     """
-    if not os.environ.get(EXPORTER):
+    if not is_exporting():
         return None
-    try:
-        module = import_module("agentrun.gateway.observability.opentelemetry")
-    except ImportError as error:
-        raise TracingError(f"{EXPORTER} needs OpenTelemetry: pip install 'agentrun[tracing]'") from error
-    tracing: Tracing = module.exporting()
+    provider = exporting(new_provider("agentrun-gateway"))
+    tracing: Tracing = import_module("agentrun.gateway.observability.opentelemetry").OpenTelemetry(provider)
     return tracing

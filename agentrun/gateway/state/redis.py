@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import anyio
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from agentrun._serving.redis_client import Commands, Script, open_pool
 from agentrun.gateway.state.base import Spending, Take, Taken
 from agentrun.gateway.state.memory import MemoryState
 
 _log = logging.getLogger(__name__)
 _SCRIPTS = Path(__file__).with_name("lua")
-_MOST_CONNECTIONS = 64
 _MOST_KNOWN_SUMS = 10_000
 # Seconds between attempts to reach a Redis that cannot be reached; meanwhile no call waits for one.
 _PAUSE = 1.0
@@ -35,33 +30,13 @@ _ROUNDING = 1e-6
 T = TypeVar("T")
 
 
-class _Client(Protocol):
-    """What is used of the client, whose own types leave it open."""
-
-    async def execute_command(self, *command: Any) -> Any: ...
-
-
 class _AwayError(Exception):
     """Redis cannot be reached, or cannot do what it was asked."""
 
 
-@dataclass(frozen=True)
-class _Script:
-    """A Lua script, which Redis knows by its digest once it has seen it."""
-
-    name: str
-
-    @cached_property
-    def text(self) -> bytes:
-        return b"\n".join((_SCRIPTS / f"{part}.lua").read_bytes() for part in ("now", self.name))
-
-    @cached_property
-    def digest(self) -> str:
-        return hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
-
-
-_TAKE, _CORRECT, _ENTER, _RENEW, _SPEND, _KEEP, _EJECT, _EJECTED = map(
-    _Script, ("take", "correct", "enter", "renew", "spend", "keep", "eject", "ejected")
+_TAKE, _CORRECT, _ENTER, _RENEW, _SPEND, _KEEP, _EJECT, _EJECTED = (
+    Script(_SCRIPTS, ("now", name))
+    for name in ("take", "correct", "enter", "renew", "spend", "keep", "eject", "ejected")
 )
 
 
@@ -86,18 +61,9 @@ class RedisState:
         self._prefix = prefix
         self._timeout = timeout_seconds
         self._clock = clock
-        # Not sent again by the client: what was counted already would be counted twice, and pauses would delay a call.
-        pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] -- its options have no types.
-            url,
-            max_connections=_MOST_CONNECTIONS,
-            timeout=None,
-            retry=Retry(NoBackoff(), 0),
-            # `_ask` bounds the time. With one here too, a cancellation that meets the end of a write is lost until
-            # Python 3.12: the client writes under asyncio.wait_for.
-            socket_timeout=None,
-        )
+        pool = open_pool(url)  # `_ask` bounds the time.
         self._pool = pool
-        self._redis = cast(_Client, Redis(connection_pool=pool))
+        self._redis = cast(Commands, Redis(connection_pool=pool))
         self._local = MemoryState(clock)
         self._away_until: float | None = None
         self._known: dict[str, int] = {}
@@ -218,7 +184,7 @@ class RedisState:
         await asyncio.gather(*self._finishing, return_exceptions=True)
         await self._pool.disconnect()
 
-    async def _run(self, script: _Script, keys: Sequence[str], arguments: Sequence[object]) -> Any:
+    async def _run(self, script: Script, keys: Sequence[str], arguments: Sequence[object]) -> Any:
         rest = (len(keys), *[self._prefix + key for key in keys], *arguments)
         try:
             return await self._ask("EVALSHA", script.digest, *rest)

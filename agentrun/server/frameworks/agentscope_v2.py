@@ -40,7 +40,7 @@ def messages(request_messages: Sequence[Message]) -> list[Msg]:
 
 def _message(message: Message, blocks: list[ContentBlock]) -> Msg:
     role: Any = "assistant" if message.role is MessageRole.TOOL else message.role.value
-    named = {"id": message.id} if message.id else {}
+    named: dict[str, Any] = {"id": message.id} if message.id else {}
     return Msg(name=message.name or role, content=blocks, role=role, **named)
 
 
@@ -55,15 +55,15 @@ def _blocks(message: Message, names: dict[str, str], answered: set[str | None]) 
     else:
         yield from map(_block, parts_of(message))
     for call in message.tool_calls or ():
-        state = ToolCallState.FINISHED if call.id in answered else ToolCallState.PENDING
+        state: Any = ToolCallState.FINISHED if call.id in answered else ToolCallState.PENDING
         yield ToolCallBlock(id=call.id, name=name_of(call), input=raw_arguments(call), state=state)
 
 
 def _result(message: Message, names: dict[str, str]) -> ToolResultBlock:
     call_id = message.tool_call_id or ""
     output = [_block(part) for part in parts_of(message)]
-    name = names.get(call_id, "")
-    return ToolResultBlock(id=call_id, name=name, output=output, state=ToolResultState.SUCCESS)
+    state: Any = ToolResultState.SUCCESS
+    return ToolResultBlock(id=call_id, name=names.get(call_id, ""), output=output, state=state)
 
 
 def _block(part: Part) -> TextBlock | DataBlock:

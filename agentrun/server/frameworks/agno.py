@@ -43,7 +43,7 @@ def _file(part: Part) -> File:
     """Agno takes some types of files; of others it is not told which they are."""
     media_type = part.media_type if part.media_type in File.valid_mime_types() else None
     content = None if part.data is None else part.content
-    told = {"mime_type": media_type, "filename": part.filename, "format": part.format}
+    told: dict[str, Any] = {"mime_type": media_type, "filename": part.filename, "format": part.format}
     return File(id=part.file_id, url=part.url, content=content, **told)
 
 

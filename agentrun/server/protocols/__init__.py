@@ -12,7 +12,10 @@ from agentrun.server.protocols.protocol import ProtocolHandler
 _HANDLERS = {
     "agent_api": ("agent_api.handler", "AgentAPIProtocolHandler"),
     "openai": ("openai_chat", "OpenAIProtocolHandler"),
+    "responses": ("responses.handler", "ResponsesProtocolHandler"),
     "agui": ("ag_ui", "AGUIProtocolHandler"),
+    "a2a": ("a2a.handler", "A2AProtocolHandler"),
+    "mcp": ("mcp.handler", "MCPProtocolHandler"),
 }
 
 

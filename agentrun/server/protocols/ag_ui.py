@@ -18,6 +18,7 @@ from agentrun.server.protocols.protocol import BaseProtocolHandler, Endpoint, js
 from agentrun.server.streaming import EventStream, error_answer
 
 _DEFAULTS = AGUIProtocolConfig()
+_OF_AGENTSCOPE = "/ag-ui"
 
 
 class AGUIProtocolHandler(BaseProtocolHandler):
@@ -31,6 +32,11 @@ class AGUIProtocolHandler(BaseProtocolHandler):
     def get_prefix(self) -> str:
         """The path of the endpoint."""
         return _DEFAULTS.prefix or "" if self._config.prefix is None else self._config.prefix
+
+    def get_prefixes(self) -> Sequence[str]:
+        """Unless another one was chosen, also the path at which AgentScope Runtime has it."""
+        prefix = self.get_prefix()
+        return [prefix, _OF_AGENTSCOPE] if prefix == _DEFAULTS.prefix else [prefix]
 
     def endpoints(self, agent_invoker: AgentInvoker) -> Sequence[Endpoint]:
         """What answers for an agent."""

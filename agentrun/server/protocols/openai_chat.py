@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
+from json.encoder import encode_basestring
 from typing import Any
 
 from starlette.requests import Request
@@ -18,11 +19,20 @@ from agentrun.server.invoker import AgentInvoker
 from agentrun.server.merging import with_addition
 from agentrun.server.model import AgentRequest, OpenAIProtocolConfig, ServerConfig
 from agentrun.server.protocols.openai_requests import read
-from agentrun.server.protocols.protocol import BaseProtocolHandler, Endpoint, dumps, failure, json_object, raw_frame
+from agentrun.server.protocols.protocol import (
+    OPENAI_PREFIXES,
+    BaseProtocolHandler,
+    Endpoint,
+    dumps,
+    failure,
+    json_object,
+    raw_frame,
+)
 from agentrun.server.streaming import EventStream, error_answer, until_gone
 
 _DEFAULTS = OpenAIProtocolConfig()
 _DEFAULT_MODEL = "agentrun"
+_WORDS = {EventType.TEXT: "content", EventType.REASONING: "reasoning_content"}
 _DONE = b"data: [DONE]\n\n"
 
 
@@ -38,6 +48,11 @@ class OpenAIProtocolHandler(BaseProtocolHandler):
     def get_prefix(self) -> str:
         """The path below which the routes are."""
         return _DEFAULTS.prefix or "" if self._config.prefix is None else self._config.prefix
+
+    def get_prefixes(self) -> Sequence[str]:
+        """All paths below which the routes are: those that clients of OpenAI use, unless one was chosen."""
+        prefix = self.get_prefix()
+        return OPENAI_PREFIXES if prefix == _DEFAULTS.prefix else [prefix]
 
     def get_model_name(self) -> str:
         """The name under which the agent appears as a model."""
@@ -106,6 +121,7 @@ class _Answer:
         self._calls: dict[str, int] = {}  # Ids of calls, and their places in the answer.
         self._open: set[str] = set()  # Calls that nobody has carried out yet.
         self._usage: dict[str, int] | None = None
+        self._layouts: dict[str, tuple[str, str]] = {}  # What stands around the words of a frame.
 
     async def chunks(self, events: AsyncGenerator[AgentEvent, None]) -> AsyncGenerator[bytes, None]:
         """The frames of a stream; raises ApiError when the agent fails."""
@@ -114,6 +130,9 @@ class _Answer:
             async for event in events:
                 if event.event == EventType.RAW:
                     yield raw_frame(event)
+                if not role and (words := self._only_words(event)):
+                    yield words
+                    continue
                 for delta in self._deltas(event):
                     yield self._chunk({**role, **delta})
                     role = {}
@@ -123,6 +142,21 @@ class _Answer:
         if self._include_usage:
             yield self._frame({"choices": [], "usage": self._usage})
         yield _DONE
+
+    def _only_words(self, event: AgentEvent) -> bytes:
+        """The frame of a piece of text and nothing else, of which most of a stream is made; empty for all others."""
+        name = _WORDS.get(event.event)
+        delta = event.data.get("delta")
+        if name is None or event.addition or not isinstance(delta, str) or not delta:
+            return b""
+        if event.event == EventType.TEXT:
+            self._open.clear()
+        if name not in self._layouts:
+            before, _, after = self._chunk({name: ""}).decode().partition(f'"{name}":""')
+            self._layouts[name] = (f'{before}"{name}":', after)
+        before, after = self._layouts[name]
+        # Half of a character that two pieces share has no form in UTF-8, but one in JSON.
+        return f"{before}{encode_basestring(delta)}{after}".encode("utf-8", "backslashreplace")
 
     async def whole(self, events: AsyncGenerator[AgentEvent, None]) -> dict[str, Any]:
         """A completion; raises ApiError when the agent fails."""

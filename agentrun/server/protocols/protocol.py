@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from agentrun._core.values import is_object
 from agentrun._serving.openai_error import ApiError, bad_request
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
 SESSION_HEADER = "x-agentrun-session-id"
+# Where clients of OpenAI look for it: the official server's path, OpenAI's own, and that of Model Studio.
+OPENAI_PREFIXES = ("/openai/v1", "/v1", "/compatible-mode/v1")
 
 
 class ProtocolHandler(ABC):
@@ -39,6 +43,14 @@ class ProtocolHandler(ABC):
     def get_prefixes(self) -> Sequence[str]:
         """All paths below which the routes are, the one of `get_prefix` first."""
         return [self.get_prefix()]
+
+    def root_routes(self) -> Sequence[BaseRoute]:
+        """What answers at a fixed path, whatever the prefix."""
+        return []
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """While this lasts the routes are served; what goes on between requests ends with it."""
+        return nullcontext()
 
 
 class Endpoint(NamedTuple):
@@ -92,8 +104,12 @@ def failure(event: AgentEvent) -> ApiError:
 
 
 def dumps(value: Any) -> bytes:
-    """Compact JSON; what an agent put into an event and JSON does not know is told as well as possible."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=as_json).encode()
+    """Compact JSON; what an agent put into an event and JSON does not know is told as well as possible.
+
+    Half of a character that two pieces of text share is written as JSON's escape, as UTF-8 has no form for it.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=as_json)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def raw_frame(event: AgentEvent) -> bytes:

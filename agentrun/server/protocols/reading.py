@@ -24,7 +24,7 @@ def listed(body: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def validated(model: type[M], document: Any, path: str) -> M:
-    """A part of a request as a model; `path` is where it stands. Raises ApiError."""
+    """A part of a request as a model; `path` is where it stands, empty for the whole. Raises ApiError."""
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -36,4 +36,5 @@ def _invalid(error: ValidationError, path: str) -> ApiError:
     # Which member of a union was tried is no part of the document.
     where = [part for part in found["loc"] if not (isinstance(part, str) and ("[" in part or part == "str"))]
     full = path + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where)
+    full = full.removeprefix(".")
     return bad_request(f"{full}: {found['msg']}", "invalid_value", full)

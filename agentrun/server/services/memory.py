@@ -56,6 +56,11 @@ class MemoryService(Service):
         begin = ((_number(filters, "page_num", 1) or 1) - 1) * size
         return (await self._memories(user_id))[begin : begin + size]
 
+    async def session_memory(self, user_id: str, session_id: str | None = None) -> list[dict[str, Any]]:
+        """What is remembered of one session, oldest first."""
+        shelf = Shelf(_KIND, identifier(user_id, "user_id"), session_of(session_id))
+        return [json.loads(entry.value) for entry in await self.run(self.storage.read, shelf) or ()]
+
     async def delete_memory(self, user_id: str, session_id: str | None = None) -> None:
         """Forget what is remembered of a session, of all sessions of the user without one."""
         owner = identifier(user_id, "user_id")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -33,7 +33,8 @@ class SessionPage(BaseModel):
     next_cursor: str | None = None
 
 
-def _shelf(user_id: str, session_id: str) -> Shelf:
+def shelf_of(user_id: str, session_id: str) -> Shelf:
+    """Where the messages of a session are; raises InvalidInputError for ids that no storage could keep."""
     return Shelf(_KIND, identifier(user_id, "user_id"), identifier(session_id, "session_id"))
 
 
@@ -50,31 +51,31 @@ class SessionHistoryService(Service):
 
     def __init__(self, storage: Storage, max_messages_per_session: int | None = None) -> None:
         super().__init__(storage)
-        self._most = at_least_one(max_messages_per_session, "max_messages_per_session")
+        self.most = at_least_one(max_messages_per_session, "max_messages_per_session")
 
     async def create_session(self, user_id: str, session_id: str | None = None) -> Session:
         """Make a session, with an id of its own when none is given; one that exists stays, with what was said in it."""
         id = (session_id or "").strip() or str(uuid.uuid4())
-        await self.run(self.storage.create, _shelf(user_id, id))
+        await self.run(self.storage.create, shelf_of(user_id, id))
         return await self.get_session(user_id, id)
 
     async def get_session(self, user_id: str, session_id: str) -> Session:
         """A session with its messages, which is made when it is missing."""
         found = await self.find_session(user_id, session_id)
         if found is None:
-            await self.run(self.storage.create, _shelf(user_id, session_id))
+            await self.run(self.storage.create, shelf_of(user_id, session_id))
         return found or Session(id=session_id, user_id=user_id)
 
     async def find_session(self, user_id: str, session_id: str) -> Session | None:
         """A session with its messages, None when there is none."""
-        entries = await self.run(self.storage.read, _shelf(user_id, session_id))
+        entries = await self.run(self.storage.read, shelf_of(user_id, session_id))
         if entries is None:
             return None
         return Session(id=session_id, user_id=user_id, messages=[json.loads(entry.value) for entry in entries])
 
     async def delete_session(self, user_id: str, session_id: str) -> None:
         """Forget a session, if there is one."""
-        await self.run(self.storage.delete, _shelf(user_id, session_id))
+        await self.run(self.storage.delete, shelf_of(user_id, session_id))
 
     async def delete_user_sessions(self, user_id: str) -> None:
         """Forget all sessions of a user."""
@@ -111,10 +112,28 @@ class SessionHistoryService(Service):
         texts = [message_to_json(each) for each in several]
         if not texts:
             return
-        await self.run(self.storage.append, _shelf(session.user_id, session.id), texts, self._most)
+        await self.run(self.storage.append, shelf_of(session.user_id, session.id), texts, self.most)
         session.messages += map(json.loads, texts)
-        if self._most is not None:
-            del session.messages[: -self._most]
+        if self.most is not None:
+            del session.messages[: -self.most]
+
+    async def delete_messages(self, session: Session, ids: Collection[str] | None = None) -> int:
+        """Forget the messages of these ids in a session, all without ids, and say how many; others stay as they are."""
+        gone = await self.run(drop_messages, self.storage, shelf_of(session.user_id, session.id), ids)
+        session.messages = [message for message in session.messages if not _is_meant(message, ids)]
+        return gone
+
+
+def drop_messages(storage: Storage, shelf: Shelf, ids: Collection[str] | None) -> int:
+    """Remove the messages of these ids, all without ids, and say how many."""
+    keys = [entry.key for entry in storage.read(shelf) or () if _is_meant(json.loads(entry.value), ids)]
+    if keys:
+        storage.drop(shelf, keys)
+    return len(keys)
+
+
+def _is_meant(message: dict[str, Any], ids: Collection[str] | None) -> bool:
+    return ids is None or message.get("id") in ids
 
 
 class InMemorySessionHistoryService(SessionHistoryService):

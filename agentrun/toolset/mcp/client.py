@@ -18,6 +18,7 @@ from agentrun.toolset.mcp.clock import Clock
 from agentrun.toolset.mcp.kept import KeptSession
 from agentrun.toolset.mcp.result import McpResult
 from agentrun.toolset.mcp.session import Ask, Listening
+from agentrun.toolset.tracing import FAILED, tool_call
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -186,8 +187,11 @@ class McpClient:
         """
         params = {"name": name, "arguments": dict(arguments or {})}
         ask = self._ask(timeout, progress, progress_resets_timeout)
-        answer = await self._on_session(lambda kept, told: kept.call(params, self._check_output, told), ask)
-        result = McpResult.from_wire(answer)
+        with tool_call(name, "extension") as span:
+            answer = await self._on_session(lambda kept, told: kept.call(params, self._check_output, told), ask)
+            result = McpResult.from_wire(answer)
+            if result.is_error:
+                span.fail(FAILED)
         return result.raise_for_error(name) if raise_on_error else result
 
     def call_tool(

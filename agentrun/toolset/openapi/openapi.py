@@ -23,6 +23,7 @@ from agentrun.toolset.openapi.result import OpenAPIResult
 from agentrun.toolset.openapi.schemas import Schemas
 from agentrun.toolset.openapi.security import Security, Value
 from agentrun.toolset.schema import ToolDefinition, ToolInfo
+from agentrun.toolset.tracing import tool_call
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,12 @@ class OpenAPI:
         request = Request(
             draft.method, url, draft.headers, draft.content, self._timeouts(settings), settings.get_max_retries()
         )
-        return OpenAPIResult.of(await settings.session.send(request, self._sign), draft.method, shown)
+        with tool_call(name, "extension") as span:
+            reply = await settings.session.send(request, self._sign)
+            span.set({"http.request.method": draft.method, "http.response.status_code": reply.status})
+            if reply.status >= 400:
+                span.fail(str(reply.status))
+        return OpenAPIResult.of(reply, draft.method, shown)
 
     def invoke_tool(
         self, name: str, arguments: Mapping[str, Any] | None = None, config: Config | None = None

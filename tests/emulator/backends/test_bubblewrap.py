@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from agentrun.emulator.backends.process import bubblewrap
 
 
 @contextmanager
-def restless_environment() -> Iterator[None]:
+def restless_environment() -> Generator[None, None, None]:
     """Another thread changes this process's environment all the time, as a test runner does."""
     ended = threading.Event()
 

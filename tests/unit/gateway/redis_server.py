@@ -56,6 +56,11 @@ class RedisServer:
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
         return {key: int(end) for key, _, end in (line.partition(" ") for line in lines) if end}
 
+    def command(self, *words: str) -> str:
+        """What Redis answers to a command."""
+        command = ["redis-cli", "-s", str(self._socket), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
     def empty(self) -> None:
         """Forget everything."""
         subprocess.run(["redis-cli", "-s", str(self._socket), "FLUSHALL"], capture_output=True, check=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -28,7 +26,8 @@ from ag_ui.core import (
 )
 from pydantic import TypeAdapter
 
-from agentrun.server import AgentEvent, AgentRequest, AGUIProtocolConfig, EventType, MessageRole, ServerConfig
+from agentrun.server import AgentEvent, AGUIProtocolConfig, EventType, MessageRole, ServerConfig
+from tests.unit.server.agents import Listening, Watched, agent, event
 from tests.unit.server.serving import PATIENCE, Served, serving
 
 RUN = "/ag-ui/agent"
@@ -42,23 +41,6 @@ ASKED = RunAgentInput(
     context=[],
     forwarded_props={},
 )
-
-
-def event(kind: str, **data: Any) -> AgentEvent:
-    return AgentEvent(event=EventType(kind), data=data)
-
-
-def agent(*items: Any) -> Any:
-    """An agent that gives these, and raises errors among them."""
-
-    async def handler(_: AgentRequest) -> AsyncIterator[Any]:
-        for item in items:
-            if isinstance(item, Exception):
-                raise item
-            yield item
-            await asyncio.sleep(0)
-
-    return handler
 
 
 def ask(served: Served, asked: RunAgentInput = ASKED) -> list[Any]:
@@ -232,20 +214,6 @@ def test_what_json_does_not_know_is_told_as_well_as_possible() -> None:
     assert "module" in snapshot.snapshot["at"]
 
 
-class Watched:
-    """An agent that waits after a word, and tells when it is stopped."""
-
-    def __init__(self) -> None:
-        self.stopped = threading.Event()
-
-    async def __call__(self, request: AgentRequest) -> AsyncIterator[str]:
-        yield "one"
-        try:
-            await asyncio.sleep(PATIENCE)
-        finally:
-            self.stopped.set()
-
-
 def test_an_agent_is_stopped_when_its_client_has_gone() -> None:
     watched = Watched()
     body = ASKED.model_dump(mode="json", by_alias=True)
@@ -255,17 +223,6 @@ def test_an_agent_is_stopped_when_its_client_has_gone() -> None:
             next(texts)
             assert not watched.stopped.is_set()
         assert watched.stopped.wait(PATIENCE / 2)
-
-
-class Listening:
-    """An agent that keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.request = AgentRequest()
-
-    def __call__(self, request: AgentRequest) -> str:
-        self.request = request
-        return "ok"
 
 
 PICTURES = [

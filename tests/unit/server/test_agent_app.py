@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, Request
 from pydantic import SecretStr
 
 from agentrun.errors import InvalidInputError
-from agentrun.server import AgentApp, Runner, ServerConfig
+from agentrun.server import A2AProtocolConfig, AgentApp, AGUIProtocolConfig, Runner, ServerConfig
 from tests.gateway.serving import LOOPS, on_port, plain_client
 from tests.unit.server.serving import PATIENCE, Served
 
@@ -212,3 +212,27 @@ def test_only_who_has_the_token_ends_it() -> None:
     assert len(ended) == 1
     with running(AgentApp()) as served:
         assert served.http.post(f"{served.root}/shutdown").status_code == 403
+
+
+def test_a_misspelt_argument_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="endpoint_pat"):
+        AgentApp(endpoint_pat="/ask")
+    with pytest.raises(InvalidInputError, match="response_type"):
+        AgentApp(response_type="json")
+    AgentApp(response_type="sse", stream=True, docs_url=None)
+
+
+def test_endpoints_may_be_given_as_a_list() -> None:
+    def shout(text: str) -> dict[str, str]:
+        return {"text": text.upper()}
+
+    with running(AgentApp(custom_endpoints=[{"path": "/shout", "handler": shout, "methods": ["GET"]}])) as served:
+        assert served.http.get(f"{served.root}/shout", params={"text": "a"}).json() == {"text": "A"}
+
+
+def test_protocols_are_told_apart_by_their_own_settings() -> None:
+    app = AgentApp(a2a_config=A2AProtocolConfig(enable=False), agui_config=AGUIProtocolConfig(prefix="/ui"))
+    with running(app) as served:
+        protocols = served.http.get(f"{served.root}/").json()["protocols"]
+    assert "a2a" not in protocols
+    assert protocols["ag-ui"][0] == "/ui"

@@ -15,26 +15,10 @@ import pytest
 from openai.types.chat import ChatCompletionChunk
 
 from agentrun.server import AgentEvent, AgentRequest, EventType, MessageRole, OpenAIProtocolConfig, ServerConfig
+from tests.unit.server.agents import Listening, Watched, agent, event
 from tests.unit.server.serving import ASKED, PATIENCE, Served, serving
 
 CHAT = "/openai/v1/chat/completions"
-
-
-def event(kind: str, **data: Any) -> AgentEvent:
-    return AgentEvent(event=EventType(kind), data=data)
-
-
-def agent(*items: Any) -> Any:
-    """An agent that gives these, and raises errors among them."""
-
-    async def handler(_: AgentRequest) -> AsyncIterator[Any]:
-        for item in items:
-            if isinstance(item, Exception):
-                raise item
-            yield item
-            await asyncio.sleep(0)
-
-    return handler
 
 
 def streamed(served: Served, **options: Any) -> list[ChatCompletionChunk]:
@@ -220,22 +204,6 @@ def test_a_stream_with_an_error_has_no_sign_of_success() -> None:
     assert '"finish_reason":"' not in text
 
 
-class Watched:
-    """An agent that waits after a word, and tells when it is stopped."""
-
-    def __init__(self) -> None:
-        self.waits = threading.Event()
-        self.stopped = threading.Event()
-
-    async def __call__(self, request: AgentRequest) -> AsyncIterator[str]:
-        yield "one"
-        self.waits.set()
-        try:
-            await asyncio.sleep(PATIENCE)
-        finally:
-            self.stopped.set()
-
-
 @pytest.mark.parametrize("stream", [True, False])
 def test_an_agent_is_stopped_when_its_client_has_gone(stream: bool) -> None:
     watched = Watched()
@@ -294,17 +262,6 @@ def test_an_agent_is_held_back_when_nobody_reads_and_the_words_arrive_in_the_end
         assert 0 < before < 19_000
         received = sum(line.count(word) for line in answer.iter_lines())
     assert received == made[0] == 20_000
-
-
-class Listening:
-    """An agent that keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.request = AgentRequest()
-
-    def __call__(self, request: AgentRequest) -> str:
-        self.request = request
-        return "ok"
 
 
 def test_all_that_was_asked_reaches_the_agent() -> None:

@@ -21,6 +21,7 @@ from agentrun.server.protocols.agent_api.model import AgentRequest, AgentRespons
 from agentrun.server.protocols.agent_api.request import chat_request, read_request
 from agentrun.server.protocols.agent_api.stream import answer, refuse, response_json, stream
 from agentrun.server.protocols.protocol import BaseProtocolHandler, Endpoint
+from agentrun.server.runs.resuming import LAST_EVENT_ID, ResumableStreams, event_number
 from agentrun.server.streaming import EventStream, error_answer, until_gone
 
 _DEFAULTS = AgentAPIProtocolConfig()
@@ -36,6 +37,7 @@ class AgentAPIProtocolHandler(BaseProtocolHandler):
 
     def __init__(self, config: ServerConfig | None = None) -> None:
         self._config = (config.agent_api if config else None) or _DEFAULTS
+        self.resumes: ResumableStreams | None = None
 
     def get_prefix(self) -> str:
         """The path of the endpoint."""
@@ -54,7 +56,7 @@ class AgentAPIProtocolHandler(BaseProtocolHandler):
                 return _refused(error, body)
             except ApiError as error:
                 return error_answer(error)
-            return await _answer(agent_invoker, asked, question)
+            return await self._answer(agent_invoker, asked, question)
 
         return [Endpoint("POST", "", process)]
 
@@ -62,6 +64,25 @@ class AgentAPIProtocolHandler(BaseProtocolHandler):
         """What an agent is asked with a request, and what the answer needs to know of it; raises InvalidInputError."""
         asked = read_request(request_data)
         return question_of(asked, request), {"request": asked}
+
+    async def _answer(self, invoker: AgentInvoker, asked: AgentRequest, question: Question) -> Response:
+        try:
+            if LAST_EVENT_ID in question.raw_request.headers:
+                return EventStream(await self._rest(asked, question.raw_request.headers[LAST_EVENT_ID]))
+            events = invoker.invoke_stream(question)
+            if not question.stream:
+                return await _whole(asked, question, events)
+            frames = stream(asked, events)
+            return EventStream(await self.resumes.begin(str(asked.id), frames) if self.resumes else frames)
+        except ApiError as error:
+            return error_answer(error)
+
+    async def _rest(self, asked: AgentRequest, last: str) -> AsyncGenerator[bytes, None]:
+        """What is behind the last event that a client has; the agent is not asked again."""
+        if self.resumes is None:
+            message = f"Streams cannot be gone on with here: set resume_seconds, or send it without {LAST_EVENT_ID}"
+            raise ApiError(404, message, "run_not_found", LAST_EVENT_ID)
+        return await self.resumes.resume(str(asked.id), event_number(last))
 
 
 def question_of(asked: AgentRequest, request: Request | None = None) -> Question:
@@ -77,10 +98,7 @@ def question_of(asked: AgentRequest, request: Request | None = None) -> Question
     return question.with_more({**more, "input": asked.input})
 
 
-async def _answer(invoker: AgentInvoker, asked: AgentRequest, question: Question) -> Response:
-    events = invoker.invoke_stream(question)
-    if question.stream:
-        return EventStream(stream(asked, events))
+async def _whole(asked: AgentRequest, question: Question, events: AsyncGenerator[AgentEvent, None]) -> Response:
     status = _Status()
     response = await until_gone(question.raw_request.receive, answer(asked, status.watch(events)))
     if response is None:

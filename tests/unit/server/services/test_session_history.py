@@ -156,3 +156,15 @@ async def test_a_session_that_is_used_is_kept(clocked: tuple[Storage, Clock]) ->
         assert texts(await service.find_session("user", "used")) == ["one"]
         assert await service.find_session("user", "unused") is None
         assert [session.id for session in await service.list_sessions("user")] == ["used"]
+
+
+async def test_some_messages_are_forgotten_and_the_others_stay(medium: Medium) -> None:
+    async with medium.sessions() as service:
+        session = await service.create_session("user", "one")
+        await service.append_message(session, [{**said(text), "id": text} for text in ("a", "b", "c")])
+        assert await service.delete_messages(session, {"b", "nobody"}) == 1
+        assert texts(session) == texts(await service.get_session("user", "one")) == ["a", "c"]
+        await service.append_message(session, said("d"))
+        assert texts(await service.get_session("user", "one")) == ["a", "c", "d"]
+        assert await service.delete_messages(session) == 3
+        assert texts(await service.find_session("user", "one")) == []
