@@ -107,22 +107,24 @@ class Record:
     async def follow(self, after: int = -1) -> AsyncGenerator[Frame, None]:
         """The frames behind a number, then those to come; raises ApiError when some of them are gone."""
         me, position = object(), self._place_behind(after)
-        self._readers[me] = position
+        given = self._readers[me] = position
         try:
             while True:
                 if position < self._dropped:
                     raise gone(self._frames[0].sequence)
-                for frame in self._frames[position - self._dropped :]:
+                given, position = position, self.added
+                for frame in self._frames[given - self._dropped :]:
+                    given += 1
                     if frame.sequence > after:
                         yield frame
-                    position += 1
-                    self._give(me, position)
+                self._give(me, position)
                 if position < self.added:
                     continue
                 if self.is_over:
                     break
                 await self._changed.wait()
         finally:
+            self._give(me, given)
             del self._readers[me]
             self._changed.send()
         if self.error is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
 from enum import Enum
 
-from agentrun.server.events import AgentEvent
+from agentrun.server.events import AgentEvent, EventType
 
 # How long an interrupted run may wait for its reader before it counts as over.
 _STALLED_SECONDS = 1.0
@@ -21,6 +21,14 @@ class Interruption(str, Enum):
     LOST = "lost"  # Another run has the session, as nothing was heard of this one for too long.
 
 
+class RefusedError(Exception):
+    """A run does not begin; `event` says why."""
+
+    def __init__(self, event: AgentEvent) -> None:
+        super().__init__(event.data)
+        self.event = event
+
+
 class Run:
     """Gives the events of an agent until it is interrupted; the agent meets that as a CancelledError.
 
@@ -28,7 +36,8 @@ class Run:
     `stalled` is called, once.
     """
 
-    def __init__(self, stalled: Callable[[], None]) -> None:
+    def __init__(self, ends: Mapping[Interruption, AgentEvent], stalled: Callable[[], None] = lambda: None) -> None:
+        self._ends = ends
         self.interruption: Interruption | None = None
         self._stalled = stalled
         self._waiting: asyncio.Task[object] | None = None  # Waits for the agent; nobody does while an event is told.
@@ -51,10 +60,12 @@ class Run:
         if self._waiting is None and not self._is_over:
             self._stalled()
 
-    async def events(self, agent: AsyncGenerator[AgentEvent, None]) -> AsyncGenerator[AgentEvent, None]:
-        """What the agent gives, until it has done everything or is interrupted."""
+    async def events(
+        self, agent: AsyncGenerator[AgentEvent, None], during: AbstractAsyncContextManager[None]
+    ) -> AsyncGenerator[AgentEvent, None]:
+        """What the agent gives, then how it ended if it was interrupted; `during` is entered first, and may refuse."""
         try:
-            async with aclosing(agent):
+            async with during, aclosing(agent):
                 self._wait()
                 async for event in agent:
                     if self.interruption is not None:
@@ -63,12 +74,16 @@ class Run:
                     yield event
                     self._wait()
                 await self._settle()
+        except RefusedError as refused:
+            yield refused.event
         except asyncio.CancelledError:
             if not self._was_interrupted():
                 raise
         finally:
             self._waiting = None
             self._is_over = True
+        if self.interruption is not None:
+            yield self._ends[self.interruption].model_copy(deep=True)
 
     def _wait(self) -> None:
         task = asyncio.current_task()
@@ -90,3 +105,8 @@ class Run:
         others = [uncancel() for _ in range(self._cancelled)]
         self._cancelled = 0
         return self.interruption is not None and not (others and others[-1])
+
+
+def error_event(code: str, message: str, status: int) -> AgentEvent:
+    """How a run ends that is no success."""
+    return AgentEvent(event=EventType.ERROR, data={"code": code, "message": message, "status": status})

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import anyio
 
 from agentrun.errors import StorageError
-from agentrun.server.events import AgentEvent, EventType
+from agentrun.server.events import AgentEvent
 from agentrun.server.model import AgentRequest
 from agentrun.server.runs.interrupts import InterruptBackend, LocalInterruptBackend
-from agentrun.server.runs.run import Interruption, Run
+from agentrun.server.runs.run import Interruption, RefusedError, Run, error_event
 
 T = TypeVar("T")
 
@@ -40,7 +40,12 @@ class Sessions:
         self, request: AgentRequest, events: AsyncGenerator[AgentEvent, None]
     ) -> AsyncGenerator[AgentEvent, None]:
         """The events of a run, or one ERROR while the session has another one."""
-        return self._only(request, events) if request.session_id else events
+        if not request.session_id:
+            return events
+        session = _name(request.user_id, request.session_id)
+        tokens: list[str] = []
+        run = Run(_ENDS, lambda: self._free(session, tokens))
+        return run.events(events, self._held(request, session, run, tokens))
 
     async def stop(self, user_id: str | None, session_id: str) -> bool:
         """Interrupt the run of a session, wherever it runs, and say whether there was one.
@@ -55,35 +60,31 @@ class Sessions:
         await self._backend.close()
         self._loop = None
 
-    async def _only(
-        self, request: AgentRequest, events: AsyncGenerator[AgentEvent, None]
-    ) -> AsyncGenerator[AgentEvent, None]:
-        session = _name(request.user_id, str(request.session_id))
+    @asynccontextmanager
+    async def _held(
+        self, request: AgentRequest, session: str, run: Run, tokens: list[str]
+    ) -> AsyncGenerator[None, None]:
+        """While this lasts the session is the run's; raises RefusedError."""
         self._loop = asyncio.get_running_loop()
-        token: str | None = None
-        run = Run(lambda: self._free(session, token))
         try:
             token = await self._backend.begin(session, run.interrupt)
         except StorageError as error:
-            yield error_event("SESSIONS_UNAVAILABLE", f"The runs of sessions cannot be told apart: {error}", 503)
-            return
+            message = f"The runs of sessions cannot be told apart: {error}"
+            raise RefusedError(error_event("SESSIONS_UNAVAILABLE", message, 503)) from error
         if token is None:
-            yield _busy(request)
-            return
+            raise RefusedError(_busy(request))
+        tokens.append(token)
         try:
-            async with aclosing(run.events(events)) as told:
-                async for event in told:
-                    yield event
+            yield
         finally:
             await self._backend.end(session, token)
-        if run.interruption is not None:
-            yield _ENDS[run.interruption].model_copy(deep=True)
 
-    def _free(self, session: str, token: str | None) -> None:
+    def _free(self, session: str, tokens: list[str]) -> None:
         """Free the session of a run that is stopped and cannot end, as nobody takes its events."""
-        task = asyncio.get_running_loop().create_task(self._backend.end(session, token or ""))
-        self._freeing.add(task)
-        task.add_done_callback(self._freeing.discard)
+        for token in tokens:
+            task = asyncio.get_running_loop().create_task(self._backend.end(session, token))
+            self._freeing.add(task)
+            task.add_done_callback(self._freeing.discard)
 
     async def _stop(self, session: str) -> bool:
         token = await self._backend.stop(session)
@@ -109,11 +110,6 @@ class Sessions:
 
 def _name(user_id: str | None, session_id: str) -> str:
     return f"{quote(user_id or session_id, safe='')}:{quote(session_id, safe='')}"
-
-
-def error_event(code: str, message: str, status: int) -> AgentEvent:
-    """How a run ends that fails."""
-    return AgentEvent(event=EventType.ERROR, data={"code": code, "message": message, "status": status})
 
 
 def _busy(request: AgentRequest) -> AgentEvent:

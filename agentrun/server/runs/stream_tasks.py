@@ -7,7 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -27,8 +27,8 @@ from agentrun.server.runs.frames import Frame
 from agentrun.server.runs.journal import Journal, Recorded, State
 from agentrun.server.runs.recording import write_down
 from agentrun.server.runs.resuming import LAST_EVENT_ID, event_number, told, unavailable
-from agentrun.server.runs.run import Interruption, Run
-from agentrun.server.runs.sessions import Sessions, error_event
+from agentrun.server.runs.run import Interruption, Run, error_event
+from agentrun.server.runs.sessions import Sessions
 from agentrun.server.runs.task_routes import answering, submitted
 from agentrun.server.runs.tasks import TaskStatus, unknown_task
 from agentrun.server.runs.worker_loop import WorkerLoop
@@ -152,6 +152,7 @@ class StreamTasks:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self._journal.close()
 
     async def stream_query(self, document: dict[str, Any], task_id: str, timeout: float | None) -> None:
         """What a worker of Celery does: a run on the event loop of the server, or of the worker where that is alone."""
@@ -203,19 +204,22 @@ class StreamTasks:
             return error_answer(unavailable(error))
 
 
-async def within(seconds: float | None, events: AsyncGenerator[AgentEvent, None]) -> AsyncGenerator[AgentEvent, None]:
+def within(seconds: float | None, events: AsyncGenerator[AgentEvent, None]) -> AsyncGenerator[AgentEvent, None]:
     """The events of a run, which is interrupted when it takes longer."""
-    run = Run(lambda: None)
-    end = asyncio.get_running_loop().call_later(seconds, run.interrupt, Interruption.LATE) if seconds else None
+    if seconds is None:
+        return events
+    late = error_event("TASK_TIMEOUT", f"The task took longer than {seconds:g} s", 504)
+    run = Run({Interruption.LATE: late})
+    return run.events(events, _until(seconds, run))
+
+
+@asynccontextmanager
+async def _until(seconds: float, run: Run) -> AsyncGenerator[None, None]:
+    end = asyncio.get_running_loop().call_later(seconds, run.interrupt, Interruption.LATE)
     try:
-        async with aclosing(run.events(events)) as inner:
-            async for event in inner:
-                yield event
+        yield
     finally:
-        if end is not None:
-            end.cancel()
-    if run.interruption is not None:
-        yield error_event("TASK_TIMEOUT", f"The task took longer than {seconds:g} s", 504)
+        end.cancel()
 
 
 def _key(task_id: str) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +26,7 @@ from tests.unit.server.runs.apps import Sent, asked, running, streaming, until
 from tests.unit.server.serving import Served
 
 NAMES = {"user_id": "u1", "session_id": "s1"}
-AG_UI = {
+AG_UI: dict[str, Any] = {
     "threadId": "s1",
     "runId": "r1",
     "state": {},
@@ -66,7 +66,7 @@ def stop(served: Served, **names: Any) -> Any:
 
 
 def chat(served: Served, **options: Any) -> Any:
-    client = served.openai().with_options(max_retries=0)
+    client: Any = served.openai().with_options(max_retries=0)
     messages: Any = [{"role": "user", "content": "hi"}]
     headers = {"x-agentrun-session-id": "s1"}
     return client.chat.completions.create(model="agent", messages=messages, extra_headers=headers, **options)
@@ -129,6 +129,30 @@ def test_ag_ui_is_stopped(endless: Endless) -> None:
         assert [each.event["type"] for each in sent][-1] == "RUN_ERROR"
 
 
+def test_responses_are_stopped(endless: Endless) -> None:
+    with running(endless.app) as served:
+        headers = {"x-agentrun-session-id": "s1"}
+        with openai.OpenAI(base_url=f"{served.root}/v1", api_key="none", max_retries=0) as client:
+            stream = client.responses.create(model="agent", input="hi", stream=True, extra_headers=headers)
+            events = iter(stream)
+            until(lambda: next(events).type == "response.output_text.delta")
+            assert stop(served, session_id="s1") == {"stopped": True}
+            last = list(events)[-1]
+        assert last.type == "response.failed" or last.type == "response.incomplete", last
+        assert endless.cancelled == 1
+
+
+def test_a2a_is_stopped(endless: Endless) -> None:
+    message = {"role": "user", "messageId": "m1", "contextId": "s1", "parts": [{"kind": "text", "text": "hi"}]}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "message/stream", "params": {"message": message}}
+    with running(endless.app) as served, streaming(served, "/a2a", call) as (_, sent):
+        until(lambda: next(sent).event["result"]["kind"] == "artifact-update")
+        assert stop(served, session_id="s1") == {"stopped": True}
+        last = list(sent)[-1].event["result"]
+        assert (last["kind"], last["status"]["state"], last["final"]) == ("status-update", "canceled", True)
+        assert endless.cancelled == 1
+
+
 def test_it_is_stopped_by_the_application(endless: Endless) -> None:
     """From the event loop of whoever holds the application, which is not that of its server."""
     with running(endless.app) as served, streaming(served, "/process", asked(**NAMES)) as (_, sent):
@@ -183,7 +207,7 @@ with running(Endless(interrupt_redis_url=sys.argv[1]).app) as served:
 
 
 @contextmanager
-def another_server(url: str) -> Iterator[Served]:
+def another_server(url: str) -> Generator[Served]:
     """A server in another process."""
     root = Path(__file__).parents[4]
     command = [sys.executable, "-c", _SERVER, url]
