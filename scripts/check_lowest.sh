@@ -22,6 +22,6 @@ mkdir -p .cache
 .venv/bin/python scripts/lowest.py >.cache/lowest.txt
 "$(oldest_python)" -m venv --clear "$VENV"
 "$VENV/bin/python" -m pip install -qq --upgrade 'pip>=25.1'
-"$VENV/bin/python" -m pip install -qq --constraint .cache/lowest.txt --editable '.[emulator,data,docker,gateway,kernels,mysql,postgresql,redis,server,tools,tracing]' --group unit --group server
+"$VENV/bin/python" -m pip install -qq --constraint .cache/lowest.txt --editable '.[emulator,celery,data,docker,gateway,kernels,mysql,postgresql,redis,server,tools,tracing]' --group unit --group server
 echo "$("$VENV/bin/python" -V) with $(paste -s -d ' ' .cache/lowest.txt)"
 "$VENV/bin/python" -m pytest --quiet -p no:cacheprovider "${TESTS[@]}" "$@"

@@ -9,6 +9,7 @@ from packaging.specifiers import SpecifierSet
 
 EXTRAS = (
     "emulator",
+    "celery",
     "data",
     "docker",
     "gateway",

@@ -61,8 +61,10 @@ class Runs:
     ) -> Sequence[BaseRoute]:
         """The routes below the path at which the agent is asked, which is `ready` for workers while that lasts."""
         options = self._options
+        needs_journal = options.resume_seconds > 0 or options.enable_stream_task
+        journal = _journal(options) if needs_journal else LocalJournal()
         if options.resume_seconds > 0:
-            self._resumes = ResumableStreams(options.resume_seconds, _journal(options))
+            self._resumes = ResumableStreams(options.resume_seconds, journal)
             for protocol in engine.protocols:
                 if isinstance(protocol, AgentAPIProtocolHandler):
                     protocol.resumes = self._resumes
@@ -70,7 +72,7 @@ class Runs:
         if options.enable_stream_task:
             self._streams = StreamTasks(
                 engine.invoker,
-                _journal(options),
+                journal,
                 self.sessions,
                 ready,
                 queue=options.stream_task_queue,

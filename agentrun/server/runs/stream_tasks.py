@@ -152,6 +152,7 @@ class StreamTasks:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self._journal.close()
 
     async def stream_query(self, document: dict[str, Any], task_id: str, timeout: float | None) -> None:
         """What a worker of Celery does: a run on the event loop of the server, or of the worker where that is alone."""

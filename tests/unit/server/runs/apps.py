@@ -15,7 +15,7 @@ from tests.unit.server.serving import PATIENCE, Served
 
 
 @contextmanager
-def running(app: Any) -> Generator[Served, None, None]:
+def running(app: Any) -> Generator[Served]:
     """A server for this application, until the end of the block."""
     with on_port(app, LOOPS["uvloop"]) as port, plain_client() as http:
         yield Served(port, http)

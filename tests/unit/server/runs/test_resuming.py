@@ -52,8 +52,8 @@ def read_until(served: Served, text: str, body: Any, path: str = "/process") -> 
     with streaming(served, path, body) as (_, sent):
         number = -1
         for each in sent:
-            assert each.number == each.event["sequence_number"] == number + 1
-            number = each.number
+            number += 1
+            assert each.number == each.event["sequence_number"] == number
             if each.event.get("text") == text:
                 break
         yield number

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +26,7 @@ from tests.unit.server.runs.apps import Sent, asked, running, streaming, until
 from tests.unit.server.serving import Served
 
 NAMES = {"user_id": "u1", "session_id": "s1"}
-AG_UI = {
+AG_UI: dict[str, Any] = {
     "threadId": "s1",
     "runId": "r1",
     "state": {},
@@ -66,7 +66,7 @@ def stop(served: Served, **names: Any) -> Any:
 
 
 def chat(served: Served, **options: Any) -> Any:
-    client = served.openai().with_options(max_retries=0)
+    client: Any = served.openai().with_options(max_retries=0)
     messages: Any = [{"role": "user", "content": "hi"}]
     headers = {"x-agentrun-session-id": "s1"}
     return client.chat.completions.create(model="agent", messages=messages, extra_headers=headers, **options)
@@ -183,7 +183,7 @@ with running(Endless(interrupt_redis_url=sys.argv[1]).app) as served:
 
 
 @contextmanager
-def another_server(url: str) -> Iterator[Served]:
+def another_server(url: str) -> Generator[Served]:
     """A server in another process."""
     root = Path(__file__).parents[4]
     command = [sys.executable, "-c", _SERVER, url]
