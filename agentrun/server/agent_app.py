@@ -111,7 +111,7 @@ class AgentApp(FastAPI):
         self.engine = Engine(self.runner, named, around=[self.runs.sessions.around])
         described: dict[str, Any] = {"title": app_name or "AgentApp", "description": app_description}
         super().__init__(lifespan=self._whole_lifespan, **{**described, **_of_fastapi(fastapi_kwargs)})
-        self.info = Info(app_name, app_description, endpoint_path)
+        self.info = Info(app_name, app_description, endpoint_path, more=self.runs.endpoints(endpoint_path))
         self.engine.health.told = self._health
         self.engine.install(self, self.info)
         self.routes.extend(self.runs.install(self.engine, endpoint_path, self._ready))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ class Info:
     description: str = ""
     process: str | None = None
     mode: str = "daemon_thread"
+    more: Mapping[str, str] = field(default_factory=dict[str, str])  # Other paths, by what they are for.
     _protocols: Sequence[ProtocolHandler] = field(default_factory=list[ProtocolHandler])
 
     def routes(self, protocols: Sequence[ProtocolHandler]) -> Sequence[BaseRoute]:
@@ -33,7 +34,7 @@ class Info:
 
     def describe(self) -> dict[str, Any]:
         """What is answered."""
-        endpoints = {"health": "/health", **({"process": self.process} if self.process else {})}
+        endpoints = {"health": "/health", **({"process": self.process} if self.process else {}), **self.more}
         return {
             "service": self.name or "AgentRun",
             "description": self.description,

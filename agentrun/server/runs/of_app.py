@@ -60,7 +60,7 @@ class Runs:
         self, engine: Engine, path: str, ready: Callable[[], AbstractAsyncContextManager[None]]
     ) -> Sequence[BaseRoute]:
         """The routes below the path at which the agent is asked, which is `ready` for workers while that lasts."""
-        options = self._options
+        options, path = self._options, path.rstrip("/")
         needs_journal = options.resume_seconds > 0 or options.enable_stream_task
         journal = _journal(options) if needs_journal else LocalJournal()
         if options.resume_seconds > 0:
@@ -81,6 +81,12 @@ class Runs:
             )
             routes += self._streams.routes(f"{path}/task")
         return routes
+
+    def endpoints(self, path: str) -> dict[str, str]:
+        """Where they are, as the application says it of itself."""
+        path = path.rstrip("/")
+        tasks = {"task": f"{path}/task", "task_status": f"{path}/task/{{task_id}}"}
+        return {"stop": f"{path}/stop", **(tasks if self._options.enable_stream_task else {})}
 
     def task(self, path: str, function: Function, queue: str) -> Sequence[BaseRoute]:
         """The routes of a function that runs in the background."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -21,7 +20,6 @@ T = TypeVar("T")
 
 _STOP_SECONDS = 1.0
 _STOP_POLL_SECONDS = 0.01
-_log = logging.getLogger("agentrun.server")
 
 
 class Sessions:

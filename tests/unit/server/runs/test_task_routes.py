@@ -176,8 +176,9 @@ def test_a_run_in_the_background_is_cancelled(served: Served) -> None:
 
 def test_a_run_in_the_background_has_its_session_for_itself(served: Served) -> None:
     task_id = begin(served, "/process/task", asked("wait", session_id="s9"))
-    until(lambda: state(served, "/process/task", task_id)["status"] == "running")
-    until(lambda: served.post("/process", asked(session_id="s9", stream=False)).status_code == 409)
+    with streaming(served, f"/process/task/{task_id}/stream") as (_, sent):
+        until(lambda: next(sent).event.get("text"))
+    assert served.post("/process", asked(session_id="s9", stream=False)).status_code == 409
     assert served.post("/process/stop", {"session_id": "s9"}).json() == {"stopped": True}
     assert result(served, "/process/task", task_id)["result"]["status"] == "canceled"
 
@@ -235,6 +236,15 @@ def test_a_broker_that_is_away_is_told_without_its_password() -> None:
 def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidInputError, match=words):
         AgentApp(**options)
+
+
+def test_an_application_says_where_they_are() -> None:
+    with running(build(endpoint_path="/ask")) as served:
+        endpoints = served.http.get(f"{served.root}/").json()["endpoints"]
+        assert endpoints["stop"] == "/ask/stop"
+        assert endpoints["task_status"] == "/ask/task/{task_id}"
+        assert served.post(endpoints["stop"], {"session_id": "s1"}).json() == {"stopped": False}
+        assert served.post(endpoints["task"], asked("Ada")).json()["status"] == "submitted"
 
 
 def test_there_are_no_stream_tasks_unless_they_are_wanted() -> None:
