@@ -138,19 +138,19 @@ def test_all_that_was_asked_reaches_the_agent() -> None:
     assert fields["input"][0].content[0].text == "hi"
 
 
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        (b"{", "JSON"),
-        (b"[1]", "JSON object"),
-        ({}, "AgentRequest.input"),
-        ({"input": [{"role": "user", "content": "hi"}]}, "content"),
-        ({"input": [{"role": "king", "content": []}]}, "role"),
-        ({"input": [{"role": "user", "content": [{"type": "smell"}]}]}, "one of text, image"),
-        ({"input": [{"role": "user", "content": None}]}, "no content"),
-        ({**ASKED, "tools": [{"type": "function", "function": 1}]}, "tools"),
-    ],
-)
+BAD: list[tuple[Any, str]] = [
+    (b"{", "JSON"),
+    (b"[1]", "JSON object"),
+    ({}, "AgentRequest.input"),
+    ({"input": [{"role": "user", "content": "hi"}]}, "content"),
+    ({"input": [{"role": "king", "content": []}]}, "role"),
+    ({"input": [{"role": "user", "content": [{"type": "smell"}]}]}, "one of text, image"),
+    ({"input": [{"role": "user", "content": None}]}, "no content"),
+    ({**ASKED, "tools": [{"type": "function", "function": 1}]}, "tools"),
+]
+
+
+@pytest.mark.parametrize(("body", "words"), BAD)
 def test_a_request_that_cannot_be_read_is_told_why_in_a_stream_with_an_end(body: Any, words: str) -> None:
     with serving(agent("never")) as served:
         objects = streamed(served, 422, body)
