@@ -69,7 +69,7 @@ def _serve_page(agent: ServedAgent, paths: Mapping[str, str], key: str | None, p
         raise CommandError(f"the page needs {error.name}: pip install 'agentrun[server]'") from error
     told = agent.describe()
     name = str(told.get("service") or agent.hostname)
-    app = relay(agent.root, paths, name, str(told.get("description") or ""), key)
+    app = relay(agent.root, paths, name, str(told.get("description") or ""), key, agent.traces_path)
     port = _free(port)
     show(f"The page to talk to {agent.root} is at http://127.0.0.1:{port}/chat", "bold")
     show("Ctrl-C ends it")

@@ -54,7 +54,7 @@ class Engine:
             return
         self._has_page = True
         name, description = self.info.name or "Agent", self.info.description
-        settings = page_settings(name, self.protocols, description, self.config.max_body_bytes)
+        settings = page_settings(name, self.protocols, description, self.config.max_body_bytes, self.tracing.path)
         app.routes[:0] = page_routes(settings)  # Before what else answers at `/`.
 
     def install(self, app: FastAPI, info: Info | None = None) -> None:

@@ -15,6 +15,7 @@ from agentrun._core.values import is_object
 from agentrun.cli.chatting.speech import SPEAKERS, Said
 from agentrun.cli.output import CommandError
 from agentrun.server.events import AgentEvent
+from agentrun.server.tracing.place import PATH as TRACES_PATH
 
 Events: TypeAlias = Generator[AgentEvent, None, None]
 
@@ -37,6 +38,8 @@ _USUAL = {
 # Ends of URLs that name a protocol themselves.
 _SUFFIXES = {"/process": "agent_api", "/ag-ui": "ag_ui", "/ag-ui/agent": "ag_ui", "/v1": "chat"}
 _COMPLETIONS = "/chat/completions"
+# What a server of agentrun may have behind its root in those; of several that fit the first is the longest.
+_PREFIXES = ("/compatible-mode/v1", "/openai/v1", "/ag-ui/agent", *_SUFFIXES)
 
 
 class AgentFailed(Exception):
@@ -55,6 +58,12 @@ class ServedAgent:
         self.path = parts.path.rstrip("/").removesuffix(_COMPLETIONS)
         self.root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._headers = {"authorization": f"Bearer {key}"} if key else {}
+
+    @property
+    def traces_path(self) -> str:
+        """Where its server shows traces, if it does."""
+        prefix = next((each for each in _PREFIXES if self.path.endswith(each)), "")
+        return self.path.removesuffix(prefix) + TRACES_PATH
 
     def describe(self) -> dict[str, Any]:
         """What the server says of itself, as far as it does. Raises CommandError when it does not answer."""

@@ -14,23 +14,35 @@ from starlette.routing import Route
 from agentrun._serving.asgi import App, Receive, Scope, Send
 from agentrun._serving.openai_error import ApiError
 from agentrun._serving.upstream import Exchange, Headers, Host, Pool, UpstreamError, head
+from agentrun.server.local_access import is_local
 from agentrun.server.page.routes import routes
 from agentrun.server.page.settings import PageProtocol, PageSettings
 from agentrun.server.streaming import error_answer, until_gone
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-_PASSED_ON = frozenset((b"content-type", b"accept", b"authorization", b"x-agentrun-session-id"))
+_PASSED_ON = frozenset((b"content-type", b"accept", b"authorization", b"x-agentrun-session-id", b"traceparent"))
+_REFUSED = PlainTextResponse("This page is for this machine alone", 403)
 _PASSED_BACK = frozenset((b"content-type", b"content-length", b"cache-control", b"www-authenticate"))
 
 
-def relay(url: str, protocols: Mapping[str, str], name: str, description: str = "", key: str | None = None) -> App:
+def relay(
+    url: str,
+    protocols: Mapping[str, str],
+    name: str,
+    description: str = "",
+    key: str | None = None,
+    traces: str | None = None,
+) -> App:
     """An application with the page for the agent at a URL; `protocols` has the paths of those that it speaks.
 
-    A `key` is shown to the agent, and not told to the page. Only pages of this application can use it.
+    `traces` is the path at which its server may show traces. A `key` is shown to the agent, and not told to the page.
+    Only pages of this application can use it.
     """
     agent = _Agent(url, key)
-    settings = PageSettings(name, [PageProtocol(*each) for each in protocols.items()], description)
+    settings = PageSettings(name, [PageProtocol(*each) for each in protocols.items()], description, traces=traces)
     passed = [Route(f"{path}{{rest:path}}", agent, methods=["POST"]) for path in protocols.values()]
+    if traces:
+        passed.append(Route(f"{traces}/{{id}}", _NotForOthers(agent), methods=["GET"]))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
@@ -53,7 +65,7 @@ class _OwnPagesOnly:
         """Serve a request, or refuse it."""
         app = self._app
         if scope["type"] == "http" and not _is_own(Request(scope)):
-            app = PlainTextResponse("This page is for this machine alone", 403)
+            app = _REFUSED
         await app(scope, receive, send)
 
 
@@ -61,6 +73,18 @@ def _is_own(request: Request) -> bool:
     host = request.headers.get("host", "")
     origin = request.headers.get("origin")
     return host.rpartition(":")[0] in _LOOPBACK and origin in (None, f"http://{host}")
+
+
+class _NotForOthers:
+    """An ASGI application that also refuses what a page of somebody else's can ask for without naming its origin."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, or refuse it."""
+        app = self._app if is_local(Request(scope)) else _REFUSED
+        await app(scope, receive, send)
 
 
 class _Agent:

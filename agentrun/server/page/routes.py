@@ -121,8 +121,10 @@ def _document(settings: PageSettings, files: Files) -> bytes:
 
 
 def _told(settings: PageSettings) -> dict[str, Any]:
+    # Without the slash before them paths lead below the one where the application is.
     protocols = [{"name": name, "path": path.lstrip("/")} for name, path in settings.protocols]
-    return {**settings._asdict(), "protocols": protocols, "alive": ALIVE}
+    traces = settings.traces and settings.traces.lstrip("/")
+    return {**settings._asdict(), "protocols": protocols, "alive": ALIVE, "traces": traces}
 
 
 def _answer(request: Request, content: bytes, compressed: bytes, media_type: str, caching: str) -> Response:

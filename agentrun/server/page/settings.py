@@ -28,19 +28,27 @@ class PageProtocol(NamedTuple):
 
 
 class PageSettings(NamedTuple):
-    """The agent's name and description, its protocols, and how many bytes of files a message may have."""
+    """The agent's name and description, its protocols, and how many bytes of files a message may have.
+
+    `traces` is where the traces of its runs may be, seen from the root of the server; None where there are none.
+    """
 
     name: str
     protocols: list[PageProtocol]
     description: str = ""
     most_upload_bytes: int = _MOST_UPLOAD_BYTES
+    traces: str | None = None
 
 
 def page_settings(
-    name: str, protocols: Iterable[ProtocolHandler], description: str = "", max_body_bytes: int | None = None
+    name: str,
+    protocols: Iterable[ProtocolHandler],
+    description: str = "",
+    max_body_bytes: int | None = None,
+    traces: str | None = None,
 ) -> PageSettings:
     """The settings for an agent that is served in these protocols; those that the page does not speak are left out."""
     paths = {protocol.name: protocol.get_prefixes()[0] for protocol in protocols}
     spoken = [PageProtocol(_NAMES[each], paths[each]) for each in _NAMES if each in paths]
     limit = _MOST_UPLOAD_BYTES if max_body_bytes is None else int(max_body_bytes * _SHARE_OF_BODY)
-    return PageSettings(name, spoken, description, min(limit, _MOST_UPLOAD_BYTES))
+    return PageSettings(name, spoken, description, min(limit, _MOST_UPLOAD_BYTES), traces)

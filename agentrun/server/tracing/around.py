@@ -16,7 +16,7 @@ from agentrun._serving.spans import TracingError, is_exporting, loaded
 from agentrun.errors import ConfigError
 from agentrun.server.events import AgentEvent
 from agentrun.server.model import AgentRequest, ServerConfig
-from agentrun.server.tracing.place import trace_file
+from agentrun.server.tracing.place import PATH, trace_file
 from agentrun.server.tracing.routes import TraceRoutes
 from agentrun.server.tracing.store import TraceStore
 
@@ -54,6 +54,11 @@ class Tracing:
         traced: Any = import_module("agentrun.server.tracing.run").traced
         result: AsyncGenerator[AgentEvent, None] = traced(scope.tracer, self.agent_name, request, events, self._content)
         return result
+
+    @property
+    def path(self) -> str | None:
+        """Where the traces are shown that are kept; None where none are."""
+        return PATH if self._file else None
 
     def routes(self) -> Sequence[BaseRoute]:
         """What shows the traces that are kept; none where none are."""

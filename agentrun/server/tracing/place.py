@@ -1,4 +1,4 @@
-"""Where traces are kept on this machine."""
+"""Where traces are kept on this machine, and where a server shows them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 TRACES = "AGENTRUN_TRACES"
+PATH = "/_agentrun/traces"
 _NO = frozenset({"", "0", "false", "no", "off"})
 _YES = frozenset({"1", "true", "yes", "on"})
 

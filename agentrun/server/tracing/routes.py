@@ -11,9 +11,9 @@ from starlette.routing import BaseRoute, Route
 from agentrun._serving.openai_error import ApiError, bad_request
 from agentrun.server.local_access import is_local
 from agentrun.server.streaming import error_answer
+from agentrun.server.tracing.place import PATH
 from agentrun.server.tracing.store import TraceStore, UnknownTraceError
 
-_PATH = "/_agentrun/traces"
 _MOST = 1000
 
 
@@ -30,8 +30,8 @@ class TraceRoutes:
     def routes(self) -> Sequence[BaseRoute]:
         """The two routes."""
         return [
-            Route(_PATH, self._list, methods=["GET"]),
-            Route(f"{_PATH}/{{id}}", self._show, methods=["GET"]),
+            Route(PATH, self._list, methods=["GET"]),
+            Route(f"{PATH}/{{id}}", self._show, methods=["GET"]),
         ]
 
     # Not coroutines: files are read in a thread.

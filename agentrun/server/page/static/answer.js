@@ -2,8 +2,9 @@
 
 import { unique } from "./elements.js";
 
-export function emptyAnswer(protocol) {
-  return { role: "agent", id: unique(), protocol, items: [] };
+/** An answer of which nothing has come; `trace` is the id by which the server knows its trace, if it keeps any. */
+export function emptyAnswer(protocol, trace) {
+  return { role: "agent", id: unique(), protocol, trace, items: [] };
 }
 
 /** Puts an event into an answer; gives the item that changed, if one did. */

@@ -1,109 +1,77 @@
-// Everything that travels between the page and an agent, as it is.
+// What stands beside the conversation: views of what the page and the agent did, one of which is seen.
 
-import { copyButton, iconButton, make, perFrame } from "./elements.js";
+import { iconButton, make } from "./elements.js";
 import { inEachLanguage, words } from "./words.js";
 
-const MOST_KEPT = 5000;
-const MOST_SHOWN = 400;
+// How far a key leads, from one tab to another one of so many.
+const STEPS = { ArrowRight: (at, count) => (at + 1) % count, ArrowLeft: (at, count) => (at + count - 1) % count, Home: () => 0, End: (_, count) => count - 1 };
 
+/**
+ * Each view has a `label`, which names the words of the page, `build(panel)` and `actions()` for its buttons, and is
+ * told with `seen` whether somebody looks at it.
+ */
 export class Drawer {
-  constructor(element, { onclose }) {
+  constructor(element, views, { onclose }) {
     this.element = element;
+    this._views = views;
+    this._view = views[0];
     this._onclose = onclose;
-    this._notes = [];
-    this._first = 0;
-    this._began = 0;
-    this._showSoon = perFrame(() => this._show());
     inEachLanguage(() => this._build());
-  }
-
-  /** Remembers what travelled: a `request`, an `event`, an `answer`; `body` is an object or text. */
-  note(kind, name, body) {
-    if (kind === "request") this._began = performance.now();
-    this._notes.push({ kind, name, body, at: performance.now() - this._began });
-    if (this._notes.length > MOST_KEPT) {
-      this._notes.shift();
-      this._first += 1;
-    }
-    if (!this.element.hidden) this._showSoon();
-  }
-
-  clear() {
-    this._notes = [];
-    this._first = 0;
-    this._shown = undefined;
-    this._list.replaceChildren();
-    this._showSoon();
   }
 
   toggle(open = this.element.hidden) {
     this.element.hidden = !open;
-    if (open) this._showSoon.flush();
+    this._tell();
+  }
+
+  choose(view, { takesFocus = false } = {}) {
+    this._view = view;
+    this._reflect();
+    this._tell();
+    if (takesFocus) this._tabs[this._views.indexOf(view)].focus();
   }
 
   _build() {
-    this.element.setAttribute("aria-label", words("rawEvents"));
-    this._list = make("ol", { class: "events" });
-    this._earlier = make("p", { class: "quiet" });
-    const head = make(
-      "div",
-      { class: "drawer-top" },
-      make("h2", {}, words("rawEvents")),
-      copyButton(words("copyAll"), words("copied"), () => this._notes.map(({ kind, name, body }) => [kind, name, asText(body)].filter(Boolean).join(" ")).join("\n")),
-      iconButton("bin", words("clear"), () => this.clear()),
-      iconButton("close", words("close"), () => this._onclose()),
-    );
-    this._scroller = make("div", { class: "drawer-body", tabIndex: 0, role: "region", "aria-label": words("rawEvents") }, this._earlier, this._list);
-    this.element.replaceChildren(head, this._scroller);
-    this._shown = undefined;
-    if (!this.element.hidden) this._show();
+    this.element.setAttribute("aria-label", words("drawer"));
+    this._tabs = this._views.map((view) => this._tab(view));
+    this._panels = this._views.map((view) => this._panel(view));
+    this._actions = make("div", { class: "drawer-actions" });
+    const tabs = make("div", { class: "tabs", role: "tablist", "aria-label": words("drawer"), onkeydown: (event) => this._step(event) }, ...this._tabs);
+    const close = iconButton("close", words("close"), () => this._onclose());
+    this.element.replaceChildren(make("div", { class: "drawer-top" }, tabs, this._actions, close), ...this._panels);
+    this._reflect();
+    this._tell();
   }
 
-  _show() {
-    const end = this._first + this._notes.length;
-    const start = Math.max(this._first, end - MOST_SHOWN);
-    const follows = this._scroller.scrollHeight - this._scroller.scrollTop - this._scroller.clientHeight < 60;
-    this._earlier.textContent = end === 0 ? words("rawEmpty") : start > 0 ? words("rawEarlier", start) : "";
-    const from = Math.max(this._shown ?? start, start);
-    for (let number = from; number < end; number += 1) this._list.append(entry(this._notes[number - this._first]));
-    while (this._list.childElementCount > end - start) this._list.firstElementChild.remove();
-    this._shown = end;
-    if (follows) this._scroller.scrollTop = this._scroller.scrollHeight;
+  _tab(view) {
+    const { label } = view;
+    return make("button", { type: "button", class: "tab", role: "tab", id: `tab-${label}`, "aria-controls": `panel-${label}`, onclick: () => this.choose(view) }, words(label));
   }
-}
 
-function entry({ kind, name, body, at }) {
-  const text = asText(body);
-  const { title, gist } = summed(text);
-  const summary = make("summary", {}, make("time", {}, `${(at / 1000).toFixed(2)} s`), make("b", {}, name || title), make("span", { class: "event-text" }, gist || text));
-  const details = make("details", {}, summary);
-  // Few of many are opened.
-  details.addEventListener("toggle", () => details.childElementCount < 2 && details.append(make("pre", { tabIndex: 0 }, pretty(text))));
-  return make("li", { class: `event event-${kind}` }, details);
-}
-
-/** What an event calls itself, and the words in it that are new. */
-function summed(text) {
-  try {
-    const { type, object, status, error, choices, delta, text: words } = JSON.parse(text);
-    const said = delta ?? words ?? choices?.[0]?.delta?.content ?? choices?.[0]?.delta?.reasoning_content;
-    const title = object && status !== undefined ? [object, status].filter(Boolean).join(" ") : type ?? object ?? (error ? "error" : "");
-    return { title, gist: typeof said === "string" ? said : typeof words === "string" ? words : "" };
-  } catch {
-    return { title: "", gist: "" };
+  _panel(view) {
+    const panel = make("div", { class: "drawer-body", tabIndex: 0, role: "tabpanel", id: `panel-${view.label}`, "aria-labelledby": `tab-${view.label}` });
+    view.build(panel);
+    return panel;
   }
-}
 
-function asText(body) {
-  const text = typeof body === "string" ? body : JSON.stringify(body);
-  // The bytes of files would bury everything else.
-  return text.replace(/(;base64,[A-Za-z0-9+/]{40})[A-Za-z0-9+/=]{100,}/g, "$1…");
-}
+  _reflect() {
+    this._views.forEach((view, index) => {
+      const isChosen = view === this._view;
+      this._tabs[index].setAttribute("aria-selected", String(isChosen));
+      this._tabs[index].tabIndex = isChosen ? 0 : -1;
+      this._panels[index].hidden = !isChosen;
+    });
+    this._actions.replaceChildren(...this._view.actions());
+  }
 
-function pretty(text) {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text;
+  _tell() {
+    for (const view of this._views) view.seen(view === this._view && !this.element.hidden);
+  }
+
+  _step(event) {
+    const step = STEPS[event.key];
+    if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    this.choose(this._views[step(this._views.indexOf(this._view), this._views.length)], { takesFocus: true });
   }
 }

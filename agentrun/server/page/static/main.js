@@ -3,6 +3,7 @@
 import { textOf } from "./answer.js";
 import { Composer } from "./composer.js";
 import { Drawer } from "./drawer.js";
+import { Events } from "./events.js";
 import { icon, iconButton, make, unique } from "./elements.js";
 import { preferences } from "./preferences.js";
 import { PROTOCOLS } from "./protocols/index.js";
@@ -10,12 +11,14 @@ import { Sessions } from "./sessions.js";
 import { choice, openSettings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
 import { Talk } from "./talk.js";
+import { Trace } from "./trace.js";
 import { Transcript } from "./transcript.js";
 import { inEachLanguage, speak, words } from "./words.js";
 
 const SETTINGS = JSON.parse(document.querySelector('meta[name="agentrun-settings"]').content);
 const HERE = new URL(".", document.baseURI);
 const ALIVE = new URL(SETTINGS.alive, HERE).href;
+const TRACES = SETTINGS.traces ? new URL(SETTINGS.traces, HERE).href : null;
 const MOST_ANNOUNCED = 2000;
 const TITLE_LENGTH = 60;
 // As wide as the style takes a screen for a phone.
@@ -27,9 +30,11 @@ class Page {
     this._sessions = new Sessions();
     this._session = this._sessions.create();
     speak(preferences.get("language"));
-    this._drawer = new Drawer(byId("drawer"), { onclose: () => this._toggleEvents(false) });
-    this._talk = new Talk(this, { alive: ALIVE, note: (...what) => this._drawer.note(...what) });
-    this._transcript = new Transcript(byId("transcript"), { ...SETTINGS, onagain: () => this._again() });
+    const events = new Events();
+    this._trace = new Trace(TRACES);
+    this._drawer = new Drawer(byId("drawer"), [events, this._trace], { onclose: () => this._toggleEvents(false) });
+    this._talk = new Talk(this, { alive: ALIVE, note: (...what) => events.note(...what) });
+    this._transcript = new Transcript(byId("transcript"), { ...SETTINGS, onagain: () => this._again(), ontrace: (answer) => this._chooseTrace(answer) });
     this._composer = new Composer(byId("composer"), {
       name: SETTINGS.name,
       mostBytes: SETTINGS.most_upload_bytes,
@@ -57,7 +62,7 @@ class Page {
       make("h1", {}, SETTINGS.name),
       make("label", { class: "unseen", htmlFor: "protocol" }, words("protocol")),
       choice(this._protocols.map(({ name }) => [name, PROTOCOLS[name].label]), this._protocol?.name, (name) => preferences.set("protocol", name), { id: "protocol", class: "picker", title: words("protocol") }),
-      iconButton("events", words("rawEvents"), () => this._toggleEvents(), { id: "show-events", "aria-controls": "drawer", "aria-expanded": String(!byId("drawer").hidden) }),
+      iconButton("events", words("drawer"), () => this._toggleEvents(), { id: "show-events", "aria-controls": "drawer", "aria-expanded": String(!byId("drawer").hidden) }),
       iconButton("gear", words("settings"), openSettings),
     );
     this._reflectSidebar();
@@ -72,6 +77,20 @@ class Page {
     this._drawer.toggle(open);
     byId("show-events").setAttribute("aria-expanded", String(open));
     if (!open) byId("show-events").focus();
+  }
+
+  _chooseTrace(answer) {
+    this._showTrace(answer);
+    this._toggleEvents(true);
+    this._drawer.choose(this._trace, { takesFocus: true });
+  }
+
+  /** Without an answer that somebody chose the newest is shown. */
+  _showTrace(chosen) {
+    const { messages } = this._session;
+    const answer = chosen ?? messages.findLast(({ role }) => role === "agent");
+    const question = messages.slice(0, messages.indexOf(answer)).findLast(({ role }) => role === "user");
+    this._trace.show({ answer, question, isRunning: answer === messages.at(-1) && this._talk.isAnswering(this._session) });
   }
 
   _toggleSidebar(open = byId("sidebar").hidden, byHand = true) {
@@ -122,6 +141,7 @@ class Page {
     this._transcript.show(this._session.messages, isAnswering ? this._session.messages.at(-1) : null);
     this._composer.running = isAnswering;
     this._showNotice();
+    this._showTrace();
   }
 
   _showNotice() {
@@ -175,6 +195,7 @@ class Page {
       url: new URL(protocol.path, HERE).href,
       sendsHistory: history ?? PROTOCOLS[protocol.name].sendsHistory,
       key: preferences.key,
+      trace: TRACES ? unique() : undefined,
     });
   }
 
@@ -188,6 +209,7 @@ class Page {
     if (session !== this._session) return;
     this._transcript.add(answer, { running: true });
     this._composer.running = true;
+    this._showTrace();
     announce(words("working"));
   }
 
@@ -202,6 +224,7 @@ class Page {
     this._keep(session);
     if (session !== this._session) return;
     this._showNotice();
+    this._showTrace();
     this._composer.running = false;
     // An error says so itself.
     if (!answer.error) announce(answer.stopped ? words("stopped") : words("said", textOf(answer).slice(0, MOST_ANNOUNCED)));
@@ -212,6 +235,7 @@ class Page {
   waitingEnded(session, answer, isBack) {
     if (session === this._session) this._showNotice();
     if (!isBack) return;
+    if (session === this._session) this._showTrace();
     announce(words("reconnected"));
     if (answer.error.reason === "unreachable") this._again(session);
   }

@@ -2,6 +2,7 @@
 
 import { framesOf } from "./frames.js";
 import { PROTOCOLS } from "./protocols/index.js";
+import { parentOf } from "./traces.js";
 
 const JSON_TO_EVENTS = { "content-type": "application/json", accept: "text/event-stream" };
 
@@ -20,11 +21,12 @@ export class RunError extends Error {
  * A stream whose events have numbers goes on where it was lost. Throws RunError when the answer does not come to its
  * end, and AbortError when `signal` stopped it.
  */
-export async function* run({ protocol, url, alive, conversation, session, key, signal, note }) {
+export async function* run({ protocol, url, alive, conversation, session, key, trace, signal, note }) {
   const speaker = new PROTOCOLS[protocol]();
   const { path, headers, body, stop } = speaker.request(conversation, { session });
   const authorization = key ? { authorization: `Bearer ${key}` } : {};
-  const request = { method: "POST", headers: { ...JSON_TO_EVENTS, ...headers, ...authorization }, body: JSON.stringify(body), signal };
+  const traceparent = trace ? { traceparent: `00-${trace}-${parentOf(trace)}-01` } : {};
+  const request = { method: "POST", headers: { ...JSON_TO_EVENTS, ...headers, ...authorization, ...traceparent }, body: JSON.stringify(body), signal };
   note("request", `POST ${new URL(url + path).pathname}`, body);
   const stream = { response: await connected(url + path, request, signal), last: null };
   if (!isStream(stream.response)) throw await refusal(stream.response, note);

@@ -39,7 +39,7 @@ export class Talk {
   /** Asks with what was said last. `question` is what `run` needs to know beside the conversation. */
   async ask(session, question) {
     this.stop(session); // It may wait for a server.
-    const answer = emptyAnswer(question.protocol);
+    const answer = emptyAnswer(question.protocol, question.trace);
     const conversation = question.sendsHistory ? [...session.messages] : session.messages.slice(-1);
     const { signal } = this._begin(session, answer, false);
     session.messages.push(answer);

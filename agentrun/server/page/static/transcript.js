@@ -11,11 +11,11 @@ import { words } from "./words.js";
 const NEAR_END = 80;
 
 export class Transcript {
-  /** `onagain` asks the last question again. */
-  constructor(element, { name, description, onagain }) {
+  /** `onagain` asks the last question again, `ontrace` shows the trace of an answer. */
+  constructor(element, { name, description, onagain, ontrace }) {
     this.element = element;
     this._agent = { name, description };
-    this._onagain = onagain;
+    this._acts = { onagain, ontrace };
     this._follows = true;
     this._list = make("div", { class: "messages" });
     this._jump = iconButton("down", "", () => this.toEnd(), { class: "icon-button jump", hidden: true });
@@ -59,7 +59,7 @@ export class Transcript {
   }
 
   _make(message, state) {
-    return message.role === "user" ? new QuestionMessage(message) : new AnswerMessage(message, this._onagain, state);
+    return message.role === "user" ? new QuestionMessage(message) : new AnswerMessage(message, this._acts, state);
   }
 
   _markLast() {
@@ -105,9 +105,9 @@ function attached({ kind, url, name }) {
 }
 
 class AnswerMessage {
-  constructor(answer, onagain, { running = false } = {}) {
+  constructor(answer, acts, { running = false } = {}) {
     this.answer = answer;
-    this._onagain = onagain;
+    this._acts = acts;
     this._views = [];
     this._items = make("div", { class: "items" });
     this._foot = make("footer", { class: "foot" });
@@ -167,7 +167,7 @@ class AnswerMessage {
   }
 
   _error({ reason, detail }) {
-    const again = make("button", { type: "button", class: "button", onclick: () => this._onagain() }, icon("again"), words("retry"));
+    const again = make("button", { type: "button", class: "button", onclick: () => this._acts.onagain() }, icon("again"), words("retry"));
     const text = make("div", { class: "error-text" }, make("strong", {}, words(reason)));
     if (detail) text.append(make("p", { class: "error-detail" }, detail));
     return make("div", { class: "error", role: "alert" }, icon("warning"), text, again);
@@ -181,7 +181,8 @@ class AnswerMessage {
     const line = make("span", { class: "facts-text" }, facts.join(" · "));
     const text = textOf(this.answer);
     const copy = text ? copyButton(words("copyAnswer"), words("copied"), () => text) : null;
-    const again = error ? null : iconButton("again", words("again"), () => this._onagain(), { class: "icon-button again" });
-    return make("div", { class: "facts" }, copy, again, line);
+    const again = error ? null : iconButton("again", words("again"), () => this._acts.onagain(), { class: "icon-button again" });
+    const trace = this.answer.trace ? iconButton("trace", words("showTrace"), () => this._acts.ontrace(this.answer)) : null;
+    return make("div", { class: "facts" }, copy, again, trace, line);
   }
 }
