@@ -64,8 +64,10 @@ export class Trace {
     this._loading = loading;
     for await (const found of kept(this._url, answer.trace, { key: preferences.key, signal: loading.signal })) {
       if (loading.signal.aborted) return;
+      // What somebody opened stays open as long as nothing is new.
+      const isNews = found.isLast || found.spans?.length !== this._found?.spans?.length;
       this._found = found;
-      this._draw();
+      if (isNews) this._draw();
     }
     this._loading = null;
   }

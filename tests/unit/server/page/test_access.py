@@ -87,7 +87,7 @@ async def test_the_order_of_tabs(browsers: Browsers) -> None:
             "Delete “first”",
             "Hide conversations",
             "Protocol",
-            "Raw events",
+            "Raw events and trace",
             "Settings",
             "Copy the answer",
             "Ask again",

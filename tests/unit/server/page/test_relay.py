@@ -29,7 +29,8 @@ KEY = "secret-of-the-server"
 @contextmanager
 def relaying(url: str, key: str | None = None) -> Generator[str, None, None]:
     """The address of a page for the agent at this one."""
-    app = relay(url, ServedAgent(url, key).protocols(), "Far away", "It helps", key)
+    agent = ServedAgent(url, key)
+    app = relay(url, agent.protocols(), "Far away", "It helps", key, agent.traces_path)
     with on_port(app, LOOPS["uvloop"]) as port:
         yield f"http://127.0.0.1:{port}"
 
