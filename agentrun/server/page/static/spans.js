@@ -6,7 +6,8 @@ import { words } from "./words.js";
 const MOST_SHOWN = 500;
 const DEEPEST = 8;
 const OPERATION = "gen_ai.operation.name";
-const KINDS = { invoke_agent: "run", chat: "model", embeddings: "model", generate_content: "model", text_completion: "model", execute_tool: "tool" };
+const KINDS = new Map([["invoke_agent", "run"], ["execute_tool", "tool"], ...["chat", "embeddings", "generate_content", "text_completion"].map((name) => [name, "model"])]);
+const TROUBLES = ["failed", "cancelled"];
 
 /** Spans, each with those below it, as far as a page can show them. */
 export function tree(spans) {
@@ -43,8 +44,9 @@ export function tokensOf({ attributes }) {
 
 /** "failed", "cancelled", or nothing when it went well. */
 export function troubleOf({ status, attributes }) {
-  const outcome = attributes["agentrun.outcome"] ?? (status === "error" ? "failed" : "completed");
-  return outcome === "completed" ? null : outcome;
+  const outcome = attributes["agentrun.outcome"] ?? (status === "error" ? "failed" : "");
+  // An agent's own code may have put anything there.
+  return TROUBLES.includes(outcome) ? outcome : null;
 }
 
 function scale(milliseconds) {
@@ -54,7 +56,7 @@ function scale(milliseconds) {
 
 function step(span, place) {
   const summary = make("summary", { class: "span-row" }, ...told(span, place));
-  const details = make("details", { class: `span span-${KINDS[span.attributes[OPERATION]] ?? "other"}` }, summary);
+  const details = make("details", { class: `span span-${KINDS.get(span.attributes[OPERATION]) ?? "other"}` }, summary);
   const trouble = troubleOf(span);
   if (trouble) details.classList.add(`span-${trouble}`);
   // Few of many are opened.
@@ -86,8 +88,8 @@ function reasonOf({ attributes, message }, trouble) {
   return [words(trouble), attributes["error.type"], message].filter(Boolean).join(": ");
 }
 
-function facts({ id, attributes }) {
-  const rows = Object.entries({ ...attributes, "span.id": id }).map(([name, value]) => [make("dt", {}, name), make("dd", {}, readable(value))]);
+function facts({ id, attributes, message }) {
+  const rows = Object.entries({ ...(message ? { message } : {}), ...attributes, "span.id": id }).map(([name, value]) => [make("dt", {}, name), make("dd", {}, readable(value))]);
   return make("dl", { class: "span-facts" }, ...rows.flat());
 }
 

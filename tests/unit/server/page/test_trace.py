@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from agentrun.cli.chatting.served import ServedAgent
 from tests.gateway.serving import plain_client
 from tests.unit.server.page.browsing import PAGE, PROTOCOLS, Agent, Browsers, Chat, Gate, in_a_browser
 from tests.unit.server.page.test_relay import relaying
@@ -102,8 +104,13 @@ async def test_a_run_that_failed_and_another_that_is_chosen(browsers: Browsers, 
 
 @in_a_browser
 async def test_in_chinese_on_a_phone(browsers: Browsers, served: Program) -> None:
-    options = {"viewport": {"width": 360, "height": 640}, "has_touch": True, "is_mobile": True, "locale": "zh-CN"}
-    async with browsers.at(served.url, **options) as chat:
+    options: dict[str, Any] = {
+        "viewport": {"width": 360, "height": 640},
+        "has_touch": True,
+        "is_mobile": True,
+        "locale": "zh-CN",
+    }
+    async with browsers.at(served.url, locale="zh-CN", **phone) as chat:
         await chat.page.get_by_role("textbox", name="消息").fill("你好")
         await chat.page.get_by_role("button", name="发送").tap()
         await chat.page.get_by_role("button", name="查看追踪").tap()
@@ -229,3 +236,19 @@ def test_the_relay_shows_traces_to_its_own_page_alone(served: Program, headers: 
     with relaying(served.url) as root, plain_client() as http:
         assert http.get(f"{root}/_agentrun/traces/{run.trace_id}", headers=headers).status_code == status
         assert http.get(f"{root}/_agentrun/traces").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "before"),
+    [
+        ("", ""),
+        ("/process", ""),
+        ("/openai/v1", ""),
+        ("/v1/chat/completions", ""),
+        ("/compatible-mode/v1/", ""),
+        ("/below", "/below"),
+        ("/below/ag-ui/agent", "/below"),
+    ],
+)
+def test_where_an_agent_has_its_traces(path: str, before: str) -> None:
+    assert ServedAgent(f"http://127.0.0.1:1{path}").traces_path == f"{before}/_agentrun/traces"
