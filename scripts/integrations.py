@@ -49,7 +49,8 @@ def environment(name: str) -> Path:
     subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, str(folder)], check=True)
     requirements = INTEGRATIONS / name / "requirements.txt"
     install = [*uv, "pip", "install", "--python", str(folder / "bin" / "python")]
-    subprocess.run([*install, "--editable", f"{ROOT}[tools,model,server]", "-r", str(requirements), *COMMON], check=True)
+    project = f"{ROOT}[tools,model,server]"
+    subprocess.run([*install, "--editable", project, "-r", str(requirements), *COMMON], check=True)
     mark.write_text(wanted)
     return folder
 

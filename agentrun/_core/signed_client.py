@@ -9,6 +9,7 @@ import httpx
 
 from agentrun._core.blocking import is_blocking
 from agentrun._core.session import Session, Timeouts
+from agentrun._core.traced_requests import model_span, watched
 
 
 class SignedRequests(httpx.Auth):
@@ -33,11 +34,21 @@ class SharedConnections(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and wait in place for the head of its answer."""
-        return self._wire.exchange_in_place(request)
+        span = model_span(request)
+        try:
+            return watched(self._wire.exchange_in_place(request), span)
+        except BaseException as error:
+            span.end(error)
+            raise
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and await the head of its answer."""
-        return await self._wire.exchange_awaited(request)
+        span = model_span(request)
+        try:
+            return watched(await self._wire.exchange_awaited(request), span)
+        except BaseException as error:
+            span.end(error)
+            raise
 
 
 def signed_client(

@@ -30,7 +30,7 @@ def is_exporting() -> bool:
 
 def new_provider(service: str) -> TracerProvider:
     """A provider of spans under the name of a service, unless OTEL_SERVICE_NAME has another. Raises TracingError."""
-    resources, sdk = _loaded("opentelemetry.sdk.resources"), _loaded("opentelemetry.sdk.trace")
+    resources, sdk = loaded("opentelemetry.sdk.resources"), loaded("opentelemetry.sdk.trace")
     said = resources.OTELResourceDetector().detect().attributes
     name = {} if resources.SERVICE_NAME in said else {resources.SERVICE_NAME: service}
     provider: TracerProvider = sdk.TracerProvider(resource=resources.Resource.create(name))
@@ -43,12 +43,13 @@ def exporting(provider: TracerProvider) -> TracerProvider:
     if protocol not in _EXPORTERS:
         raise TracingError(f"{_PROTOCOLS[1]} is {protocol!r}: spans can be sent by {' or '.join(_EXPORTERS)}")
     module, package = _EXPORTERS[protocol]
-    exporter = _loaded(module, package).OTLPSpanExporter()
-    provider.add_span_processor(_loaded("opentelemetry.sdk.trace.export").BatchSpanProcessor(exporter))
+    exporter = loaded(module, package).OTLPSpanExporter()
+    provider.add_span_processor(loaded("opentelemetry.sdk.trace.export").BatchSpanProcessor(exporter))
     return provider
 
 
-def _loaded(module: str, package: str = "'agentrun[tracing]'") -> Any:
+def loaded(module: str, package: str = "'agentrun[tracing]'") -> Any:
+    """A module that needs a package; raises TracingError, which names it."""
     try:
         return import_module(module)
     except ImportError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from agentrun.deploy.manager import Application, DeployManager, DeploymentMode
 from agentrun.deploy.process import DetachedProcess
-from agentrun.deploy.source import source_of
+from agentrun.deploy.source import application_of, load, source_of
 from agentrun.deploy.thread import DaemonThread
 
 
@@ -32,10 +32,10 @@ class LocalDeployManager(DeployManager):
         environment: dict[str, str] | None = None,
         **options: Any,
     ) -> dict[str, Any]:
-        """Serve an application; returns when it answers.
+        """Serve an application, or the one of an `entrypoint`, as in "agent.py:app"; returns when it answers.
 
-        A detached process loads it from its file, or from `entrypoint`, as in "agent.py:app", with the variables of
-        `environment` besides those of this process. Raises DeploymentError when it does not start.
+        A detached process loads it from there, or from its own file, with the variables of `environment` besides those
+        of this process. Raises DeploymentError when it does not start.
         """
         deploy_id = uuid.uuid4().hex
         if DeploymentMode(mode) is DeploymentMode.DETACHED_PROCESS:
@@ -44,7 +44,8 @@ class LocalDeployManager(DeployManager):
                 DetachedProcess.start, deploy_id, source, self._address, environment or {}, self._startup_timeout
             )
             return {"deploy_id": deploy_id, "url": process.url, "pid": process.pid, "log": str(process.log)}
-        thread = await asyncio.to_thread(DaemonThread.start, app, self._address, self._startup_timeout, options)
+        served = app or application_of(load(entrypoint or ""))
+        thread = await asyncio.to_thread(DaemonThread.start, served, self._address, self._startup_timeout, options)
         self._threads[deploy_id] = thread
         return {"deploy_id": deploy_id, "url": thread.url}
 

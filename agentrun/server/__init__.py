@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentrun.server.agent_app import AgentApp
+    from agentrun.server.agui_normalizer import AguiEventNormalizer
     from agentrun.server.conversations import keep_conversations
     from agentrun.server.events import AgentEvent, EventType, MergeOptions
     from agentrun.server.handlers import (
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 # Where each public name lives.
 _NAMES = {
     "agentrun.server.agent_app": "AgentApp",
+    "agentrun.server.agui_normalizer": "AguiEventNormalizer",
     "agentrun.server.conversations": "keep_conversations",
     "agentrun.server.events": "AgentEvent EventType MergeOptions",
     "agentrun.server.handlers": """
@@ -99,6 +101,7 @@ __all__ = [
     "AgentResultItem",
     "AgentReturnType",
     "AgentRunServer",
+    "AguiEventNormalizer",
     "AsyncAgentEventGenerator",
     "AsyncAgentResultGenerator",
     "AsyncInvokeAgentHandler",

@@ -14,6 +14,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from agentrun.errors import InvalidInputError
+from agentrun.server.callables import makes_awaitable
 from agentrun.server.endpoints import streaming
 from agentrun.server.engine import Engine
 from agentrun.server.frameworks import messages_for
@@ -259,6 +260,6 @@ def _of_fastapi(arguments: Mapping[str, Any]) -> dict[str, Any]:
 async def _called(hook: Callable[..., Any], app: AgentApp) -> None:
     """Call a hook with the application, when it takes an argument."""
     call = functools.partial(hook, app) if inspect.signature(hook).parameters else hook
-    result = call() if inspect.iscoroutinefunction(hook) else await anyio.to_thread.run_sync(call)
+    result = call() if makes_awaitable(hook) else await anyio.to_thread.run_sync(call)
     if inspect.isawaitable(result):
         await result

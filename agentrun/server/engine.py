@@ -25,6 +25,8 @@ from agentrun.server.tracing.around import Tracing
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+_NAMELESS = ("<lambda>", "Runner")
+
 
 class Engine:
     """Makes an application answer for an agent; without `protocols` in all that `config` does not switch off."""
@@ -107,4 +109,4 @@ def _name_of(invoke_agent: InvokeAgentHandler, config: ServerConfig) -> str:
     if config.a2a and config.a2a.name:
         return config.a2a.name
     name = getattr(invoke_agent, "__name__", None) or type(invoke_agent).__name__
-    return "agent" if name == "<lambda>" else name
+    return "agent" if name in _NAMELESS else name

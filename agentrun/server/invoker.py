@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, cast
 from pydantic import BaseModel
 
 from agentrun.errors import InvalidInputError
+from agentrun.server.callables import makes_awaitable
 from agentrun.server.conversion import Conversion
 from agentrun.server.events import AgentEvent, EventType
 from agentrun.server.frameworks import messages_for
@@ -50,7 +51,7 @@ class AgentInvoker:
         """Run this from now on."""
         self._runner: Any = invoke_agent() if isinstance(invoke_agent, type) else invoke_agent
         self._handler = _callable(self._runner)
-        self._is_async = _is_async(self._handler)
+        self._is_async = makes_awaitable(self._handler)
 
     async def start(self) -> None:
         """Let a runner make itself ready; others need nothing."""
@@ -64,7 +65,7 @@ class AgentInvoker:
         hook: Callable[[], Any] | None = getattr(self._runner, name, None)
         if hook is None:
             return
-        result = hook() if _is_async(hook) else await asyncio.to_thread(hook)
+        result = hook() if makes_awaitable(hook) else await asyncio.to_thread(hook)
         if inspect.isawaitable(result):
             await result
 
@@ -198,16 +199,6 @@ def _query(runner: RunnerLike) -> Callable[[AgentRequest], Any]:
         return runner.query_handler(convert(request.messages), request)
 
     return query
-
-
-def _is_async(handler: Any) -> bool:
-    """Whether calling this only makes something to await or to iterate asynchronously."""
-    found = inspect.unwrap(handler)
-    while isinstance(found, functools.partial):
-        found = inspect.unwrap(cast("Any", found.func))
-    if not inspect.isroutine(found):
-        found = type(found).__call__
-    return inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found)
 
 
 def _is_cancelled() -> bool:

@@ -140,11 +140,12 @@ async def test_what_others_said_in_the_session_is_read(sessions: InMemorySession
 async def test_what_was_recorded_is_found_in_another_session(memories: InMemoryMemoryService) -> None:
     first = AgentScopeLongTermMemory(memories, "ada", "s1")
     said = [Msg("ada", "My cat is called Mio", "user"), None, Msg("long_term_memory", "A reminder of a cat", "user")]
-    await first.record(said)
+    await first.record([*said, *said])
     await first.record(said)
     second = AgentScopeLongTermMemory(memories, "ada", "s2")
     assert await second.retrieve(Msg("ada", "What is my cat called?", "user")) == "My cat is called Mio"
     assert await second.retrieve(None) == ""
+    assert len(await memories.list_memory("ada")) == 1
     assert await AgentScopeLongTermMemory(memories, "bob", "s1").retrieve(Msg("bob", "cat", "user")) == ""
 
 

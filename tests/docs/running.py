@@ -25,7 +25,8 @@ BLOCK_SECONDS = 60
 _RUN = ("agentrun", "python", "pytest", "eval", "cat", "mkdir", "cd")
 # They stay, or end what the tests need: that these commands and options exist is all that is checked.
 _LOOKED_UP = re.compile(
-    r"^agentrun emulator (up|down|reset)\b|^agentrun gateway (?!.*--check)|^agentrun .* (-f|--follow)\b|^(pip|make) "
+    r"^agentrun emulator (up|down|reset)\b|^agentrun gateway (?!.*--check)|^agentrun (serve|chat)\b"
+    r"|^agentrun traces show [0-9a-f]|^agentrun .* (-f|--follow)\b|^(pip|make) "
 )
 _ASSIGNMENT = re.compile(r"^\w+=")
 

@@ -9,7 +9,7 @@ from enum import Enum
 
 import pytest
 
-from agentrun import CodeInterpreterSandbox, Config, InvalidInputError, Sandbox, SandboxClient
+from agentrun import CodeInterpreterSandbox, Config, InvalidInputError, Sandbox, SandboxClient, SandboxError
 from agentrun.emulator import Emulator
 from agentrun.sandbox.boxes import BaseSandbox, BaseSandboxAsync, FilesystemSandbox
 from agentrun.server.services import SandboxService
@@ -87,6 +87,19 @@ def test_tasks_share_a_session_and_templates_make_other_types(config: Config) ->
             assert (await own.context.execute_async("1 + 1")).text == "2"
 
     asyncio.run(both())
+    assert alive(config) == []
+
+
+def test_a_session_that_is_released_while_it_is_connected_leaves_nothing(config: Config) -> None:
+    async def race() -> None:
+        service = SandboxService(config=config)
+        connecting = asyncio.create_task(service.connect_async("s1", sandbox_types=["base", "filesystem"]))
+        await asyncio.sleep(0)
+        assert await service.release_async("s1") is True
+        with pytest.raises(SandboxError, match=r"the sandbox of type '.*' is closed"):
+            await connecting
+
+    asyncio.run(race())
     assert alive(config) == []
 
 

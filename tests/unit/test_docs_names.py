@@ -23,8 +23,11 @@ INLINE_CODE = re.compile(r"`([^`\n]+)`")
 # Not inside a path, a host name or a package name: `/agentrun.py`, `x.agentrun.dev`, `my-agentrun.cn-hangzhou`.
 DOTTED_PATH = re.compile(r"(?<![\w./@:-])agentrun(?:\.[A-Za-z_]\w*)+(?![\w-]*[-/@])")
 MEMBER_PATH = re.compile(r"(?<![\w./@:-])([A-Z]\w*)((?:\.[A-Za-z_]\w*)+)")
-# Names of files and hosts that look like attribute paths.
-NOT_A_PATH = re.compile(r"agentrun\.(?:md|json|toml|db|log|sock|service|localhost|cn)\b|\.(?:com|dev|md|py|json)$")
+# Names of files and hosts, and attributes of spans, that look like attribute paths.
+NOT_A_PATH = re.compile(
+    r"agentrun\.(?:md|json|toml|db|log|sock|service|localhost|cn|outcome|protocol|sandbox\.id)\b"
+    r"|\.(?:com|dev|md|py|json)$"
+)
 
 
 class Mention(NamedTuple):

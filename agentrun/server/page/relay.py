@@ -96,7 +96,7 @@ class _Agent:
         try:
             connection = await self._pool.connect(self._host)
         except UpstreamError as error:
-            failed = error_answer(ApiError(502, f"{self._host}: {error}", "bad_gateway"))
+            failed = error_answer(ApiError(502, f"{self._host}: {error}", "not_passed_on"))
             await failed(request.scope, request.receive, send)
             return
         try:

@@ -17,6 +17,7 @@ from anyio import CapacityLimiter
 from typing_extensions import NotRequired, TypedDict
 
 from agentrun._serving.openai_error import ApiError
+from agentrun.server.callables import makes_awaitable
 
 _HOUR = 3600.0
 _log = logging.getLogger("agentrun.server")
@@ -171,7 +172,7 @@ class Tasks:
             task.status, task.result = "error", failed(error)
 
     async def _called(self, task: _Task, call: Callable[[], Any]) -> Any:
-        if is_async(call):
+        if makes_awaitable(call):
             task.begin()
             return await call()
         result = await anyio.to_thread.run_sync(_begun(task, call), limiter=self._threads, abandon_on_cancel=True)
@@ -186,14 +187,6 @@ class Tasks:
         asyncio.get_running_loop().call_later(self._keep_seconds, self._finished.pop, task_id, None)
         if len(self._finished) > self._most_kept:
             del self._finished[next(iter(self._finished))]
-
-
-def is_async(function: Function) -> bool:
-    """Whether calling this only makes something to await."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    found = inspect.unwrap(function)
-    return inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(type(found).__call__)
 
 
 def _begun(task: _Task, call: Callable[[], Any]) -> Callable[[], Any]:

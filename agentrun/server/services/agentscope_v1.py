@@ -160,9 +160,9 @@ class AgentScopeLongTermMemory(LongTermMemoryBase):
 
     async def record(self, msgs: Sequence[Msg | None], **kwargs: Any) -> None:
         """Remember what was said in words; agents give the whole conversation each time."""
-        said = [message.to_dict() for message in msgs if message is not None and message.name != _REMINDER]
+        said = {message.id: message.to_dict() for message in msgs if message is not None and message.name != _REMINDER}
         known = {message.get("id") for message in await self._service.session_memory(self._user_id, self._session_id)}
-        new = [message for message in said if message["id"] not in known and text_of(message)]
+        new = [message for message in said.values() if message["id"] not in known and text_of(message)]
         await self._service.add_memory(self._user_id, new, self._session_id)
 
     async def retrieve(self, msg: Msg | list[Msg] | None, limit: int = 5, **kwargs: Any) -> str:

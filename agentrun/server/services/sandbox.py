@@ -87,7 +87,9 @@ class SandboxService:
             raise InvalidInputError("session_id is empty: a sandbox belongs to a session", field="session_id")
         types = [self._type(each) for each in sandbox_types or ("base",)]
         boxes = self._sessions.setdefault((session_id, user_id), {})
-        return [await self._box(boxes, kind) for kind in types]
+        # All of them are known before the first is waited for, so that who releases the session meanwhile ends them.
+        wanted = [boxes.setdefault(kind, self._once(kind)) for kind in types]
+        return [await _living(once) for once in wanted]
 
     def connect(
         self, session_id: str, user_id: str | None = None, sandbox_types: Sequence[str | Enum] | None = None
@@ -119,16 +121,11 @@ class SandboxService:
             )
         return name
 
-    async def _box(self, boxes: dict[str, Once[Any]], kind: str) -> Any:
+    def _once(self, kind: str) -> Once[Any]:
         async def make() -> Any:
             return await self._made(kind)
 
-        once = boxes.setdefault(kind, Once(make, f"the sandbox {kind}"))
-        box = await once.get()
-        if await _is_alive(box):
-            return box
-        once.discard(box)
-        return await once.get()
+        return Once(make, f"the sandbox of type {kind!r}")
 
     async def _made(self, kind: str) -> Any:
         if (template := self._templates.get(kind)) is not None:
@@ -137,6 +134,14 @@ class SandboxService:
             )
         box = _BOXES[kind](sandbox_idle_timeout_seconds=self._idle_seconds, config=self._config)
         return await box.start_async()
+
+
+async def _living(once: Once[Any]) -> Any:
+    """The sandbox, another one when it has ended."""
+    box = await once.get()
+    if not await _is_alive(box):
+        once.discard(box)
+    return await once.get()
 
 
 async def _is_alive(box: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncGenerator, Sequence
 from importlib import import_module
@@ -11,7 +12,8 @@ from anyio import to_thread
 from starlette.routing import BaseRoute
 
 from agentrun._core.tracing import Scope, current_scope
-from agentrun._serving.spans import is_exporting
+from agentrun._serving.spans import TracingError, is_exporting, loaded
+from agentrun.errors import ConfigError
 from agentrun.server.events import AgentEvent
 from agentrun.server.model import AgentRequest, ServerConfig
 from agentrun.server.tracing.place import trace_file
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
 CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+_log = logging.getLogger("agentrun.server")
 # What the variable is set to where contents are to be in spans.
 _IN_SPANS = frozenset({"true", "1", "span_only", "span_and_event"})
 
@@ -38,6 +41,7 @@ class Tracing:
         self._scope = Scope(provider.get_tracer("agentrun")) if provider else None
         self._content = _is_content_wanted(config)
         self._file = trace_file(config.traces)
+        self._provider: Any = None
         self._asks_for_keys = bool(config.api_keys)
 
     def around(
@@ -59,17 +63,20 @@ class Tracing:
 
     async def start(self) -> None:
         """Set up a provider where one is wanted. Raises ConfigError when traces are to be kept, and cannot be."""
-        if self._file or is_exporting():
-            await to_thread.run_sync(_provider().set_up, self.agent_name, self._file)
+        if self._file is None and not is_exporting():
+            return
+        try:
+            self._provider = loaded("agentrun.server.tracing.provider")
+            await to_thread.run_sync(self._provider.set_up, self.agent_name, self._file)
+        except TracingError as error:
+            if self._file:
+                raise ConfigError(str(error), hint="Install it, or do not ask for traces") from error
+            _log.warning("Spans are not sent: %s", error)
 
     async def stop(self) -> None:
         """Hand over what was traced so far."""
-        if self._file or is_exporting():
-            await to_thread.run_sync(_provider().flush)
-
-
-def _provider() -> Any:
-    return import_module("agentrun.server.tracing.provider")
+        if self._provider is not None:
+            await to_thread.run_sync(self._provider.flush)
 
 
 def _is_content_wanted(config: ServerConfig) -> bool:

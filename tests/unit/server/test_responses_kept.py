@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
@@ -14,9 +15,9 @@ import openai
 import pytest
 
 from agentrun.errors import StorageError
-from agentrun.server import AgentRequest, ResponsesProtocolConfig, ServerConfig
+from agentrun.server import AgentApp, AgentRequest, ResponsesProtocolConfig, ServerConfig
 from agentrun.server.services import InMemorySessionHistoryService, SessionHistoryService, SqlSessionHistoryService
-from tests.gateway.serving import wait_until
+from tests.gateway.serving import LOOPS, on_port, plain_client, wait_until
 from tests.unit.server.agents import Listening, Watched, agent
 from tests.unit.server.responses import RESPONSES, checked, events_of, needs_methods, told, whole
 from tests.unit.server.serving import PATIENCE, Served, serving
@@ -169,6 +170,27 @@ def test_input_items_are_listed_by_pages() -> None:
     assert [each.status_code for each in bad] == [400] * 3
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_there_is_is_kept_for_a_client_that_has_gone(stream: bool) -> None:
+    watched = Watched()
+    ids: list[str] = []
+
+    async def handler(request: AgentRequest) -> AsyncIterator[str]:
+        ids.append(str(request.session_id))
+        async for word in watched(request):
+            yield word
+
+    with serving(handler) as served, served.openai() as client:
+        with served.connect() as connection:
+            body = json.dumps({"input": "hi", "stream": stream}).encode()
+            head = f"POST {RESPONSES} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+            assert watched.waits.wait(PATIENCE)
+        assert watched.stopped.wait(PATIENCE)
+        wait_until(lambda: status_of(client, ids[0]) == "cancelled")
+        assert client.responses.retrieve(ids[0]).output_text == "one"
+
+
 class Stepping:
     """An agent that takes a step when it is told to."""
 
@@ -296,6 +318,54 @@ def test_a_response_to_which_somebody_listens_is_cancelled_too(stream: bool) -> 
         assert status_of(client, ids[0]) == "cancelled"
     end = checked(answers[0].text)[-1]["response"] if stream else answers[0].json()
     assert (end["status"], end["output"][0]["content"][0]["text"]) == ("cancelled", "one")
+
+
+@contextmanager
+def application(watched: Watched) -> Generator[Served, None, None]:
+    """An application, in which each session has one run at a time; its agent waits in all first turns."""
+    app = AgentApp()
+
+    @app.query(framework="text")
+    async def query(self: Any, msgs: str, request: AgentRequest, **_: Any) -> AsyncIterator[str]:
+        if len(request.messages) > 1:
+            yield "on"
+            return
+        async for word in watched(request):
+            yield word
+
+    with on_port(app, LOOPS["uvloop"]) as port, plain_client() as http:
+        yield Served(port, http)
+
+
+@needs_methods
+def test_a_session_whose_response_was_cancelled_is_free_again() -> None:
+    watched = Watched()
+    with application(watched) as served, served.openai() as client:
+        begun = client.responses.create(model="m", input="hi", background=True)
+        wait_until(lambda: client.responses.retrieve(begun.id).output_text == "one")
+        assert client.responses.cancel(begun.id).status == "cancelled"
+        after = client.responses.create(model="m", input="go on", previous_response_id=begun.id)
+    assert after.output_text == "on"
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_a_response_whose_session_is_stopped_ends_as_cancelled(background: bool) -> None:
+    def ask() -> None:
+        body = {"input": "hi", "stream": True, "background": background, "conversation": "c", "user": "ada"}
+        answers.append(served.post(RESPONSES, body))
+
+    answers: list[Any] = []
+    watched = Watched()
+    with application(watched) as served:
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert watched.waits.wait(PATIENCE)
+        busy = served.post(RESPONSES, {"input": "hi", "conversation": "c", "user": "ada"})
+        stopped = served.post("/process/stop", {"user_id": "ada", "session_id": "c"})
+        thread.join(PATIENCE)
+    end = checked(answers[0].text)[-1]
+    assert (busy.status_code, stopped.json()) == (409, {"stopped": True})
+    assert (end["type"], end["response"]["status"]) == ("response.failed", "cancelled")
 
 
 @needs_methods

@@ -270,3 +270,30 @@ def test_the_service_has_the_name_that_the_environment_gives(tmp_path: Path) -> 
         served.stop()
         assert ("given", "invoke_agent guide") in served.sent()
         assert not served.store.file.exists(), "what is sent is kept only where that is wanted too"
+
+
+WITHOUT_OPENTELEMETRY = """
+import asyncio, sys
+sys.modules["opentelemetry.sdk"] = None  # As if it were not installed.
+from agentrun.server import ServerConfig
+from agentrun.server.tracing.around import Tracing
+asyncio.run(Tracing("guide", ServerConfig(traces=sys.argv[1])).start())
+"""
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said", "status"),
+    [("traces.db", "ConfigError: traces need opentelemetry.sdk", 1), ("no", "Spans are not sent: traces need", 0)],
+)
+def test_what_is_missing_is_named(tmp_path: Path, wanted: str, said: str, status: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_OPENTELEMETRY, wanted],
+        cwd=tmp_path,
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (said in done.stderr, "pip install 'agentrun[tracing]'" in done.stderr) == (True, True), done.stderr
+    assert done.returncode == status

@@ -17,6 +17,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from agentrun import CodeInterpreterSandbox, Config
 from agentrun._core import local
+from agentrun._core.api import timeouts
+from agentrun._core.signed_client import signed_client
 from agentrun.errors import AgentRunError
 from agentrun.model.completion import ModelCompletionAPI
 from agentrun.sandbox.data import CodeInterpreterDataAPI
@@ -396,6 +398,53 @@ def test_a_model_call_that_fails_is_marked() -> None:
     assert span.status.status_code == StatusCode.ERROR
     assert told(span, "error.type") == "AuthenticationError"
     assert SECRET not in span.to_json()
+
+
+def foreign(url: str, config: Config) -> openai.AsyncOpenAI:
+    """A client as frameworks have it: theirs, with our connections."""
+    connections: Any = signed_client(config.session, None, timeouts(config), True)
+    return openai.AsyncOpenAI(api_key=SECRET, base_url=f"{url}/v1", http_client=connections, max_retries=0)
+
+
+async def _foreign(url: str, config: Config) -> None:
+    async with foreign(url, config) as client:
+        await client.chat.completions.create(model="m-1", messages=ASKED)
+
+
+async def _foreign_stream(url: str, config: Config) -> None:
+    async with foreign(url, config) as client:
+        async for _ in await client.chat.completions.create(model="m-1", messages=ASKED, stream=True):
+            pass
+
+
+async def _foreign_and_blocking(url: str, config: Config) -> None:
+    connections: Any = signed_client(config.session, None, timeouts(config), False)
+    with openai.OpenAI(api_key=SECRET, base_url=f"{url}/v1", http_client=connections) as client:
+        await asyncio.to_thread(client.chat.completions.create, model="m-1", messages=ASKED)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "use"),
+    [(completion(), _foreign), (completion(), _foreign_and_blocking), (streamed(), _foreign_stream)],
+)
+def test_a_model_call_by_the_client_of_a_framework_is_a_span(behaviour: Behaviour, use: Use) -> None:
+    span, received = with_server(behaviour, use)
+    assert (span.name, span.kind) == ("chat m-1", SpanKind.CLIENT)
+    assert span.status.status_code == StatusCode.UNSET
+    assert (told(span, "gen_ai.usage.input_tokens"), told(span, "gen_ai.usage.output_tokens")) == (7, 3)
+    assert f"{id_of(span):016x}" in received.headers["traceparent"]
+    assert "a question" not in span.to_json()
+    assert SECRET not in span.to_json()
+
+
+def test_a_model_call_by_the_client_of_a_framework_that_fails_is_marked() -> None:
+    async def fail(url: str, config: Config) -> None:
+        with suppress(openai.RateLimitError):
+            await _foreign(url, config)
+
+    span, _ = with_server(refusal(429), fail)
+    assert span.status.status_code == StatusCode.ERROR
+    assert told(span, "error.type") == "429"
 
 
 def test_a_stream_that_nobody_reads_to_its_end_ends_its_span() -> None:

@@ -14,7 +14,7 @@ const HASH_COMMENTS = /^(py|python|sh|bash|shell|zsh|yaml|yml|toml|ruby|rb|r|per
 const SLASH_COMMENTS = /^(js|javascript|ts|typescript|jsx|tsx|java|c|h|cpp|c\+\+|cs|csharp|go|rust|rs|swift|kotlin|kt|scala|php|css|scss|dart|proto|json5?)$/i;
 const PLAIN = /^(|text|txt|plain|plaintext|output|console|log|math|markdown|md|diff|csv)$/i;
 // A large block would make every picture slow while it grows.
-const MOST_CHARACTERS = 40_000;
+const MOST_CHARACTERS = 20_000;
 
 /** A text and coloured pieces of it, in its order. */
 export function highlight(text, language) {

@@ -12,6 +12,10 @@ const QUOTE = /^ {0,3}>\s?/;
 const ITEM = /^( *)([-*+]|\d{1,9}[.)])(?:\s+(.*)|$)/;
 const TABLE_LINE = /^\s*\|?(?:\s*:?-+:?\s*\|)+(?:\s*:?-+:?\s*)?\|?\s*$|^\s*\|\s*:?-+:?\s*$/;
 const MOST_NESTED = 12;
+// Patterns look ahead, so what never ends costs its length squared, and it is looked at for each picture.
+const MOST_OF_A_TABLE_LINE = 2000;
+const MOST_INLINE = 10_000;
+const EMBEDDED = /!\[([^\]\n]{0,200})\]\((data:image\/[a-z+]{1,10};base64,[A-Za-z0-9+/=]+)\)/g;
 
 /** Shows a text that grows: only blocks that changed are made again. */
 export class MarkdownView {
@@ -118,7 +122,7 @@ function isPlain(line) {
 }
 
 function isTable(lines, at) {
-  return lines[at].includes("|") && at + 1 < lines.length && TABLE_LINE.test(lines[at + 1]);
+  return lines[at].includes("|") && at + 1 < lines.length && lines[at + 1].length < MOST_OF_A_TABLE_LINE && TABLE_LINE.test(lines[at + 1]);
 }
 
 function endOfParagraph(lines, at) {
@@ -260,6 +264,24 @@ const BARE = /(?<![A-Za-z0-9])https?:\/\/[^\s<>"'`，。；：！？、（）【
 const INTERESTING = /[\\`![<*_~\n]| {2}|https?:\/\//g;
 
 function inline(text, depth = 0, inLink = false) {
+  return text.length > MOST_INLINE ? embedded(text) : inlineShort(text, depth, inLink);
+}
+
+/** What is so long has images in it, or else is no Markdown that somebody wrote. */
+function embedded(text) {
+  const parts = [];
+  let end = 0;
+  const add = (rest) => rest && parts.push(...(rest.length > MOST_INLINE ? [rest] : inlineShort(rest)));
+  for (const { 0: all, 1: label, 2: place, index } of text.matchAll(EMBEDDED)) {
+    add(text.slice(end, index));
+    parts.push(picture(place, label));
+    end = index + all.length;
+  }
+  add(text.slice(end));
+  return parts;
+}
+
+function inlineShort(text, depth = 0, inLink = false) {
   const parts = [];
   let plain = "";
   for (let at = 0; at < text.length; ) {

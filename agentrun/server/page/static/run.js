@@ -94,22 +94,27 @@ function isStream(response) {
   return (response.headers.get("content-type") ?? "").startsWith("text/event-stream");
 }
 
-const REASONS = { 400: "badRequest", 401: "wantsKey", 403: "forbidden", 404: "noProtocol", 405: "noProtocol", 409: "hasRun", 413: "tooLong", 422: "badRequest", 429: "tooBusy", 502: "unreachable", 503: "tooBusy", 504: "unreachable" };
+const REASONS = { 400: "badRequest", 401: "wantsKey", 403: "forbidden", 404: "noProtocol", 405: "noProtocol", 409: "hasRun", 413: "tooLong", 422: "badRequest", 429: "tooBusy", 503: "tooBusy" };
+// What `agentrun chat --page` says when it could not pass a question on. Others say 502 of questions that arrived, too.
+const NOT_PASSED_ON = "not_passed_on";
 
 async function refusal(response, note) {
   const text = await response.text().catch(() => "");
   note("answer", `${response.status} ${response.statusText}`.trim(), text);
-  if (response.ok) return new RunError("noProtocol", text.slice(0, 400));
-  return new RunError(REASONS[response.status] ?? (response.status >= 500 ? "serverFailed" : "badRequest"), detailOf(text));
+  const { detail, code } = wordsOf(text);
+  if (response.ok) return new RunError("noProtocol", detail);
+  if (code === NOT_PASSED_ON) return new RunError("unreachable", detail);
+  return new RunError(REASONS[response.status] ?? (response.status >= 500 ? "serverFailed" : "badRequest"), detail);
 }
 
-function detailOf(text) {
+/** What the server says of its error, in words if it has any. */
+function wordsOf(text) {
   try {
     const { error, detail, message } = JSON.parse(text);
     const found = error?.message ?? error ?? detail ?? message;
-    return typeof found === "string" ? found : JSON.stringify(found);
+    return { detail: typeof found === "string" ? found : JSON.stringify(found), code: error?.code };
   } catch {
-    return text.slice(0, 400);
+    return { detail: text.slice(0, 400) };
   }
 }
 

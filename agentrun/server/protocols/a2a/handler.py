@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -39,6 +40,7 @@ from agentrun.server.streaming import EventStream, error_answer, until_gone
 Json = dict[str, Any]
 
 _DEFAULTS = A2AProtocolConfig()
+_SECONDS_TO_STOP = 5.0
 _NEW, _OLD = Dialect(), OldDialect()
 
 
@@ -93,8 +95,9 @@ class A2AProtocolHandler(BaseProtocolHandler):
             left = [task for task in self._tasks if task.is_running]
             for task in left:
                 task.cancel("The server ended")
-            for task in left:
-                await task.gone()
+            with anyio.move_on_after(_SECONDS_TO_STOP):  # A thread cannot be stopped.
+                for task in left:
+                    await task.gone()
 
     async def parse_request(
         self, request: Request, request_data: dict[str, Any]

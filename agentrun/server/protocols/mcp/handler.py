@@ -42,6 +42,9 @@ class MCPProtocolHandler(BaseProtocolHandler):
         if name is not None and not _NAME.fullmatch(name):
             hint = "Use letters, digits, _, - and ., at most 128 of them"
             raise InvalidInputError(f"A tool cannot be called {name!r}", field="mcp.tool_name", hint=hint)
+        self._is_there = library.is_installed()
+        if not self._is_there:
+            _log.debug("MCP is not served: the package mcp is not installed (pip install 'agentrun[tools]')")
         self._opening = asyncio.Lock()
         self._sessions: _Sessions | None = None
 
@@ -49,12 +52,13 @@ class MCPProtocolHandler(BaseProtocolHandler):
         """The path of the endpoint."""
         return _DEFAULTS.prefix or "" if self._config.prefix is None else self._config.prefix
 
+    def get_prefixes(self) -> Sequence[str]:
+        """All paths of the endpoint: none without the package."""
+        return [self.get_prefix()] if self._is_there else []
+
     def endpoints(self, agent_invoker: AgentInvoker) -> Sequence[Endpoint]:
-        """What answers for an agent: nothing without the package."""
+        """What answers for an agent."""
         self._invoker = agent_invoker
-        if not library.is_installed():
-            _log.debug("MCP is not served: the package mcp is not installed (pip install 'agentrun[tools]')")
-            return []
         return [Endpoint(method, "", self._answer) for method in ("GET", "POST", "DELETE")]
 
     @asynccontextmanager

@@ -40,7 +40,8 @@ class Run:
         self._events = events
         self._hooks = hooks
         self._task: asyncio.Task[Any] | None = None
-        self._is_cancelled = False
+        # Whether somebody hears that the run was cancelled; else it was because nobody does any more.
+        self._tells_cancellation = False
         self._is_ending = False
         self._has_ended = asyncio.Event()
 
@@ -58,7 +59,7 @@ class Run:
             async for _ in pieces:
                 pass
         error = self.turn.response["error"]
-        if error and not self._is_cancelled:
+        if error and not self._tells_cancellation:
             raise ApiError(500, error["message"], error["type"], type="internal_error")
         return self.turn.response
 
@@ -67,11 +68,9 @@ class Run:
         if self._task is None:
             return
         if not self._is_ending:
-            self._is_cancelled = True
+            self._tells_cancellation = True
             self._task.cancel()
         await self._has_ended.wait()
-        if not self._is_ending:  # Nobody took its last frames.
-            await self._finish(self._writer.cancel)
 
     async def _pieces(self, raises: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
         """What the events come to, the end included; a failure is an ApiError where it `raises`."""
@@ -88,10 +87,14 @@ class Run:
                         break
             yield await self._finish(writer.complete)
         except asyncio.CancelledError:
-            if not self._is_cancelled:
+            if not self._tells_cancellation:
+                await self._leave()
                 raise
             _forget_cancellation()
             yield await self._finish(writer.cancel)
+        except GeneratorExit:
+            await self._leave()
+            raise
         except ApiError:
             raise
         except Exception as error:
@@ -100,6 +103,11 @@ class Run:
         finally:
             self._has_ended.set()
             self._hooks.ended(self)
+
+    async def _leave(self) -> None:
+        """Keep what there is for a client that has gone, and may come back."""
+        if self._writer.has_begun and not self._is_ending:
+            await self._finish(self._writer.cancel)
 
     async def _finish(self, end: Callable[[], bytes]) -> bytes:
         piece = end()
@@ -121,6 +129,7 @@ class BackgroundRun(Run):
 
     def __init__(self, turn: Turn, events: AsyncGenerator[AgentEvent, None], hooks: Hooks, most_bytes: int) -> None:
         super().__init__(turn, events, hooks)
+        self._tells_cancellation = True
         self.size = 0
         self._most_bytes = most_bytes
         self._starts: list[int] = []  # The number of the first frame in each piece.
@@ -161,8 +170,6 @@ class BackgroundRun(Run):
                     self._keep(piece)
                     if self.size > self._most_bytes and not self._writer.is_over:
                         self._keep(self._writer.fail({"message": f"It is longer than {self._most_bytes} bytes"}))
-        except asyncio.CancelledError:  # The agent interrupted itself, or everything ends.
-            self._keep(await self._finish(self._writer.cancel))
         finally:
             self._is_complete = True
             self._wake()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 from typing import Any
 
 import pytest
 from playwright.async_api import expect
 
-from tests.unit.server.page.browsing import BROWSING, Agent, Browsers, event
+from tests.unit.server.page.browsing import BROWSING, PIXEL, Agent, Browsers, event
 
 pytestmark = BROWSING
 EVIL = [
@@ -123,3 +124,37 @@ async def test_the_browser_forbids_what_the_page_does_not_do(browsers: Browsers)
         elsewhere.settimeout(0.3)
         with pytest.raises(TimeoutError):
             elsewhere.accept()
+
+
+# Texts over which a parser that looks ahead from every place in them loses its time.
+ENDLESS = {
+    "bold": "**a " * 20_000,
+    "brackets": "[a" * 20_000,
+    "ticks": " ".join("`" * count + "a" for count in range(1, 300)),
+    "struck": "~~a " * 20_000,
+    "spaces": "a" + " " * 20_000 + "b",
+    "table": "a|b\n" + " " * 20_000 + "-" * 20_000 + "x",
+    "code": "```js\n" + "'\\\\" * 20_000,
+}
+RENDERED = """async (texts) => {
+  const { markdown } = await import(new URL("markdown.js", document.querySelector("script[type=module]").src));
+  const began = performance.now();
+  const lengths = {};
+  for (const [name, text] of Object.entries(texts)) lengths[name] = markdown(text).textContent.length;
+  return [lengths, (performance.now() - began) / 1000];
+}"""
+
+
+async def test_endless_markdown_does_not_stop_the_page(browsers: Browsers) -> None:
+    async with browsers.talking(Agent("ok")) as chat:
+        lengths, seconds = await chat.page.evaluate(RENDERED, ENDLESS)
+    assert all(length > 10_000 for length in lengths.values()), lengths
+    assert seconds < 4
+
+
+async def test_an_image_in_the_words_of_an_agent(browsers: Browsers) -> None:
+    noise = base64.b64encode(b"x" * 30_000).decode()
+    async with browsers.talking(Agent(f"**Look**: ![dot](data:image/png;base64,{PIXEL}{noise})")) as chat:
+        await chat.ask_and_wait()
+        await expect(chat.answer.get_by_role("img", name="dot")).to_be_attached()
+        await expect(chat.answer.locator("strong")).to_have_text("Look")

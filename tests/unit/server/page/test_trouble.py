@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
 
 from agentrun.server import AgentApp, ServerConfig
+from agentrun.server.page import PageProtocol, PageSettings, routes
 from tests.gateway.serving import LOOPS, on_port
 from tests.unit.server.page.browsing import BROWSING, PAGE, PROTOCOLS, Agent, Browsers, Gate, until
 from tests.unit.server.page.wire import wired
@@ -150,3 +155,32 @@ async def test_no_protocol_that_the_page_speaks(browsers: Browsers) -> None:
     async with browsers.talking(Agent(), config) as chat:
         await chat.ask()
         await expect(chat.page.get_by_role("alert")).to_contain_text("no protocol that this page speaks")
+
+
+PROXIES = {
+    502: "The server failed.",
+    504: "The server failed.",
+    503: "The server has too much to do at the moment.",
+    413: "The message is too long for the server.",
+    404: "The server has nothing at this address.",
+    200: "The server has nothing at this address.",
+}
+
+
+async def test_what_proxies_answer_is_told_and_not_asked_again(browsers: Browsers) -> None:
+    answers = list(PROXIES)
+
+    async def refuse(_: Request) -> HTMLResponse:
+        return HTMLResponse("<h1>Something in between</h1>", answers.pop(0))
+
+    page = routes(PageSettings("Agent", [PageProtocol("agent_api", "/process")]))
+    app = Starlette(routes=[*page, Route("/process", refuse, methods=["POST"])])
+    with on_port(app, LOOPS["uvloop"]) as port:
+        async with browsers.at(f"http://127.0.0.1:{port}") as chat:
+            for number, words in enumerate(PROXIES.values(), start=1):
+                await chat.begin("agent_api")
+                await chat.ask_and_wait()
+                await expect(chat.answer.get_by_role("alert")).to_contain_text(words)
+                await expect(chat.answer.get_by_role("alert")).to_contain_text("<h1>Something in between</h1>")
+                await expect(chat.answer).not_to_contain_text("Waiting for the server")
+                assert len(answers) == len(PROXIES) - number

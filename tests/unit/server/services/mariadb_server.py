@@ -60,6 +60,6 @@ class MariaDBServer:
         return f"mysql://root@localhost/{name}?unix_socket={self._socket}"
 
     def close(self) -> None:
-        self._process.terminate()
+        self._process.kill()  # To end in order it takes half a minute after many databases, which nobody reads again.
         self._process.wait(60)
         self._folder.cleanup()
