@@ -24,7 +24,7 @@ mkdir -p .cache
 "$(oldest_python)" -m venv --clear "$VENV"
 # pip tries versions one by one, and does not come to an end with so many that are held low.
 "$VENV/bin/python" -m pip install -qq 'uv>=0.7'
-"$VENV/bin/python" -m uv --quiet pip install --python "$VENV/bin/python" --constraint .cache/lowest.txt --editable '.[emulator,celery,data,docker,gateway,kernels,mysql,postgresql,redis,server,tools,tracing]' --group unit --group server
+"$VENV/bin/python" -m uv --quiet pip install --python "$VENV/bin/python" --constraint .cache/lowest.txt --editable '.[emulator,data,docker,gateway,kernels,mysql,postgresql,redis,server,tools,tracing]' --group unit --group server
 echo "$("$VENV/bin/python" -V) with $(paste -s -d ' ' .cache/lowest.txt)"
 "$VENV/bin/python" -m pytest --quiet -p no:cacheprovider \
     --numprocesses logical --maxprocesses 4 --dist loadgroup "${TESTS[@]}" "$@"

@@ -7,9 +7,9 @@ from importlib.metadata import requires
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+# Not celery: it asks for a newer redis than all others.
 EXTRAS = (
     "emulator",
-    "celery",
     "data",
     "docker",
     "gateway",

@@ -44,7 +44,9 @@ class Engine:
         self.invoker = AgentInvoker(invoke_agent, (self.tracing.around, self.metrics.around, *around))
         self.health = Health()
         self.shutdown = Shutdown(config.shutdown_token)
-        self.protocols = every(config) if protocols is None else protocols
+        # One that lacks its package has no path.
+        found = every(config) if protocols is None else protocols
+        self.protocols = [protocol for protocol in found if protocol.get_prefixes()]
         self.info = Info()
         self._has_page = False
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from types import TracebackType
 from typing import Any
 
 from typing_extensions import Self
 
 from agentrun.server.events import AgentEvent, EventType
 from agentrun.server.invoker import AgentInvoker
+from agentrun.server.lifecycle import Startable
 from agentrun.server.protocols.agent_api.handler import question_of
 from agentrun.server.protocols.agent_api.model import AgentRequest, Event
 from agentrun.server.protocols.agent_api.request import named, read_request
 from agentrun.server.protocols.agent_api.stream import read_frames, stream
 
 
-class Runner:
+class Runner(Startable):
     """What a class of an agent is built on: it overrides `query_handler`, and the other two where it needs them.
 
     With a `framework_type` the messages are those of that framework, as in `@app.query(framework=...)`. Any of the
@@ -45,14 +45,6 @@ class Runner:
     async def stop(self) -> None:
         """Put away what was made ready."""
         await AgentInvoker(self).stop()
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     async def stream_query(self, request: Any) -> AsyncGenerator[Event, None]:
         """One run as the objects of its stream, for a request as an object or a mapping; raises InvalidInputError."""

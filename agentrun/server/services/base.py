@@ -7,13 +7,13 @@ import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel
-from typing_extensions import ParamSpec, Self
+from typing_extensions import ParamSpec
 
 from agentrun.errors import InvalidInputError, StorageError
+from agentrun.server.lifecycle import Startable
 from agentrun.server.services.storage.base import Storage
 
 DEFAULT_SESSION = "default"
@@ -24,7 +24,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Service:
+class Service(Startable):
     """Something that keeps what an agent needs between its runs, in a storage; to be used in `async with`.
 
     It may be used by several tasks, threads and event loops.
@@ -54,15 +54,6 @@ class Service:
         except StorageError:
             return False
         return True
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     async def run(self, operation: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """Do something with the storage: at once where it does not wait, else in a thread of this service."""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from types import TracebackType
 from typing import Any, TypeAlias
-
-from typing_extensions import Self
 
 from agentrun._core.blocking import run
 from agentrun.config import Config
@@ -16,6 +13,7 @@ from agentrun.sandbox.boxes import BaseSandbox, BaseSandboxAsync, FilesystemSand
 from agentrun.sandbox.boxes.settings import refuse_what_is_elsewhere
 from agentrun.sandbox.sandbox import Sandbox
 from agentrun.sandbox.toolset.once import Once
+from agentrun.server.lifecycle import Startable
 
 _BOXES: Mapping[str, type[Any]] = {
     "base": BaseSandbox,
@@ -27,7 +25,7 @@ _ENDED = (ResourceNotExistError, SandboxTerminatedError)
 _Key: TypeAlias = tuple[str, "str | None"]
 
 
-class SandboxService:
+class SandboxService(Startable):
     """Gives each session of a user its sandboxes, one of each type; `stop` ends them, unless `drain_on_stop` is False.
 
     The types are those of AgentScope Runtime, `base` and `filesystem` here, whose objects have its methods; `templates`
@@ -66,15 +64,6 @@ class SandboxService:
     async def health(self) -> bool:
         """Whether sandboxes can be made, as far as this object knows."""
         return True
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     async def connect_async(
         self, session_id: str, user_id: str | None = None, sandbox_types: Sequence[str | Enum] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -13,7 +13,17 @@ from fastapi import Depends, FastAPI, Request
 from pydantic import SecretStr
 
 from agentrun.errors import InvalidInputError
-from agentrun.server import A2AProtocolConfig, AgentApp, AGUIProtocolConfig, Runner, ServerConfig
+from agentrun.server import (
+    A2AProtocolConfig,
+    AgentApp,
+    AgentInvoker,
+    AgentRunServer,
+    AGUIProtocolConfig,
+    BaseProtocolHandler,
+    OpenAIProtocolHandler,
+    Runner,
+    ServerConfig,
+)
 from tests.gateway.serving import LOOPS, on_port, plain_client
 from tests.unit.server.serving import PATIENCE, Served
 
@@ -236,3 +246,23 @@ def test_protocols_are_told_apart_by_their_own_settings() -> None:
         protocols = served.http.get(f"{served.root}/").json()["protocols"]
     assert "a2a" not in protocols
     assert protocols["ag-ui"][0] == "/ui"
+
+
+class Unable(BaseProtocolHandler):
+    name = "unable"
+
+    def get_prefixes(self) -> Sequence[str]:
+        return []
+
+    def endpoints(self, agent_invoker: AgentInvoker) -> Sequence[Any]:
+        raise AssertionError("it is not served")
+
+    async def parse_request(self, request: Any, request_data: dict[str, Any]) -> Any:
+        raise AssertionError("it is not served")
+
+
+def test_a_protocol_without_a_path_is_not_served_and_not_told() -> None:
+    server = AgentRunServer(lambda _: "hi", [Unable(), OpenAIProtocolHandler()], ServerConfig(web_ui=True))
+    with running(server.as_fastapi_app()) as served:
+        assert list(served.http.get(f"{served.root}/").json()["protocols"]) == ["openai_chat_completions"]
+        assert served.http.get(f"{served.root}/chat").status_code == 200

@@ -26,6 +26,7 @@ PLACES = ["here", pytest.param("embedded", marks=CELERY), pytest.param("worker",
 
 
 def celery_url(server: RedisServer) -> str:
+    pytest.importorskip("celery")  # It asks for a newer redis than the rest does.
     return server.url.replace("unix://", "redis+socket://")
 
 
@@ -216,6 +217,7 @@ def test_workers_are_other_processes(celery_worker: int, redis_server: RedisServ
 
 @CELERY
 def test_a_broker_that_is_away_is_told_without_its_password() -> None:
+    pytest.importorskip("celery")
     url = "redis://:geheim@127.0.0.1:9/0"
     with running(build(broker_url=url, backend_url=url)) as served:
         answer = served.post("/square", {"number": 1})
@@ -234,6 +236,7 @@ def test_a_broker_that_is_away_is_told_without_its_password() -> None:
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], words: str) -> None:
+    pytest.importorskip("celery")
     with pytest.raises(InvalidInputError, match=words):
         AgentApp(**options)
 
