@@ -104,12 +104,7 @@ async def test_a_run_that_failed_and_another_that_is_chosen(browsers: Browsers, 
 
 @in_a_browser
 async def test_in_chinese_on_a_phone(browsers: Browsers, served: Program) -> None:
-    options: dict[str, Any] = {
-        "viewport": {"width": 360, "height": 640},
-        "has_touch": True,
-        "is_mobile": True,
-        "locale": "zh-CN",
-    }
+    phone: dict[str, Any] = {"viewport": {"width": 360, "height": 640}, "has_touch": True, "is_mobile": True}
     async with browsers.at(served.url, locale="zh-CN", **phone) as chat:
         await chat.page.get_by_role("textbox", name="消息").fill("你好")
         await chat.page.get_by_role("button", name="发送").tap()
