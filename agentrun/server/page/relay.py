@@ -20,7 +20,9 @@ from agentrun.server.page.settings import PageProtocol, PageSettings
 from agentrun.server.streaming import error_answer, until_gone
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-_PASSED_ON = frozenset((b"content-type", b"accept", b"authorization", b"x-agentrun-session-id", b"traceparent"))
+_PASSED_ON = frozenset(
+    (b"content-type", b"accept", b"authorization", b"x-agentrun-session-id", b"traceparent", b"last-event-id")
+)
 _REFUSED = PlainTextResponse("This page is for this machine alone", 403)
 _PASSED_BACK = frozenset((b"content-type", b"content-length", b"cache-control", b"www-authenticate"))
 

@@ -20,6 +20,7 @@ from agentrun.server import ServerConfig
 from agentrun.server.page.relay import relay
 from tests.gateway.serving import LOOPS, on_port, plain_client, wait_until
 from tests.unit.server.page.browsing import PROTOCOLS, Agent, Browsers, Gate, in_a_browser, until
+from tests.unit.server.page.test_trouble import resumable
 from tests.unit.server.page.wire import wired
 from tests.unit.server.serving import serving
 
@@ -67,6 +68,24 @@ async def test_an_agent_that_is_away(browsers: Browsers) -> None:
             await expect(chat.answer.get_by_role("alert")).to_contain_text("The server cannot be reached.")
             wire.mend()
             await expect(chat.answer.locator(".text")).to_have_text("Here I am")
+
+
+@in_a_browser
+async def test_an_answer_that_breaks_off_goes_on(browsers: Browsers) -> None:
+    gate = Gate()
+    agent = Agent("The first half", gate, ", the second half")
+    with on_port(resumable(agent), LOOPS["uvloop"]) as port, wired(port) as wire, relaying(wire.root) as root:
+        async with browsers.at(root) as chat:
+            await chat.ask()
+            await expect(chat.answer).to_contain_text("The first half")
+            wire.cut()
+            await expect(chat.answer).to_contain_text("Waiting for the server")
+            gate.open()
+            await until(lambda: agent.ended)
+            wire.mend()
+            await chat.end()
+            await expect(chat.answer.locator(".text")).to_have_text("The first half, the second half")
+    assert len(agent.asked) == 1
 
 
 def test_only_its_own_pages_may_use_it() -> None:
