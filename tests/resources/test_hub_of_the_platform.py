@@ -7,7 +7,7 @@ from typing import Any
 from agentrun.config import Config
 from agentrun.credential import Credential, CredentialConfig
 from agentrun.emulator import Emulator
-from agentrun.errors import ConfigError, ResourceNotExistError
+from agentrun.errors import CredentialError, ResourceNotExistError
 from agentrun.integration import CommonToolSet, EmbeddingIndex, Tool, hub
 from agentrun.integration.hub.web_search import Tavily
 from agentrun.model import ModelService, ProviderSettings
@@ -35,7 +35,7 @@ def test_a_key_comes_from_a_credential(call: Mode, config: Config) -> None:
         made.update(enabled=False)
         refused = call(speaking("studio", server.url, config), "outcome", {"text": "hi"})
         missing = call(speaking("nowhere", server.url, config), "outcome", {"text": "hi"})
-    assert isinstance(refused.error, ConfigError)
+    assert isinstance(refused.error, CredentialError)
     assert "disabled" in refused.text
     assert isinstance(missing.error, ResourceNotExistError)
     assert not any(KEY in text for text in (repr(speak), repr(speak.perform), refused.text, missing.text))

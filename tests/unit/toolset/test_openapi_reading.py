@@ -115,7 +115,16 @@ def test_what_is_no_document_is_refused_with_the_place(source: Any, said: str, f
     assert field is None or caught.value.field == field
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "a: " + "[" * 100_000, "- " * 100_000])
+DEEP = {
+    "lists": "[" * 100_000,
+    "objects": '{"a":' * 100_000,
+    "lists in an object": "a: " + "[" * 100_000,
+    "lists of YAML": "- " * 100_000,
+}
+
+
+# Ids are in the environment of each process that a test starts, so they had better be short.
+@pytest.mark.parametrize("text", DEEP.values(), ids=DEEP)
 def test_what_is_nested_too_deeply_is_refused(text: str) -> None:
     with pytest.raises(InvalidInputError):
         OpenAPI(text)
