@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from json.encoder import encode_basestring
 from typing import Any
 
 from agentrun._core.values import is_object
@@ -86,7 +87,7 @@ class AguiRun:
         if self._text is None:
             self._text = str(uuid.uuid4())
             yield _frame("TEXT_MESSAGE_START", messageId=self._text, role="assistant")
-        yield _frame("TEXT_MESSAGE_CONTENT", event, messageId=self._text, delta=delta)
+        yield _words("TEXT_MESSAGE_CONTENT", event, self._text, delta)
 
     def _tell_reasoning(self, event: AgentEvent) -> Iterator[bytes]:
         delta = str(event.data.get("delta") or "")
@@ -98,7 +99,7 @@ class AguiRun:
             self._reasoning = str(uuid.uuid4())
             yield _frame("REASONING_START", messageId=self._reasoning)
             yield _frame("REASONING_MESSAGE_START", messageId=self._reasoning, role="reasoning")
-        yield _frame("REASONING_MESSAGE_CONTENT", event, messageId=self._reasoning, delta=delta)
+        yield _words("REASONING_MESSAGE_CONTENT", event, self._reasoning, delta)
 
     def _close_text(self) -> Iterator[bytes]:
         if self._text is not None:
@@ -206,6 +207,15 @@ class AguiRun:
 
     def _tell_custom(self, event: AgentEvent) -> Iterator[bytes]:
         yield _frame("CUSTOM", event, name=str(event.data.get("name") or "custom"), value=event.data.get("value"))
+
+
+def _words(kind: str, event: AgentEvent, message_id: str, delta: str) -> bytes:
+    """A piece of a message; a stream is made of these, so no document is built for one that has nothing else."""
+    if event.addition:
+        return _frame(kind, event, messageId=message_id, delta=delta)
+    text = f'data: {{"type":"{kind}","messageId":"{message_id}","delta":{encode_basestring(delta)}}}\n\n'
+    # Half of a character that two pieces share has no form in UTF-8, but one in JSON.
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _frame(kind: str, event: AgentEvent | None = None, /, **fields: Any) -> bytes:
