@@ -19,6 +19,7 @@ from agentrun.server.endpoints import streaming
 from agentrun.server.engine import Engine
 from agentrun.server.frameworks import messages_for
 from agentrun.server.info import Info
+from agentrun.server.invoker import Around
 from agentrun.server.model import (
     A2AProtocolConfig,
     AgentAPIProtocolConfig,
@@ -53,7 +54,8 @@ class AgentApp(FastAPI):
     """Serves the agent of its `@app.query` in every protocol; what FastAPI has, routes and middleware, it has too.
 
     `before_start` and `after_finish` are called around everything, `lifespan` is FastAPI's; other arguments are those
-    of FastAPI. A `runner` answers in place of the decorated functions. Raises InvalidInputError for what is wrong.
+    of FastAPI. A `runner` answers in place of the decorated functions, and `around` stands around each of its runs, as
+    `keep_conversations(service)` does. Raises InvalidInputError for what is wrong.
 
     A session has one run at a time, over all processes that have the same `interrupt_redis_url`. With
     `enable_stream_task` runs go on in the background, each for at most `stream_task_timeout` seconds. With `broker_url`
@@ -84,6 +86,7 @@ class AgentApp(FastAPI):
         a2a_config: A2AProtocolConfig | None = None,
         agui_config: AGUIProtocolConfig | None = None,
         custom_endpoints: Sequence[Mapping[str, Any]] = (),
+        around: Sequence[Around] = (),
         **fastapi_kwargs: Any,
     ) -> None:
         if not endpoint_path.startswith("/"):
@@ -109,7 +112,7 @@ class AgentApp(FastAPI):
         )
         told = _told(a2a=a2a_config, agui=agui_config)
         named = _named((config or ServerConfig()).model_copy(update=told), app_name, app_description, endpoint_path)
-        self.engine = Engine(self.runner, named, around=[self.runs.sessions.around])
+        self.engine = Engine(self.runner, named, around=[self.runs.sessions.around, *around])
         described: dict[str, Any] = {"title": app_name or "AgentApp", "description": app_description}
         super().__init__(lifespan=self._whole_lifespan, **{**described, **_of_fastapi(fastapi_kwargs)})
         self.info = Info(app_name, app_description, endpoint_path, more=self.runs.endpoints(endpoint_path))

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +18,7 @@ import pytest
 
 from agentrun.server import AgentEvent, AgentRequest, AgentRunServer, EventType, keep_conversations
 from agentrun.server.services import SqlSessionHistoryService
-from tests.gateway.serving import LOOPS, on_port, plain_client
+from tests.gateway.serving import LOOPS, on_port, plain_client, wait_until
 
 PATIENCE = 30.0
 CHAT = "/openai/v1/chat/completions"
@@ -117,6 +122,53 @@ def test_a_client_that_goes_leaves_what_was_said(database: str) -> None:
             next(answer.iter_lines())
     assert gone.is_set()
     assert [message["content"] for message in kept(database, "default", "s1")] == ["Go", "Begun"]
+
+
+PROGRAM = """
+import asyncio, sys
+from agentrun.server import AgentApp, keep_conversations
+from agentrun.server.services import SqlSessionHistoryService
+
+service = SqlSessionHistoryService(sys.argv[1])
+app = AgentApp(around=[keep_conversations(service)], before_start=service.start, after_finish=service.stop)
+
+@app.query(framework="text")
+async def query(msgs, request):
+    yield "one "
+    await asyncio.sleep(float(msgs))
+    yield "two"
+
+app.run(port=int(sys.argv[2]), timeout_graceful_shutdown=1, log_level="critical")
+"""
+
+
+@pytest.mark.parametrize(("seconds", "said"), [("0.3", "one two"), ("60", "one ")], ids=["in time", "too late"])
+def test_a_server_that_is_told_to_end_keeps_what_was_said(database: str, seconds: str, said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    root = f"http://127.0.0.1:{port}"
+    body = {"session_id": "s", "input": [{"role": "user", "content": [{"type": "text", "text": seconds}]}]}
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, database, str(port)]) as program, plain_client() as http:
+        try:
+            wait_until(lambda: answers(http, f"{root}/health"), PATIENCE)
+            with (
+                contextlib.suppress(httpx.RemoteProtocolError),  # The end of one that came too late.
+                http.stream("POST", f"{root}/process", json=body, timeout=PATIENCE) as answer,
+            ):
+                for line in answer.iter_lines():
+                    if '"one "' in line and program.poll() is None:
+                        program.send_signal(signal.SIGTERM)
+            assert program.wait(PATIENCE) in (0, -signal.SIGTERM)
+        finally:
+            program.kill()
+    assert [message["content"] for message in kept(database, "s", "s")] == [seconds, said]
+
+
+def answers(http: httpx.Client, url: str) -> bool:
+    try:
+        return http.get(url).is_success
+    except httpx.TransportError:
+        return False
 
 
 def test_who_names_no_session_is_not_kept(database: str) -> None:
