@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from json.encoder import encode_basestring
 from typing import Any
 
 from agentrun._core.values import is_object
 from agentrun.integration._outcome import as_text
 from agentrun.server.events import AgentEvent, EventType
 from agentrun.server.merging import with_addition
+from agentrun.server.protocols.frames import encoded, quoted
 from agentrun.server.protocols.protocol import dumps, raw_frame
 
 _VERSION = "1.0"
@@ -213,9 +213,8 @@ def _words(kind: str, event: AgentEvent, message_id: str, delta: str) -> bytes:
     """A piece of a message; a stream is made of these, so no document is built for one that has nothing else."""
     if event.addition:
         return _frame(kind, event, messageId=message_id, delta=delta)
-    text = f'data: {{"type":"{kind}","messageId":"{message_id}","delta":{encode_basestring(delta)}}}\n\n'
-    # Half of a character that two pieces share has no form in UTF-8, but one in JSON.
-    return text.encode("utf-8", "backslashreplace")
+    text = f'data: {{"type":"{kind}","messageId":"{message_id}","delta":{quoted(delta)}}}\n\n'
+    return encoded(text)
 
 
 def _frame(kind: str, event: AgentEvent | None = None, /, **fields: Any) -> bytes:

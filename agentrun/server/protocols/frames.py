@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from json.encoder import encode_basestring
 from typing import Any
 
 from agentrun.server.events import AgentEvent
 from agentrun.server.merging import with_addition
 
 _DATA = "data: "
+# As pydantic writes it, in C.
+quoted = encode_basestring
+
+
+def encoded(text: str) -> bytes:
+    """The bytes of some JSON; half of a character, as at the end of a piece, has no form in UTF-8 but one in JSON."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 class NumberedFrames:
@@ -35,9 +43,6 @@ class NumberedFrames:
         self._lines[-1] = f"{head}{_DATA}{json.dumps(told, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
     def take(self) -> bytes:
-        """All that was written and not yet taken.
-
-        Half of a character that two pieces of text share is written as JSON's escape, as UTF-8 has no form for it.
-        """
+        """All that was written and not yet taken."""
         lines, self._lines = self._lines, []
-        return "".join(lines).encode("utf-8", "backslashreplace")
+        return encoded("".join(lines))

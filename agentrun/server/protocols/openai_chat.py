@@ -6,7 +6,6 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
-from json.encoder import encode_basestring
 from typing import Any
 
 from starlette.requests import Request
@@ -18,6 +17,7 @@ from agentrun.server.events import AgentEvent, EventType
 from agentrun.server.invoker import AgentInvoker
 from agentrun.server.merging import with_addition
 from agentrun.server.model import AgentRequest, OpenAIProtocolConfig, ServerConfig
+from agentrun.server.protocols.frames import encoded, quoted
 from agentrun.server.protocols.openai_requests import read
 from agentrun.server.protocols.protocol import (
     OPENAI_PREFIXES,
@@ -155,8 +155,7 @@ class _Answer:
             before, _, after = self._chunk({name: ""}).decode().partition(f'"{name}":""')
             self._layouts[name] = (f'{before}"{name}":', after)
         before, after = self._layouts[name]
-        # Half of a character that two pieces share has no form in UTF-8, but one in JSON.
-        return f"{before}{encode_basestring(delta)}{after}".encode("utf-8", "backslashreplace")
+        return encoded(f"{before}{quoted(delta)}{after}")
 
     async def whole(self, events: AsyncGenerator[AgentEvent, None]) -> dict[str, Any]:
         """A completion; raises ApiError when the agent fails."""

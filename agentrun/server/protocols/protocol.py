@@ -18,6 +18,7 @@ from agentrun.integration._outcome import as_json
 from agentrun.server.events import AgentEvent
 from agentrun.server.invoker import AgentInvoker
 from agentrun.server.model import AgentRequest
+from agentrun.server.protocols.frames import encoded
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -109,7 +110,7 @@ def dumps(value: Any) -> bytes:
     Half of a character that two pieces of text share is written as JSON's escape, as UTF-8 has no form for it.
     """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=as_json)
-    return text.encode("utf-8", "backslashreplace")
+    return encoded(text)
 
 
 def raw_frame(event: AgentEvent) -> bytes:

@@ -20,7 +20,7 @@ def agent(*items: Any) -> Any:
 
     async def handler(_: AgentRequest) -> AsyncIterator[Any]:
         for item in items:
-            if isinstance(item, Exception):
+            if isinstance(item, BaseException):
                 raise item
             yield item
             await asyncio.sleep(0)

@@ -49,3 +49,11 @@ def serving(handler: Any, config: ServerConfig | None = None, loop: str = "uvloo
     app: Any = AgentRunServer(handler, config=config).as_fastapi_app()
     with on_port(app, LOOPS[loop]) as port, plain_client() as http:
         yield Served(port, http)
+
+
+def answers(http: httpx.Client, url: str) -> bool:
+    """Whether a server that was started elsewhere is there already."""
+    try:
+        return http.get(url).status_code == 200
+    except httpx.TransportError:
+        return False

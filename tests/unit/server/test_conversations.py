@@ -19,6 +19,7 @@ import pytest
 from agentrun.server import AgentEvent, AgentRequest, AgentRunServer, EventType, keep_conversations
 from agentrun.server.services import SqlSessionHistoryService
 from tests.gateway.serving import LOOPS, on_port, plain_client, wait_until
+from tests.unit.server.serving import answers
 
 PATIENCE = 30.0
 CHAT = "/openai/v1/chat/completions"
@@ -162,13 +163,6 @@ def test_a_server_that_is_told_to_end_keeps_what_was_said(database: str, seconds
         finally:
             program.kill()
     assert [message["content"] for message in kept(database, "s", "s")] == [seconds, said]
-
-
-def answers(http: httpx.Client, url: str) -> bool:
-    try:
-        return http.get(url).is_success
-    except httpx.TransportError:
-        return False
 
 
 def test_who_names_no_session_is_not_kept(database: str) -> None:

@@ -19,7 +19,8 @@ import pytest
 from agentrun.errors import InvalidInputError
 from agentrun.server import AgentApp, AgentRequest, MCPProtocolConfig, MCPProtocolHandler, ServerConfig
 from tests.gateway.serving import LOOPS, on_port, plain_client
-from tests.unit.server.a2a.agents import Listening, Waiting, agent, event
+from tests.unit.server.a2a.agents import Listening, Waiting
+from tests.unit.server.agents import agent, event
 from tests.unit.server.serving import PATIENCE, Served, serving
 
 T = TypeVar("T")

@@ -27,7 +27,7 @@ from agentrun.server import (
     ServerConfig,
 )
 from tests.gateway.serving import LOOPS, on_port, plain_client, wait_until
-from tests.unit.server.serving import ASKED, PATIENCE, serving
+from tests.unit.server.serving import ASKED, PATIENCE, answers, serving
 
 CHAT = "/openai/v1/chat/completions"
 
@@ -199,13 +199,6 @@ def test_a_program_that_is_told_to_end_finishes_its_answers() -> None:
             program.kill()
     assert '"one"' in text
     assert text.rstrip().endswith("[DONE]")
-
-
-def answers(http: httpx.Client, url: str) -> bool:
-    try:
-        return http.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def test_what_it_cannot_do_is_said_at_once() -> None:

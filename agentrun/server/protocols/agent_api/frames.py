@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-from json.encoder import encode_basestring
 
 from pydantic_core import PydanticSerializationError
 
 from agentrun.server.protocols.agent_api.model import Event, TextContent
-from agentrun.server.protocols.frames import NumberedFrames
-
-# As pydantic writes it, in C.
-_quoted = encode_basestring
+from agentrun.server.protocols.frames import NumberedFrames, quoted
 
 
 class Frames(NumberedFrames):
@@ -25,7 +21,7 @@ class Frames(NumberedFrames):
 
     def add_delta(self, layout: str, delta: str) -> None:
         """Writes a piece of text; a stream is made of these, so no model is built for them."""
-        self._lines.append(f'data: {{"sequence_number":{self._number}{layout}{_quoted(delta)}}}\n\n')
+        self._lines.append(f'data: {{"sequence_number":{self._number}{layout}{quoted(delta)}}}\n\n')
         self._number += 1
 
 

@@ -15,6 +15,7 @@ from agentrun.server.events import AgentEvent
 from agentrun.server.protocols.agent_api.frames import to_json
 from agentrun.server.protocols.agent_api.model import AgentRequest, AgentResponse, AnyContent, Event, Message
 from agentrun.server.protocols.agent_api.response_writer import ResponseWriter
+from agentrun.server.protocols.frames import encoded
 
 INVALID_REQUEST = "INVALID_REQUEST"
 
@@ -58,7 +59,7 @@ def refuse(error: InvalidInputError, request: AgentRequest | None = None) -> Ref
 
 def response_json(response: AgentResponse) -> bytes:
     """A response as the JSON that is sent."""
-    return to_json(response).encode("utf-8", "backslashreplace")
+    return encoded(to_json(response))
 
 
 def read_frames(frames: bytes) -> Iterator[Event]:

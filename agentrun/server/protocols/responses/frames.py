@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 from agentrun.integration._outcome import as_json
-from agentrun.server.protocols.frames import NumberedFrames
-
-_quoted = encode_basestring
+from agentrun.server.protocols.frames import NumberedFrames, quoted
 
 
 class Layout(NamedTuple):
@@ -30,7 +27,7 @@ class Frames(NumberedFrames):
 
     def add_delta(self, layout: Layout, delta: str) -> None:
         """Writes a piece of text; a stream is made of these, so no document is built for them."""
-        self._lines.append(f"{layout.head}{self._number}{layout.tail}{_quoted(delta)}}}\n\n")
+        self._lines.append(f"{layout.head}{self._number}{layout.tail}{quoted(delta)}}}\n\n")
         self._number += 1
 
 

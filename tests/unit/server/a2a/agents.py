@@ -5,27 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from typing import Any
 
-from agentrun.server import AgentEvent, AgentRequest, EventType
+from agentrun.server import AgentRequest
 from tests.unit.server.serving import PATIENCE
-
-
-def event(kind: str, **data: Any) -> AgentEvent:
-    return AgentEvent(event=EventType(kind), data=data)
-
-
-def agent(*items: Any) -> Any:
-    """An agent that gives these, and raises errors among them."""
-
-    async def handler(_: AgentRequest) -> AsyncIterator[Any]:
-        for item in items:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-            await asyncio.sleep(0)
-
-    return handler
 
 
 class Listening:

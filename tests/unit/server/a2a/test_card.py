@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from agentrun.server import A2AProtocolConfig, A2ASkill, AgentApp, AgentRunServer, ServerConfig
 from tests.gateway.serving import LOOPS, on_port, plain_client
-from tests.unit.server.a2a.agents import agent
 from tests.unit.server.a2a.clients import FIRST_LINE, LINES, talk, text, whole
+from tests.unit.server.agents import agent
 from tests.unit.server.serving import Served, serving
 
 CARD = "/.well-known/agent-card.json"

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.server.a2a.agents import Listening, agent, event
+from tests.unit.server.a2a.agents import Listening
 from tests.unit.server.a2a.clients import LINES, PNG, Heard, heard, raw, streamed, text, whole
+from tests.unit.server.agents import agent, event
 from tests.unit.server.serving import serving
 
 pytestmark = pytest.mark.parametrize("line", LINES)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from agentrun.server import A2AProtocolConfig, AgentRequest, ServerConfig
-from tests.unit.server.a2a.agents import Listening, Waiting, agent, event
+from tests.unit.server.a2a.agents import Listening, Waiting
 from tests.unit.server.a2a.clients import (
     FIRST_LINE,
     LINES,
@@ -23,6 +23,7 @@ from tests.unit.server.a2a.clients import (
     text,
     whole,
 )
+from tests.unit.server.agents import agent, event
 from tests.unit.server.serving import PATIENCE, Served, serving
 
 every_line = pytest.mark.parametrize("line", LINES)

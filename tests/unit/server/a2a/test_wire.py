@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from agentrun.server import ServerConfig
-from tests.unit.server.a2a.agents import agent
+from tests.unit.server.agents import agent
 from tests.unit.server.serving import Served, serving
 
 OLD = {"role": "user", "messageId": "m1", "kind": "message", "parts": [{"kind": "text", "text": "hi"}]}

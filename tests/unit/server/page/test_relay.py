@@ -22,7 +22,7 @@ from tests.gateway.serving import LOOPS, on_port, plain_client, wait_until
 from tests.unit.server.page.browsing import PROTOCOLS, Agent, Browsers, Gate, in_a_browser, until
 from tests.unit.server.page.test_trouble import resumable
 from tests.unit.server.page.wire import wired
-from tests.unit.server.serving import serving
+from tests.unit.server.serving import answers, serving
 
 KEY = "secret-of-the-server"
 
@@ -118,13 +118,6 @@ def test_an_agent_that_breaks_off() -> None:
             wire.cut()
             with pytest.raises(httpx.RemoteProtocolError):
                 list(pieces)
-
-
-def answers(http: httpx.Client, url: str) -> bool:
-    try:
-        return http.get(url).status_code == 200
-    except httpx.ConnectError:
-        return False
 
 
 def test_the_command() -> None:
